@@ -1,0 +1,172 @@
+"""Gradient adaptation: from shared parameters θ to one set of parameters θ′ᵢ per task, as a differentiable function.
+
+    θ′ᵢ⁰ = θ,   θ′ᵢʲ⁺¹ = θ′ᵢʲ − αⱼ ∇ L(τᵢʲ; θ′ᵢʲ)        j = 0 … k−1, each step on the rollout τᵢʲ that θ′ᵢʲ collected
+
+Source: Finn et al. 2017, "Model-agnostic meta-learning", eq. 1 and section 4.3.
+
+The losses of all tasks are summed and differentiated once with respect to the stacked parameters: the losses share
+nothing, so row i of that gradient is task i's own.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from drml.baselines import LinearFeatureBaseline
+from drml.core.check import check_finite
+from drml.core.distribution import Distribution
+from drml.core.errors import InputError
+from drml.core.tree import Params, flatten, stack_shared
+from drml.core.types import Advantages, Rollout
+from drml.losses import dice_loss, likelihood_ratio_loss, log_likelihood_loss
+from drml.optim.first_order import sgd_step
+from drml.policies.api import Policy
+from drml.returns import gae, next_values
+
+InnerLoss = Literal["log_likelihood", "likelihood_ratio", "dice"]
+Loss = Callable[[Distribution, Rollout, Advantages], Tensor]
+INNER_LOSSES: dict[InnerLoss, Loss] = {
+    "log_likelihood": log_likelihood_loss,
+    "likelihood_ratio": likelihood_ratio_loss,
+    "dice": dice_loss,
+}
+
+
+@dataclass(frozen=True)
+class InnerConfig:
+    """How one task is adapted to."""
+
+    lr: float = 0.1
+    """α, step size of the first inner step (MAML, ProMP: 0.1; 2-D navigation in MAML's code: 0.5)."""
+    later_lr: float = 0.1
+    """Step size of all further inner steps (MAML's tests: half of the first)."""
+    num_steps: int = 1
+    """k, inner steps in meta-training, each on a fresh rollout (MAML: 1; ProMP: 1 to 3)."""
+    gamma: float = 0.99
+    """Discount per step (rllab, ProMP: 0.99)."""
+    gae_lambda: float = 1.0
+    """λ of the advantage estimates (rllab, ProMP: 1)."""
+
+    def __post_init__(self) -> None:
+        if self.num_steps < 1:
+            raise InputError(f"inner num_steps is {self.num_steps}, must be 1 or more")
+        for name, low, high in (("lr", 0.0, 1e6), ("later_lr", 0.0, 1e6), ("gamma", 0.0, 1.0), ("gae_lambda", 0.0, 1.0)):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"inner {name} is {getattr(self, name)}, must lie in [{low:g}, {high:g}]")
+
+
+def estimate_advantages(rollout: Rollout, baseline: LinearFeatureBaseline, gae_lambda: float) -> Advantages:
+    """Return generalised advantage estimates, normalised per task to mean 0 and standard deviation 1.
+
+    Args:
+        rollout: what was observed, `[K, T, B]`.
+        baseline: fitted to each task's part of the rollout.
+        gae_lambda: λ.
+    """
+    values = baseline.fit_values(rollout)
+    follows = next_values(values.value, values.final_value, rollout.terminated, rollout.truncated)
+    ended = rollout.terminated | rollout.truncated
+    advantage = gae(rollout.reward, values.value, follows, ended, baseline.gamma, gae_lambda)
+    valid = rollout.valid.to(advantage.dtype)
+    weight = valid / valid.sum((1, 2), keepdim=True)
+    centred = advantage - (weight * advantage).sum((1, 2), keepdim=True)
+    std = (weight * centred.square()).sum((1, 2), keepdim=True).sqrt()
+    return Advantages((centred / (std + 1e-8)).contiguous(), weight)  # 1e-8: a task of constant advantage gives zeros
+
+
+@dataclass(frozen=True)
+class GradientAdaptation:
+    """The inner loop of a gradient learner: a policy, a loss, step sizes, and the order of differentiation."""
+
+    policy: Policy
+    loss: Loss
+    config: InnerConfig
+    order: Literal[1, 2]
+    """2 differentiates through the inner gradient; 1 takes it as a constant."""
+
+    def step(self, params: Params, rollout: Rollout, advantages: Advantages, adapt_step: int) -> Params:
+        """Return the parameters `[K, ...]` after one inner step, differentiable in the stacked `params` `[K, ...]`."""
+        with torch.enable_grad():
+            leaves = params if self.order == 2 else {n: p.detach().requires_grad_() for n, p in params.items()}
+            loss = self.loss(self.policy.unroll(leaves, rollout), rollout, advantages)
+            grads = torch.autograd.grad(loss.sum(), list(leaves.values()), create_graph=self.order == 2)
+            lr = self.config.lr if adapt_step == 0 else self.config.later_lr
+            return sgd_step(params, dict(zip(params, grads, strict=True)), lr)
+
+    def unroll(self, params: Params, rollouts: Sequence[Rollout], advantages: Sequence[Advantages]) -> Params:
+        """Return the adapted parameters `[K, ...]` after one step per given rollout, differentiable in `params`."""
+        adapted = stack_shared(params, len(rollouts[0].reward))
+        for j, (rollout, advantage) in enumerate(zip(rollouts, advantages, strict=True)):
+            adapted = self.step(adapted, rollout, advantage, j)
+        return adapted
+
+    def apply(self, params: Params, rollout: Rollout, advantages: Advantages, adapt_step: int) -> Params:
+        """Return the parameters `[K, ...]` after one inner step as plain values.
+
+        Before the first step `params` are shared, later they are stacked.
+        """
+        stacked = stack_shared(params, len(rollout.reward)) if adapt_step == 0 else params
+        stacked = {name: value.detach().requires_grad_() for name, value in stacked.items()}
+        plain = GradientAdaptation(self.policy, self.loss, self.config, order=1)
+        return {n: p.detach() for n, p in plain.step(stacked, rollout, advantages, adapt_step).items()}
+
+
+def chunks(num_tasks: int, tasks_per_chunk: int) -> list[slice]:
+    """Return slices that cut K tasks into chunks; a chunk's activations should fit the processor's caches."""
+    return [slice(start, min(start + tasks_per_chunk, num_tasks)) for start in range(0, num_tasks, tasks_per_chunk)]
+
+
+def value_and_gradient(
+    objective: Callable[[Params, slice], Tensor], params: Params, parts: Sequence[slice]
+) -> tuple[float, Params]:
+    """Return Σ objective over all parts and its gradient, accumulated part by part in a fixed order.
+
+    Args:
+        objective: (θ, slice of tasks) ↦ scalar.
+        params: θ, shared.
+        parts: from `chunks`.
+
+    Raises:
+        NumericError: if the gradient is not finite.
+    """
+    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+    total = 0.0
+    sums = [torch.zeros_like(value) for value in leaves.values()]
+    for part in parts:
+        value = objective(leaves, part)
+        for acc, grad in zip(sums, torch.autograd.grad(value, list(leaves.values())), strict=True):
+            acc += grad
+        total += value.item()
+    gradient = dict(zip(leaves, sums, strict=True))
+    check_finite("meta-gradient", flatten(gradient))
+    return total, gradient
+
+
+def hessian_product(
+    objective: Callable[[Params, slice], Tensor], params: Params, parts: Sequence[slice]
+) -> Callable[[Tensor], Tensor]:
+    """Return v ↦ ∇²(Σ objective) v, from one gradient graph per part that is kept for all products.
+
+    Args:
+        objective: (θ, slice of tasks) ↦ scalar.
+        params: θ, shared.
+        parts: from `chunks`.
+    """
+    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+    inputs = list(leaves.values())
+    flat = [
+        torch.cat([g.reshape(-1) for g in torch.autograd.grad(objective(leaves, part), inputs, create_graph=True)])
+        for part in parts
+    ]
+
+    def product(v: Tensor) -> Tensor:
+        total = torch.zeros_like(v)
+        for gradient in flat:
+            columns = torch.autograd.grad(gradient, inputs, grad_outputs=v, retain_graph=True)
+            total += torch.cat([column.reshape(-1) for column in columns])
+        return total
+
+    return product

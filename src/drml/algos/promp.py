@@ -1,0 +1,118 @@
+"""ProMP: proximal meta-policy search.
+
+Rothfuss, Lee, Clavera, Asfour & Abbeel 2019, "ProMP: Proximal meta-policy search", algorithm 1.
+
+    θ′ᵢ = θ − α ∇θ L^LR(τᵢ; θ)                                               inner step, likelihood ratio (eq. 9)
+    J(θ) = 1/K Σᵢ [ L^clip(τ′ᵢ; θ′ᵢ(θ)) + η KL(π_θₒ(τᵢ) ‖ π_θ(τᵢ)) ]            outer objective (eqs. 10, 11)
+    θ ← θ − β Adam(∇θ J)                                                     several times on the same rollouts
+
+θₒ are the parameters that collected. With more inner steps the KL term is the mean over their rollouts.
+
+Differs from the paper: nothing that is known; η is fixed, as in the paper's experiments.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from drml.adapt import (
+    INNER_LOSSES,
+    GradientAdaptation,
+    InnerConfig,
+    InnerLoss,
+    chunks,
+    estimate_advantages,
+    value_and_gradient,
+)
+from drml.algos.api import LearnerState
+from drml.baselines import LinearFeatureBaseline
+from drml.core.errors import InputError
+from drml.core.rng import Streams
+from drml.core.tree import Params, params_map, stack_shared
+from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks
+from drml.losses import clipped_surrogate_loss, mean_kl
+from drml.optim.first_order import AdamState, adam_init, adam_step
+from drml.policies.api import Policy
+
+
+@dataclass(frozen=True)
+class ProMPConfig:
+    """Hyper-parameters of ProMP; defaults are those of the paper's experiments."""
+
+    inner: InnerConfig = field(default_factory=InnerConfig)
+    """The inner loop."""
+    inner_loss: InnerLoss = "likelihood_ratio"
+    """Inner objective (ProMP: likelihood ratio, the low-variance curvature estimator)."""
+    meta_lr: float = 1e-3
+    """β, Adam's step size (ProMP: 1e-3)."""
+    outer_steps: int = 5
+    """Adam steps per meta-iteration, on the same rollouts (ProMP: 5)."""
+    clip_eps: float = 0.3
+    """ε of the clipped surrogate (ProMP: 0.3)."""
+    inner_kl_coef: float = 5e-4
+    """η, weight of the KL from the collecting prior (ProMP: 5e-4)."""
+    tasks_per_chunk: int = 5
+    """Tasks per backward pass; changes the speed and the order of rounding, nothing else."""
+
+    def __post_init__(self) -> None:
+        if self.meta_lr <= 0.0 or self.outer_steps < 1 or self.clip_eps <= 0.0 or self.tasks_per_chunk < 1:
+            raise InputError("ProMP needs meta_lr > 0, outer_steps >= 1, clip_eps > 0 and tasks_per_chunk >= 1")
+
+
+class ProMP:
+    """The learner: a prior that is good to adapt from, improved by a proximal surrogate."""
+
+    def __init__(self, spec: EnvSpec, policy: Policy, config: ProMPConfig) -> None:
+        self.policy = policy
+        self.config = config
+        self.adapt_steps = config.inner.num_steps
+        self._adaptation = GradientAdaptation(policy, INNER_LOSSES[config.inner_loss], config.inner, order=2)
+        self._baseline = LinearFeatureBaseline(spec.horizon, config.inner.gamma)
+
+    def init(self, rng: Streams) -> LearnerState:
+        """Return fresh parameters and a fresh Adam."""
+        params = self.policy.init(rng)
+        return LearnerState(params, adam_init(params).tree())
+
+    def prior(self, state: LearnerState, tasks: Tasks, rng: Streams) -> Agent:
+        """Return the agent with the shared parameters."""
+        return Agent(state.params, carry={})
+
+    def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int) -> Agent:
+        """Return the agent after one inner step on its own rollout."""
+        advantages = self._advantages(rollout)
+        return Agent(self._adaptation.apply(agent.params, rollout, advantages, adapt_step), agent.carry)
+
+    def update(self, state: LearnerState, history: Sequence[Rollout]) -> tuple[LearnerState, Mapping[str, float]]:
+        """Return the state after `outer_steps` Adam steps on the surrogate."""
+        advantages = [self._advantages(rollout) for rollout in history]
+        parts = chunks(len(history[0].reward), self.config.tasks_per_chunk)
+
+        def objective(params: Params, part: slice) -> Tensor:
+            rollouts = [rollout.select_tasks(part) for rollout in history]
+            return self._outer_loss(params, rollouts, [a.select_tasks(part) for a in advantages]).sum()
+
+        num_tasks = len(history[0].reward)
+        params, adam, losses = state.params, AdamState.from_tree(state.optimiser), []
+        for _ in range(self.config.outer_steps):
+            loss, gradient = value_and_gradient(objective, params, parts)
+            gradient = params_map(lambda g: g / num_tasks, gradient)
+            params, adam = adam_step(params, gradient, adam, self.config.meta_lr)
+            losses.append(loss / num_tasks)
+        metrics = {"outer_loss_first": losses[0], "outer_loss_last": losses[-1]}
+        return LearnerState(params, adam.tree()), metrics
+
+    def _outer_loss(self, params: Params, rollouts: Sequence[Rollout], advantages: Sequence[Advantages]) -> Tensor:
+        """Return L^clip + η KL for each task, `[K]`."""
+        adapted = stack_shared(params, len(rollouts[0].reward))
+        kl: Tensor | float = 0.0
+        for j in range(len(rollouts) - 1):
+            kl = kl + mean_kl(self.policy.unroll(adapted, rollouts[j]), rollouts[j], advantages[j])
+            adapted = self._adaptation.step(adapted, rollouts[j], advantages[j], j)
+        new = self.policy.unroll(adapted, rollouts[-1])
+        surrogate = clipped_surrogate_loss(new, rollouts[-1], advantages[-1], self.config.clip_eps)
+        return surrogate + self.config.inner_kl_coef * kl / (len(rollouts) - 1)
+
+    def _advantages(self, rollout: Rollout) -> Advantages:
+        return estimate_advantages(rollout, self._baseline, self.config.inner.gae_lambda)

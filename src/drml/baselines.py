@@ -1,0 +1,74 @@
+"""The linear-feature baseline: a finite-horizon value function, solved for all tasks at once.
+
+Source: Duan et al. 2016, "Benchmarking deep reinforcement learning for continuous control", section 5; used by MAML
+and ProMP. Fitted anew on each task's own data.
+
+    v(s, t) = w · [s, s², τ, τ², τ³, 1],  τ = t/100,   w = argmin Σ (v(sₜ, t) − Rₜ)² + λ‖w‖²
+
+The value is that of the rest of a finite episode: it depends on the time and is zero at the horizon, by definition.
+So a horizon is not bootstrapped over, while an episode cut short by the end of a rollout is.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from drml.core.types import Rollout
+from drml.returns import discounted_sum
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values of a rollout's observations: `value` of each `obs`, `final_value` of each `final_obs`; `[K, T, B]`."""
+
+    value: Tensor
+    final_value: Tensor
+
+
+@dataclass(frozen=True)
+class LinearFeatureBaseline:
+    """Linear least squares on polynomial features of observation and time."""
+
+    horizon: int
+    """Steps per episode; the value is zero there."""
+    gamma: float = 0.99
+    """Discount per step of the returns that are fitted."""
+    ridge: float = 1e-5
+    """Regularisation λ (rllab, ProMP: 1e-5)."""
+    obs_limit: float = 10.0
+    """Observations are clipped to ± this in the features (rllab, ProMP: 10)."""
+
+    def fit_values(self, rollout: Rollout) -> Values:
+        """Return the values of a rollout under the baseline fitted to that rollout.
+
+        Only steps of complete, sound episodes are fitted; one task's data never touch another's.
+        """
+        ended = rollout.terminated | rollout.truncated
+        continues = (~ended).to(torch.float64)
+        cut = rollout.truncated & (rollout.elapsed + 1 < self.horizon)
+        is_cut = discounted_sum(cut.to(torch.float64), continues) > 0  # this step's episode has no complete return
+        returns = discounted_sum(rollout.reward.to(torch.float64), self.gamma * continues)
+        features = self.features(rollout.obs, rollout.elapsed)  # [K, N, F]
+        weights = self._solve(features, returns, rollout.valid & ~is_cut)
+        value = (features @ weights).view(returns.shape)
+        final_value = torch.zeros_like(value)
+        if bool(cut.any()):
+            final = self.features(rollout.final_obs, rollout.elapsed + 1)
+            final_value = (final @ weights).view(returns.shape).masked_fill(~cut, 0.0)
+        dtype = rollout.reward.dtype
+        return Values(value.to(dtype), final_value.to(dtype))
+
+    def features(self, obs: Tensor, elapsed: Tensor) -> Tensor:
+        """Return the features `[K, T·B, 2·O + 4]` (float64) of observations `[K, T, B, O]` at times `[K, T, B]`."""
+        s = obs.to(torch.float64).clamp(-self.obs_limit, self.obs_limit)
+        tau = elapsed.to(torch.float64).unsqueeze(-1) / 100.0
+        columns = [s, s.square(), tau, tau.square(), tau.pow(3), torch.ones_like(tau)]
+        return torch.cat(columns, -1).flatten(1, 2)
+
+    def _solve(self, features: Tensor, returns: Tensor, fitted: Tensor) -> Tensor:
+        weighted = features * fitted.flatten(1).unsqueeze(-1)
+        gram = weighted.transpose(1, 2) @ features  # [K, F, F]
+        moment = weighted.transpose(1, 2) @ returns.reshape(len(returns), -1, 1)  # [K, F, 1]
+        gram.diagonal(dim1=-2, dim2=-1).add_(self.ridge)
+        return torch.linalg.solve(gram, moment)

@@ -1,0 +1,56 @@
+"""Functions on trees: nested dictionaries whose leaves are tensors (parameters, carries, optimiser states)."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+Tree = dict[str, "Tensor | Tree"]
+Params = dict[str, Tensor]
+
+
+def tree_map(fn: Callable[..., Tensor], tree: Tree, *others: Tree) -> Tree:
+    """Return `fn` applied leaf by leaf to trees of one structure.
+
+    Raises:
+        KeyError: if the trees differ in structure.
+    """
+    mapped: Tree = {}
+    for key, value in tree.items():
+        rest = [other[key] for other in others]
+        if isinstance(value, dict):
+            mapped[key] = tree_map(fn, value, *(branch for branch in rest if isinstance(branch, dict)))
+        else:
+            mapped[key] = fn(value, *rest)
+    return mapped
+
+
+def tree_leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield `(path, tensor)` of each leaf in order; path elements are joined by '/'."""
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from tree_leaves(value, f"{path}/")
+        else:
+            yield path, value
+
+
+def params_map(fn: Callable[..., Tensor], params: Params, *others: Params) -> Params:
+    """Return `fn` applied to each parameter of flat dictionaries with the same names."""
+    return {name: fn(value, *(other[name] for other in others)) for name, value in params.items()}
+
+
+def stack_shared(params: Params, num_tasks: int) -> Params:
+    """Return shared parameters viewed as K sets `[K, ...]` without copying them."""
+    return params_map(lambda value: value.expand(num_tasks, *value.shape), params)
+
+
+def flatten(params: Params) -> Tensor:
+    """Return all parameters as one vector `[P]`, in the dictionary's order."""
+    return torch.cat([value.reshape(-1) for value in params.values()])
+
+
+def unflatten(vector: Tensor, like: Params) -> Params:
+    """Return the parameters that `flatten` turned into `vector`, with the shapes of `like`."""
+    parts = vector.split([value.numel() for value in like.values()])
+    return {name: part.view(value.shape) for (name, value), part in zip(like.items(), parts, strict=True)}

@@ -1,0 +1,152 @@
+"""The typed values that flow through the house. Axes, everywhere and in this order:
+
+    K  tasks      T  steps      B  parallel copies of a task      then feature axes (O observation, A action)
+
+What was observed (`Rollout`) and what was computed from it (`Advantages`) are different types; no field is optional.
+Every boolean says which moment it speaks about: `terminated` and `truncated` describe the step they stand at.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from drml.core.distribution import Distribution
+from drml.core.rng import NoiseKind
+from drml.core.tree import Params, Tree, tree_map
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """What an environment accepts: `continuous` float actions `[..., size]`, or `discrete` int64 actions < size."""
+
+    kind: Literal["continuous", "discrete"]
+    size: int
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """The shape of a suite's environments, the same for each of its tasks."""
+
+    obs_size: int
+    """Length O of the observation vector."""
+    action: ActionSpec
+    horizon: int
+    """Steps after which an episode is truncated."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise that a policy's distribution turns into one action: its kind and its shape."""
+
+    kind: NoiseKind
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """A batch of K tasks: named parameters `[K, ...]` and the stream keys of the tasks.
+
+    `ids` key the tasks' random streams. They stay with a task when a subset is selected, so the data of a task do
+    not depend on which other tasks run beside it.
+    """
+
+    params: dict[str, Tensor]
+    ids: Tensor  # [K] int64
+
+    def __len__(self) -> int:
+        """Return K."""
+        return len(self.ids)
+
+    def select(self, index: Tensor) -> "Tasks":
+        """Return the tasks at `index` (int64 or bool), ids included."""
+        return Tasks({name: value[index] for name, value in self.params.items()}, self.ids[index])
+
+
+@dataclass(frozen=True)
+class Step:
+    """The answer of K x B environments to one action each."""
+
+    obs: Tensor
+    """`[K, B, O]` what the agent sees next; the first observation of a new episode where one ended."""
+    reward: Tensor
+    """`[K, B]` float32."""
+    terminated: Tensor
+    """`[K, B]` bool: the episode ended at this step because the task ended; there is no future."""
+    truncated: Tensor
+    """`[K, B]` bool: the episode ended at this step because the horizon was reached; only our looking ends."""
+    diverged: Tensor
+    """`[K, B]` bool: this step is not to be trusted (a simulation broke down); its episode must not be learned from."""
+    final_obs: Tensor
+    """`[K, B, O]` the true observation after this step; equal to `obs` where the episode goes on."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What was observed while one agent acted T steps in B copies of K tasks."""
+
+    obs: Tensor
+    """`[K, T, B, O]` what the agent saw before acting."""
+    action: Tensor
+    """`[K, T, B, A]` float, or `[K, T, B]` int64."""
+    reward: Tensor
+    """`[K, T, B]`."""
+    terminated: Tensor
+    """`[K, T, B]` bool: the task ended at this step."""
+    truncated: Tensor
+    """`[K, T, B]` bool: looking ended at this step (horizon, end of the rollout, or a diverged simulation)."""
+    valid: Tensor
+    """`[K, T, B]` bool: this step belongs to an episode that is sound; only these may be learned from."""
+    final_obs: Tensor
+    """`[K, T, B, O]` true next observation where the episode ended at this step; zero elsewhere."""
+    elapsed: Tensor
+    """`[K, T, B]` int64: steps since the start of the episode, 0 at its first step."""
+    log_prob: Tensor
+    """`[K, T, B]` log-probability of the action under the acting distribution."""
+    acting: Distribution
+    """The acting distribution, `[K, T, B]`."""
+    first_carry: Tree
+    """The carry at the first step, leaves `[K, B, ...]`; empty for a policy without memory."""
+
+    def map(self, fn: Callable[[Tensor], Tensor]) -> "Rollout":
+        """Return the rollout with `fn` applied to each tensor that has the axes `[K, T, B]`."""
+        changed = {f.name: fn(getattr(self, f.name)) for f in fields(self) if f.name not in ("acting", "first_carry")}
+        acting = self.acting.replace({name: fn(value) for name, value in self.acting.tensors().items()})
+        return replace(self, **changed, acting=acting)
+
+    def select_tasks(self, index: slice) -> "Rollout":
+        """Return the rollout of a slice of its tasks."""
+        part = self.map(lambda value: value[index])
+        return replace(part, first_carry=tree_map(lambda value: value[index], self.first_carry))
+
+
+@dataclass(frozen=True)
+class Advantages:
+    """What was computed from a rollout: how much better each action was than expected, and how much it counts."""
+
+    advantage: Tensor
+    """`[K, T, B]`."""
+    weight: Tensor
+    """`[K, T, B]` non-negative, sums to 1 over (T, B) for each task: an expectation is `(weight * x).sum((-2, -1))`."""
+
+    def select_tasks(self, index: slice) -> "Advantages":
+        """Return the advantages of a slice of the tasks."""
+        return Advantages(self.advantage[index], self.weight[index])
+
+
+@dataclass(frozen=True)
+class Agent:
+    """What acts: parameters and carry. Adaptation may change either one.
+
+    `params` are shared by all tasks (stored once, shapes as `Policy.init` made them) or stacked (`[K, ...]`).
+    """
+
+    params: Params
+    carry: Tree
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return a `[T, K, B, ...]` buffer as a contiguous `[K, T, B, ...]` tensor."""
+    return torch.transpose(tensor, 0, 1).contiguous()

@@ -1,0 +1,57 @@
+"""The environment seam: one object steps K tasks x B copies in one call, and a task is an argument of `reset`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from drml.core.rng import Streams
+from drml.core.types import EnvSpec, Step, Tasks
+from drml.tasks.distribution import TaskDistribution
+
+
+class BatchEnv(Protocol):
+    """K tasks x B copies of an environment.
+
+    An environment has no way to get a task but `reset`, and no source of randomness but the streams passed there; all
+    randomness of task k is drawn under `tasks.ids[k]`. A copy whose episode ends starts its next episode by itself, in
+    the same step: `Step.obs` is then the first observation of the new episode and `Step.final_obs` the true last one.
+    """
+
+    @property
+    def spec(self) -> EnvSpec:
+        """Return the shape of observations and actions, and the horizon."""
+        ...
+
+    def reset(self, tasks: Tasks, copies: int, rng: Streams) -> Tensor:
+        """Start a first episode in `copies` copies of each task and return the observations `[K, B, O]`."""
+        ...
+
+    def step(self, action: Tensor) -> Step:
+        """Step all copies by one action each: `[K, B, A]` float32, or `[K, B]` int64 where actions are discrete."""
+        ...
+
+
+@dataclass(frozen=True)
+class EnvOptions:
+    """How an environment runs; none of it changes what it computes."""
+
+    device: str = "cpu"
+    """Where native environments run (simulated robots run on the CPU)."""
+    threads: int = 0
+    """Simulator threads; 0 takes all cores."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named, versioned task family: which tasks there are, how they differ, and the environment that runs them."""
+
+    name: str
+    summary: str
+    """One sentence."""
+    source: str
+    """Where this definition was published: paper or code base, and what is particular to it."""
+    tasks: TaskDistribution
+    spec: EnvSpec
+    make: Callable[[EnvOptions], BatchEnv]

@@ -1,0 +1,58 @@
+"""Functional SGD and Adam: a step is a function from (parameters, gradient, state) to (parameters, state)."""
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from drml.core.tree import Params, Tree, params_map
+
+
+def sgd_step(params: Params, grads: Params, lr: float | Tensor) -> Params:
+    """Return θ − α g, differentiable in all its arguments."""
+    return params_map(lambda p, g: p - lr * g, params, grads)
+
+
+class AdamState(NamedTuple):
+    """First and second moment of the gradient, and the number of steps taken."""
+
+    first: Params
+    second: Params
+    num_steps: Tensor
+
+    def tree(self) -> Tree:
+        """Return the state as a tree of tensors."""
+        return {"first": dict(self.first), "second": dict(self.second), "num_steps": self.num_steps}
+
+    @staticmethod
+    def from_tree(tree: Tree) -> "AdamState":
+        """Return the state that `tree` was made from."""
+        return AdamState(cast(Params, tree["first"]), cast(Params, tree["second"]), cast(Tensor, tree["num_steps"]))
+
+
+def adam_init(params: Params) -> AdamState:
+    """Return the state before the first step."""
+    return AdamState(params_map(torch.zeros_like, params), params_map(torch.zeros_like, params), torch.zeros(()))
+
+
+def adam_step(
+    params: Params,
+    grads: Params,
+    state: AdamState,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+) -> tuple[Params, AdamState]:
+    """Return θ − α m̂ / (√v̂ + ε) and the next state, with bias-corrected moments m̂ and v̂.
+
+    Source: Kingma & Ba 2015, "Adam: a method for stochastic optimization", algorithm 1.
+    """
+    beta1, beta2 = betas
+    num_steps = state.num_steps + 1
+    first = params_map(lambda m, g: beta1 * m + (1.0 - beta1) * g, state.first, grads)
+    second = params_map(lambda v, g: beta2 * v + (1.0 - beta2) * g.square(), state.second, grads)
+    correction1, correction2 = 1.0 - beta1**num_steps, 1.0 - beta2**num_steps
+    updated = params_map(
+        lambda p, m, v: p - lr * (m / correction1) / ((v / correction2).sqrt() + eps), params, first, second
+    )
+    return updated, AdamState(first, second, num_steps)

@@ -1,0 +1,167 @@
+"""Multi-layer perceptrons on our own stacked linear layers: K sets of weights in one `baddbmm`.
+
+    h₀ = obs,  hᵢ₊₁ = act(hᵢ Wᵢ + bᵢ),  output = h W + b
+
+Shared weights `[in, out]` meet all K x N inputs in one plain matmul; stacked weights `[K, in, out]` meet theirs in one
+batched matmul. Weights start Xavier-uniform and biases at zero, as in the MAML and ProMP code.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from drml.core.distribution import Categorical, Gaussian
+from drml.core.rng import Streams
+from drml.core.tree import Params, Tree
+from drml.core.types import EnvSpec, Noise, Rollout
+
+Activation = Literal["tanh", "relu"]
+MAX_LOG_STD = 5.0  # e⁵ ≈ 148 action units: beyond any use, but still finite when squared
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return `inputs @ weight + bias` for shared `[in, out]` or stacked `[K, in, out]` weights.
+
+    Args:
+        inputs: `[N, in]` for shared weights, `[K, N, in]` for stacked ones.
+        weight: `[in, out]` or `[K, in, out]`.
+        bias: `[out]` or `[K, out]`.
+    """
+    if weight.dim() == 2:
+        return torch.addmm(bias, inputs, weight)
+    return torch.baddbmm(bias.unsqueeze(1), inputs, weight)
+
+
+def init_layers(sizes: tuple[int, ...], rng: Streams) -> Params:
+    """Return weights uniform on ±√(6/(in + out)) (Glorot & Bengio 2010, eq. 16) and zero biases."""
+    params: Params = {}
+    for i, (size_in, size_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        bound = math.sqrt(6.0 / (size_in + size_out))
+        params[f"layer{i}.weight"] = (2.0 * rng["layer", i].uniform((size_in, size_out)) - 1.0) * bound
+        params[f"layer{i}.bias"] = torch.zeros(size_out)
+    return params
+
+
+def forward(params: Params, num_layers: int, activation: Activation, obs: Tensor) -> Tensor:
+    """Return the last layer's output `[K, ..., out]` at `obs` `[K, ..., O]`."""
+    stacked = params["layer0.weight"].dim() == 3
+    lead = (obs.shape[0], -1) if stacked else (-1,)
+    hidden = obs.reshape(*lead, obs.shape[-1])
+    for i in range(num_layers):
+        hidden = linear(hidden, params[f"layer{i}.weight"], params[f"layer{i}.bias"])
+        if i < num_layers - 1:
+            hidden = hidden.tanh() if activation == "tanh" else hidden.relu()
+    return hidden.view(*obs.shape[:-1], hidden.shape[-1])
+
+
+def per_task(parameter: Tensor, like: Tensor) -> Tensor:
+    """Return a shared `[A]` or stacked `[K, A]` parameter shaped to broadcast against `like` `[K, ..., A]`."""
+    if parameter.dim() == 1:
+        return parameter.view(*(1,) * (like.dim() - 1), -1)
+    return parameter.view(parameter.shape[0], *(1,) * (like.dim() - 2), -1)
+
+
+@dataclass(frozen=True)
+class GaussianMLP:
+    """Gaussian policy: the MLP gives the mean, a free parameter the log standard deviation of each action."""
+
+    obs_size: int
+    action_size: int
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers (ProMP: 64, 64; MAML: 100, 100)."""
+    activation: Activation = "tanh"
+    """ProMP: tanh; MAML: relu."""
+    init_std: float = 1.0
+    """Standard deviation at the start, in policy action units."""
+    min_std: float = 1e-6
+    """Standard deviation never falls below this (ProMP: 1e-6)."""
+
+    @property
+    def noise(self) -> Noise:
+        """Return standard normal noise `[A]`."""
+        return Noise("normal", (self.action_size,))
+
+    def init(self, rng: Streams) -> Params:
+        """Return initial shared parameters."""
+        layers = init_layers((self.obs_size, *self.hidden, self.action_size), rng)
+        return layers | {"log_std": torch.full((self.action_size,), math.log(self.init_std))}
+
+    def initial_carry(self, num_tasks: int, copies: int) -> Tree:
+        """Return the empty memory."""
+        return {}
+
+    def step(self, params: Params, obs: Tensor, carry: Tree) -> tuple[Gaussian, Tree]:
+        """Return the action distribution `[K, B]` and the empty memory."""
+        return self._distribution(params, obs), carry
+
+    def unroll(self, params: Params, rollout: Rollout) -> Gaussian:
+        """Return the action distributions `[K, T, B]` of a rollout."""
+        return self._distribution(params, rollout.obs)
+
+    def _distribution(self, params: Params, obs: Tensor) -> Gaussian:
+        mean = forward(params, len(self.hidden) + 1, self.activation, obs)
+        log_std = params["log_std"].clamp(math.log(self.min_std), MAX_LOG_STD)
+        return Gaussian(mean, per_task(log_std, mean))
+
+
+@dataclass(frozen=True)
+class CategoricalMLP:
+    """Categorical policy over discrete actions: the MLP gives the logits."""
+
+    obs_size: int
+    num_actions: int
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers."""
+    activation: Activation = "tanh"
+    """Activation of the hidden layers."""
+
+    @property
+    def noise(self) -> Noise:
+        """Return one uniform number per action."""
+        return Noise("uniform", ())
+
+    def init(self, rng: Streams) -> Params:
+        """Return initial shared parameters."""
+        return init_layers((self.obs_size, *self.hidden, self.num_actions), rng)
+
+    def initial_carry(self, num_tasks: int, copies: int) -> Tree:
+        """Return the empty memory."""
+        return {}
+
+    def step(self, params: Params, obs: Tensor, carry: Tree) -> tuple[Categorical, Tree]:
+        """Return the action distribution `[K, B]` and the empty memory."""
+        return self._distribution(params, obs), carry
+
+    def unroll(self, params: Params, rollout: Rollout) -> Categorical:
+        """Return the action distributions `[K, T, B]` of a rollout."""
+        return self._distribution(params, rollout.obs)
+
+    def _distribution(self, params: Params, obs: Tensor) -> Categorical:
+        logits = forward(params, len(self.hidden) + 1, self.activation, obs)
+        return Categorical(torch.log_softmax(logits, -1))
+
+
+@dataclass(frozen=True)
+class MLPConfig:
+    """The shape of an MLP policy."""
+
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers (ProMP: 64 64; MAML: 100 100)."""
+    activation: Activation = "tanh"
+    """Activation of the hidden layers (ProMP: tanh; MAML: relu)."""
+    init_std: float = 1.0
+    """Gaussian policies: standard deviation at the start, in policy action units (papers: 1)."""
+    min_std: float = 1e-6
+    """Gaussian policies: the standard deviation never falls below this (ProMP: 1e-6)."""
+
+
+def mlp_policy(spec: EnvSpec, config: MLPConfig) -> GaussianMLP | CategoricalMLP:
+    """Return the MLP policy that fits an environment: Gaussian for continuous actions, else categorical."""
+    if spec.action.kind == "continuous":
+        return GaussianMLP(
+            spec.obs_size, spec.action.size, config.hidden, config.activation, config.init_std, config.min_std
+        )
+    return CategoricalMLP(spec.obs_size, spec.action.size, config.hidden, config.activation)

@@ -1,0 +1,203 @@
+"""A run's directory: made for one run, held by one process at a time, and written so that a crash leaves old or new.
+
+Every file of a run is published the same way: the bytes go to a temporary name, are synced to the disk, and take the
+real name in one rename. Whoever looks, at whatever moment, sees the old file or the new one, never a part.
+"""
+
+import errno
+import fcntl
+import importlib.metadata
+import itertools
+import json
+import math
+import os
+import platform
+import shutil
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeAlias
+
+from drml.core.errors import InputError, ResourceError
+
+JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
+
+LOCK = ".lock"
+_OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PACKAGES = ("drml", "torch", "numpy", "mujoco")
+
+
+def create(path: Path) -> Path:
+    """Make the directory of a new run, parents included, and return it; an empty directory is taken as it is.
+
+    Raises:
+        InputError: if something is there already.
+        ResourceError: if it cannot be made.
+    """
+    with writing(path):
+        make_directories(path.parent)
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            if not path.is_dir():
+                raise InputError(f"{path} is a file; choose another --out") from None
+            if set(os.listdir(path)) - {LOCK}:
+                raise InputError(
+                    f"{path} already holds a run; go on with it by --resume, or choose another --out"
+                ) from None
+        sync_directory(path.parent)
+    return path
+
+
+def create_numbered(parent: Path, stem: str) -> Path:
+    """Make and return the first of `stem`, `stem-2`, `stem-3`, ... that does not exist yet in `parent`.
+
+    Processes that start together with one name get distinct directories, because `os.mkdir` succeeds only once.
+
+    Raises:
+        ResourceError: if no directory can be made.
+    """
+    with writing(parent / stem):
+        make_directories(parent)
+        for number in itertools.count(1):
+            path = parent / (stem if number == 1 else f"{stem}-{number}")
+            with suppress(FileExistsError):
+                os.mkdir(path)
+                sync_directory(parent)
+                return path
+    raise AssertionError("itertools.count ended")
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold a run's directory for this process; the kernel lets go of it even after `kill -9`.
+
+    The lock is a `flock` on `path/.lock`, whose text says who holds it. On a network file system it binds only as far
+    as that file system carries `flock`.
+
+    Raises:
+        InputError: if another process holds it, or there is no such directory.
+        ResourceError: if the file system refuses.
+    """
+    if not path.is_dir():
+        raise InputError(f"{path} is not a run's directory")
+    with writing(path / LOCK):
+        handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        with writing(path / LOCK):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"{path} is in use by {_holder(handle)}; stop it or choose another --out") from None
+            os.ftruncate(handle, 0)
+            write_all(handle, f"{os.getpid()} {socket.gethostname()}\n".encode())
+        yield
+    finally:
+        os.close(handle)
+
+
+def _holder(handle: int) -> str:
+    """Return who a lock file says holds it."""
+    words = os.pread(handle, 512, 0).decode(errors="replace").split()
+    return f"process {words[0]} on {words[1]}" if len(words) == 2 else "another process"
+
+
+def write_json(path: Path, obj: JSON) -> None:
+    """Write `obj` to `path` in one step; numbers that are not finite become null.
+
+    Raises:
+        ResourceError: if it cannot be written; what was there before is untouched.
+    """
+    replace_file(path, (json.dumps(finite(obj), indent=2, allow_nan=False) + "\n").encode())
+
+
+def finite(obj: JSON) -> JSON:
+    """Return `obj` with null in place of every number that is not finite."""
+    if isinstance(obj, float):
+        return obj if math.isfinite(obj) else None
+    if isinstance(obj, Mapping):
+        return {key: finite(value) for key, value in obj.items()}
+    if isinstance(obj, Sequence) and not isinstance(obj, str):
+        return [finite(value) for value in obj]
+    return obj
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, the platform and the packages that decide a run's numbers; imports none of them."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in _PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+@contextmanager
+def writing(path: Path, num_bytes: int = 0) -> Iterator[None]:
+    """Turn an operating system's refusal inside the block into one line: the path, the reason, the space there is.
+
+    Raises:
+        ResourceError: in place of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        space = ""
+        if error.errno in _OUT_OF_SPACE:
+            with suppress(OSError):
+                free = shutil.disk_usage(path.parent).free
+                space = f"; {num_bytes / 1e6:.3f} MB to write, {free / 1e6:.3f} MB free"
+        raise ResourceError(f"cannot write {path}: {error.strerror or error}{space}") from error
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Give `path` the content `data` in one step, durably.
+
+    Raises:
+        ResourceError: if it cannot be written; what was there before is untouched.
+    """
+    draft = path.with_name(f".tmp-{path.name}-{os.getpid()}")
+    with writing(path, len(data)):
+        try:
+            write_durably(draft, data)
+            os.replace(draft, path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file and wait until its bytes are on the disk; the caller sees to its name."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        write_all(handle, data)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """Write all of `data`, in as many calls as the system wants."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+
+
+def make_directories(path: Path) -> None:
+    """Make a directory and its parents where they are missing, each durably entered in its own parent."""
+    if path.is_dir():
+        return
+    make_directories(path.parent)
+    with suppress(FileExistsError):  # another process was faster; a file in the way shows at the next use
+        os.mkdir(path)
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until the names in a directory are on the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
