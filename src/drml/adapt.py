@@ -53,7 +53,12 @@ class InnerConfig:
     def __post_init__(self) -> None:
         if self.num_steps < 1:
             raise InputError(f"inner num_steps is {self.num_steps}, must be 1 or more")
-        for name, low, high in (("lr", 0.0, 1e6), ("later_lr", 0.0, 1e6), ("gamma", 0.0, 1.0), ("gae_lambda", 0.0, 1.0)):
+        for name, low, high in (
+            ("lr", 0.0, 1e6),
+            ("later_lr", 0.0, 1e6),
+            ("gamma", 0.0, 1.0),
+            ("gae_lambda", 0.0, 1.0),
+        ):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"inner {name} is {getattr(self, name)}, must lie in [{low:g}, {high:g}]")
 

@@ -79,17 +79,16 @@ def stratified_bootstrap(
         rng: the stream of this interval.
 
     Raises:
-        InputError: if the scores are not a finite, non-empty `[runs, tasks]` table.
+        InputError: if the scores are not a finite, non-empty `[runs, tasks]` table, or confidence is not within (0, 1).
     """
-    table = _table("scores", scores)
+    table, tail = _table("scores", scores), _tail(confidence)
     runs, tasks = table.shape
-    # A score's place in the flat table: (run, task) -> run * tasks + task. One run has one row of candidates: the tasks.
+    # A score's place in the flat table is run * tasks + task; with one run each task may stand in for each other.
     rows, stride, offset = (runs, tasks, np.arange(tasks)) if runs > 1 else (tasks, 1, np.arange(1))
     estimates = [
         statistic(table.take(pick * stride + offset).reshape(len(pick), -1), axis=-1)
         for pick in _picks(rng, reps, rows, table.shape)
     ]
-    tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(np.concatenate(estimates), (tail, 1.0 - tail))
     return Interval(float(low), float(statistic(table)), float(high))
 
@@ -122,7 +121,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     """Return the mean of independent numbers with Student's interval x̄ ± t · s/√N, exact where they are normal.
 
     Raises:
-        InputError: if there are fewer than two numbers: one number does not say how much it varies.
+        InputError: if there are fewer than two numbers (one does not say how much it varies), or any is not finite.
     """
     sample = _table("values", np.atleast_2d(np.asarray(values, dtype=np.float64)))[0]
     if len(sample) < 2:
@@ -142,7 +141,14 @@ def student_t(freedom: int, confidence: float) -> float:
     theta = np.linspace(0.0, min(math.pi / 2, 12.0 / math.sqrt(freedom)), points + 1)
     density = np.cos((theta[1:] + theta[:-1]) / 2) ** (freedom - 1)
     mass = np.concatenate([[0.0], np.cumsum(density)])
-    return math.sqrt(freedom) * math.tan(float(np.interp(confidence, mass / mass[-1], theta)))
+    theta_high = np.interp(1.0 - 2.0 * _tail(confidence), mass / mass[-1], theta)
+    return math.sqrt(freedom) * math.tan(float(theta_high))
+
+
+def _tail(confidence: float) -> float:
+    if not 0.0 < confidence < 1.0:
+        raise InputError(f"confidence is {confidence}, expected a share between 0 and 1, such as 0.95")
+    return (1.0 - confidence) / 2.0
 
 
 def _table(name: str, scores: ArrayLike) -> Floats:

@@ -174,7 +174,7 @@ class _Run:
     started: Tensor
     """`[K, B]` int64, the t at which the episode began."""
     never: Tensor
-    """`[K, B]` bool, False: what is said of steps that end nothing, and of divergence, which torch code does not know."""
+    """`[K, B]` bool, False: what is said of steps that end nothing, and of divergence, which does not happen here."""
     first_horizon: int
     """The t at which the oldest episode reaches the horizon: before it only termination can end one."""
     t: int = 0

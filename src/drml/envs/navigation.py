@@ -22,7 +22,7 @@ from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Uniform
 
 Reward = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Maps positions before and after the move `[K, B, 2]` and goals `[K, 1, 2]` to rewards `[K, B]`."""
+"""Maps positions before the move, after it, and of the goal, each `[K, B, 2]`, to rewards `[K, B]`."""
 
 CORNER_BLIND_RADIUS = 0.5  # in the 1-norm, around the origin
 SPARSE_GOAL_RADIUS = 0.2
@@ -37,7 +37,7 @@ class Rules:
     max_move: float
     """m: each coordinate of the action is clipped to [−m, m]."""
     arrival: float = 0.0
-    """Terminated when both coordinates of x' are nearer to the goal's than this; 0 never terminates."""
+    """Terminated where ‖x' − g‖∞ is below this; 0 never terminates."""
     start_range: float = 0.0
     """Episodes start uniformly in [−start_range, start_range]²; 0 starts at the origin."""
 
@@ -64,8 +64,8 @@ def sparse_proximity(before: Tensor, after: Tensor, goal: Tensor) -> Tensor:
     return (1.0 - distance).where(distance <= SPARSE_GOAL_RADIUS, 0.0)
 
 
-def _distance(position: Tensor, goal: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(position - goal, dim=-1)
+def _distance(position: Tensor, goal: Tensor, order: float = 2.0) -> Tensor:
+    return torch.linalg.vector_norm(position - goal, order, dim=-1)
 
 
 @final
@@ -75,7 +75,7 @@ class Point:
 
     rules: Rules
     goal: Tensor
-    """`[K, 1, 2]`."""
+    """`[K, B, 2]`, the same in all copies; written out, since broadcasting is slower at each step."""
     ids: Tensor
     """`[K]` the tasks' stream keys."""
     origin: Tensor
@@ -96,7 +96,7 @@ class Point:
     def move(self, state: Tensor, action: Tensor, t: int) -> Outcome:
         """Return the position after the clipped move."""
         after = state + action.clamp(-self.rules.max_move, self.rules.max_move)
-        arrived = ((after - self.goal).abs() < self.rules.arrival).all(-1)
+        arrived = _distance(after, self.goal, math.inf) < self.rules.arrival
         return Outcome(after, self.rules.reward(state, after, self.goal), arrived)
 
 
@@ -112,7 +112,8 @@ def _begin_on_circle(rules: Rules, tasks: Tasks, copies: int, rng: Streams) -> P
 
 
 def _point(rules: Rules, goal: Tensor, ids: Tensor, copies: int, rng: Streams) -> Point:
-    return Point(rules, goal.unsqueeze(1), ids, goal.new_zeros(len(goal), copies, 2), rng)
+    goal = goal.unsqueeze(1).repeat(1, copies, 1)  # [K, B, 2]
+    return Point(rules, goal, ids, torch.zeros_like(goal), rng)
 
 
 def _spec(horizon: int) -> EnvSpec:

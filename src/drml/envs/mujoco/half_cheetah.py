@@ -62,7 +62,7 @@ class Variant:
 
     @property
     def tasks(self) -> TaskDistribution:
-        """Return p(T); velocities up to 1 m/s beyond the range are out of distribution, directions are never held out."""
+        """Return p(T): no direction is held out; velocities up to 1 m/s beyond the range are out of distribution."""
         if self.goal == "direction":
             return TaskDistribution({"direction": Choice((-1.0, 1.0))}, held_out=False)
         beyond = (self.max_velocity, self.max_velocity + 1.0)
@@ -85,15 +85,10 @@ class HalfCheetah:
                 raise
             raise InputError('the suite needs MuJoCo: pip install "drml[mujoco]"') from error
         self.variant = variant
-        self._make_simulation = lambda num_sims: Simulation(MODEL_PATH, num_sims, options.threads, FRAME_SKIP)
-        self.simulation = self._make_simulation(1)
-        """The simulations, copy b of task k at index k · B + b."""
+        self.spec = variant.spec
+        self.simulation = Simulation(MODEL_PATH, 1, options.threads, FRAME_SKIP)
+        """The simulations, copy b of task k at index k · B + b; a reset to another number of copies replaces it."""
         self._shape = (0, 0)  # K, B
-
-    @property
-    def spec(self) -> EnvSpec:
-        """Return the shape of observations and actions, and the horizon."""
-        return self.variant.spec
 
     def pose(self, task: int, copy: int) -> Tensor:
         """Return the joint positions `[9]` of one copy as they are now; a film is a sequence of these."""
@@ -110,7 +105,7 @@ class HalfCheetah:
         self._shape = (len(tasks), copies)
         num_sims = len(tasks) * copies
         if num_sims != self.simulation.num_sims:
-            self.simulation = self._make_simulation(num_sims)
+            self.simulation = self.simulation.resized(num_sims)
         target = tasks.params[self.variant.goal].to("cpu", torch.float64)
         self._target = target.repeat_interleave(copies).numpy()  # [K·B]
         self._steps = np.zeros(num_sims, np.int64)  # taken in the current episode

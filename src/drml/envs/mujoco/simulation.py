@@ -1,8 +1,8 @@
 """N simulations of one model, their state as live arrays.
 
-`mujoco.batch.Batch` keeps each simulation as one row of numbers. `qpos`, `qvel` and `ctrl` are views of these rows: what
-is written there is the simulation's state at the next step, and no derived field is bound, so nothing is copied out.
-The results are bit-identical at any number of threads.
+`mujoco.batch.Batch` keeps each simulation as one row of numbers; `qpos`, `qvel` and `ctrl` are views of these rows, so
+what is written there is the simulation's state at the next step. No derived field is bound: nothing is copied out. The
+results are bit-identical at any number of threads.
 """
 
 from pathlib import Path
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
+
+NO_STAGE = 0  # mjtStage.mjSTAGE_NONE: compute nothing, the next step does
 
 
 @final
@@ -29,9 +31,12 @@ class Simulation:
     """
 
     def __init__(self, model_path: Path, num_sims: int, threads: int, frame_skip: int) -> None:
-        self.model = mujoco.MjModel.from_xml_path(str(model_path))
+        # MuJoCo's compiled part has no stubs
+        self.model = mujoco.MjModel.from_xml_path(str(model_path))  # pyright: ignore[reportAttributeAccessIssue]
         self.batch = Batch(self.model, num_sims, threads)
+        self.model_path = model_path
         self.num_sims = num_sims
+        self.threads = threads
         self.frame_skip = frame_skip
         self.seconds_per_step = frame_skip * float(self.model.opt.timestep)
         """Simulated seconds per control step."""
@@ -43,6 +48,10 @@ class Simulation:
         """`[N, nv]` live joint velocities."""
         self.ctrl: Floats = self.batch.bind("ctrl")
         """`[N, nu]` live controls, applied at the next step."""
+
+    def resized(self, num_sims: int) -> "Simulation":
+        """Return `num_sims` new simulations of the same robot."""
+        return Simulation(self.model_path, num_sims, self.threads, self.frame_skip)
 
     def step(self) -> Indices:
         """Advance all simulations by one control step and return the indices of those that broke down in it.
@@ -61,7 +70,7 @@ class Simulation:
 
     def reset(self, sims: Indices | None, qpos: Floats, qvel: Floats) -> None:
         """Restart simulations (`None`: all of them) at time 0 in the given state, `[n, nq]` and `[n, nv]`."""
-        self.batch.reset(sims, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
+        self.batch.reset(sims, stage=NO_STAGE)
         rows = slice(None) if sims is None else sims
         self.qpos[rows] = qpos
         self.qvel[rows] = qvel

@@ -1,0 +1,93 @@
+"""Any torch module as a policy: `module(obs)` gives the mean of a Gaussian, or the logits of a categorical.
+
+    policy = ModulePolicy(torch.nn.Sequential(torch.nn.Linear(2, 64), torch.nn.Tanh(), torch.nn.Linear(64, 2)), spec)
+
+The module is code only: its weights flow as values, through `torch.func.functional_call` where tasks share them and
+`torch.vmap` where each task has its own.
+"""
+
+import copy
+import math
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from drml.core.distribution import Categorical, Gaussian
+from drml.core.errors import InputError
+from drml.core.rng import Streams
+from drml.core.tree import Params, Tree
+from drml.core.types import EnvSpec, Noise, Rollout
+from drml.policies.admission import check_module
+from drml.policies.functional import apply, trainable
+from drml.policies.mlp import MAX_LOG_STD, per_task
+
+
+@final
+class ModulePolicy:
+    """A policy made of a torch module `[N, O]` → `[N, A]`.
+
+    Its parameters are the module's trainable ones under their own names; frozen ones and buffers are constants.
+    Gaussian policies add `log_std` `[A]`. Parameters stacked `[K, ...]` are told from shared ones by their rank.
+    """
+
+    def __init__(self, module: nn.Module, spec: EnvSpec, init_std: float = 1.0, min_std: float = 1e-6) -> None:
+        """Make a policy of a copy of the module.
+
+        Args:
+            module: maps observations `[N, O]` to means or logits `[N, A]`, row by row.
+            spec: the environment's; continuous actions make the policy Gaussian, discrete ones categorical.
+            init_std: standard deviation at the start, in policy action units.
+            min_std: the standard deviation never falls below this.
+
+        Raises:
+            InputError: if the module is not a pure function of its parameters, or its higher derivatives are not to
+                be trusted; names the submodule or the parameters.
+        """
+        if not 0.0 < min_std <= init_std <= math.exp(MAX_LOG_STD):
+            bound = f"0 < min_std <= init_std <= {math.exp(MAX_LOG_STD):.0f}"
+            raise InputError(f"min_std is {min_std} and init_std {init_std}, expected {bound}")
+        self._module = copy.deepcopy(module)
+        self._spec, self._init_std, self._min_std = spec, init_std, min_std
+        check_module(self._module, spec.obs_size, spec.action.size)
+
+    @property
+    def noise(self) -> Noise:
+        """Return standard normal noise `[A]`, or one uniform number where actions are discrete."""
+        return Noise("normal", (self._spec.action.size,)) if self._is_gaussian else Noise("uniform", ())
+
+    def init(self, rng: Streams) -> Params:
+        """Return copies of the weights that the module had when it became a policy; `rng` changes nothing.
+
+        How a foreign module is initialised is its own affair, and torch does it from the global generator. So runs of
+        different seeds start from the same weights, unless each makes its module under its own `torch.manual_seed`.
+        """
+        params = trainable(self._module)
+        if self._is_gaussian:
+            like = next(iter(params.values()))
+            params["log_std"] = like.new_full((self._spec.action.size,), math.log(self._init_std))
+        return params
+
+    def initial_carry(self, num_tasks: int, copies: int) -> Tree:
+        """Return the empty memory."""
+        return {}
+
+    def step(self, params: Params, obs: Tensor, carry: Tree) -> tuple[Gaussian | Categorical, Tree]:
+        """Return the action distribution `[K, B]` and the empty memory."""
+        return self._distribution(params, obs), carry
+
+    def unroll(self, params: Params, rollout: Rollout) -> Gaussian | Categorical:
+        """Return the action distributions `[K, T, B]` of a rollout."""
+        return self._distribution(params, rollout.obs)
+
+    @property
+    def _is_gaussian(self) -> bool:
+        return self._spec.action.kind == "continuous"
+
+    def _distribution(self, params: Params, obs: Tensor) -> Gaussian | Categorical:
+        own = {name: value for name, value in params.items() if name != "log_std"}
+        outputs = apply(self._module, own, obs)
+        if not self._is_gaussian:
+            return Categorical(torch.log_softmax(outputs, -1))
+        log_std = params["log_std"].clamp(math.log(self._min_std), MAX_LOG_STD)
+        return Gaussian(outputs, per_task(log_std, outputs))

@@ -1,0 +1,310 @@
+"""A run: a configuration and a seed in a directory of their own, which can be stopped, resumed and tested.
+
+config.json      what was asked for          checkpoints/N/   what was reached after N meta-iterations
+metrics.jsonl    what was measured           test.json        the adaptation curve of the best policy
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from drml import checkpoint, rundir
+from drml.algos.api import Learner, LearnerState
+from drml.algos.registry import AnyConfig, learner_entry
+from drml.collect import Collector
+from drml.core.config import from_dict, to_dict
+from drml.core.errors import CheckpointError, InputError
+from drml.core.phases import Phases
+from drml.core.rng import Streams
+from drml.core.tree import Params, Tree
+from drml.core.types import Tasks
+from drml.envs.api import EnvOptions, Suite
+from drml.envs.registry import suite
+from drml.evaluate import AdaptationCurve, meta_test
+from drml.policies.mlp import MLPConfig, mlp_policy
+from drml.runlog import RunLog
+from drml.stats import Interval
+from drml.tasks.distribution import Split
+from drml.tasks.sampler import StratifiedSampler
+from drml.train import Listener, Progress, Row, StopReason, TrainConfig, Trainer, init_progress, meta_train
+
+CONFIG = "config.json"
+CHECKPOINTS = "checkpoints"
+COUNTERS = ("best_return", "best_meta_iter", "validations_since_best", "meta_iter", "env_steps", "seconds")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What determines a run, down to the last bit on one machine."""
+
+    suite: str
+    """Name of the task family."""
+    learner: str
+    """Name of the learner."""
+    learner_config: AnyConfig
+    """Its hyper-parameters."""
+    policy: MLPConfig = field(default_factory=MLPConfig)
+    """The policy's shape."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """Sizes and stop rules."""
+    seed: int = 0
+    """Root of all random streams."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The objects that a configuration stands for."""
+
+    config: RunConfig
+    suite: Suite
+    learner: Learner
+
+    def collector(self, copies: int, options: EnvOptions, phases: Phases) -> Collector:
+        """Return a collector of whole episodes in a fresh environment."""
+        return Collector(self.suite.make(options), self.suite.spec.horizon, copies, phases, options.device)
+
+
+def set_up(config: RunConfig) -> Setup:
+    """Return suite and learner of a configuration.
+
+    Raises:
+        InputError: if a name or a value is not right.
+    """
+    chosen = suite(config.suite)
+    policy = mlp_policy(chosen.spec, config.policy)
+    return Setup(config, chosen, learner_entry(config.learner).make(chosen.spec, policy, config.learner_config))
+
+
+def read_config(run: Path) -> RunConfig:
+    """Return the configuration of a run directory.
+
+    Raises:
+        InputError: if there is no run, or its configuration is damaged.
+    """
+    try:
+        data = json.loads((run / CONFIG).read_text())
+        kind = learner_entry(data["learner"]).config_type
+        learner_config = from_dict(kind, data.pop("learner_config"), f"{run / CONFIG}: learner_config")
+        data.pop("versions", None)
+        return RunConfig(
+            data["suite"],
+            data["learner"],
+            cast(AnyConfig, learner_config),
+            from_dict(MLPConfig, data["policy"], f"{run / CONFIG}: policy"),
+            from_dict(TrainConfig, data["train"], f"{run / CONFIG}: train"),
+            data["seed"],
+        )
+    except FileNotFoundError:
+        raise InputError(f"{run} is not a run directory: it has no {CONFIG}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{run / CONFIG} cannot be read: {error!r}") from error
+
+
+def start(
+    config: RunConfig,
+    out: Path,
+    listeners: Sequence[Listener] = (),
+    options: EnvOptions = EnvOptions(),  # noqa: B008 — frozen
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> tuple[Progress, StopReason]:
+    """Meta-train in a new run directory.
+
+    Raises:
+        InputError: if the directory holds something already, or the configuration is not right.
+    """
+    setup = set_up(config)
+    trainer = make_trainer(setup, options, stop_requested)
+    rundir.create(out)
+    with rundir.lock(out):
+        rundir.write_json(out / CONFIG, to_dict(config) | {"versions": rundir.versions()})
+        return _run(setup, trainer, init_progress(trainer), out, listeners)
+
+
+def resume(
+    out: Path,
+    listeners: Sequence[Listener] = (),
+    options: EnvOptions = EnvOptions(),  # noqa: B008 — frozen
+    stop_requested: Callable[[], bool] = lambda: False,
+    train: TrainConfig | None = None,
+) -> tuple[Progress, StopReason]:
+    """Go on with a run from its newest checkpoint; `train` extends its budget.
+
+    Raises:
+        InputError: if there is no run, or it is in use.
+        CheckpointError: if no checkpoint can be loaded.
+    """
+    config = read_config(out)
+    config = config if train is None else RunConfig(**{**vars(config), "train": train})
+    setup = set_up(config)
+    trainer = make_trainer(setup, options, stop_requested)
+    with rundir.lock(out):
+        found = checkpoint.newest(out / CHECKPOINTS)
+        progress = init_progress(trainer)
+        progress = progress if found is None else _load(found, progress, config)
+        if train is not None:
+            rundir.write_json(out / CONFIG, to_dict(config) | {"versions": rundir.versions()})
+        return _run(setup, trainer, progress, out, listeners)
+
+
+def make_trainer(setup: Setup, options: EnvOptions, stop_requested: Callable[[], bool]) -> Trainer:
+    """Return what meta-training works with."""
+    return Trainer(
+        setup.learner,
+        setup.suite.tasks,
+        StratifiedSampler(),
+        setup.collector(setup.config.train.copies, options, Phases()),
+        setup.config.train,
+        Streams(setup.config.seed),
+        stop_requested,
+    )
+
+
+def _run(
+    setup: Setup, trainer: Trainer, progress: Progress, out: Path, listeners: Sequence[Listener]
+) -> tuple[Progress, StopReason]:
+    with RunLog(out) as log:
+        log.truncate(progress.meta_iter)
+
+        def record(reached: Progress, rows: Sequence[Row]) -> None:
+            for row in rows:
+                rest = {key: value for key, value in row.items() if key not in ("kind", "meta_iter")}
+                log.append(str(row["kind"]), reached.meta_iter, cast(Any, rest))
+
+        def keep(reached: Progress, rows: Sequence[Row]) -> None:
+            if reached.meta_iter % trainer.config.checkpoint_every == 0:
+                _save(log, setup, trainer, reached, out)
+
+        progress, reason = meta_train(trainer, progress, [record, keep, *listeners])
+        if not (out / CHECKPOINTS / _name(progress)).exists():
+            _save(log, setup, trainer, progress, out)
+    return progress, reason
+
+
+def _name(progress: Progress) -> str:
+    return f"{progress.meta_iter:06d}"
+
+
+def _tree(progress: Progress) -> Tree:
+    return {"state": progress.state.tree(), "sampler": progress.sampler, "best_params": dict(progress.best_params)}
+
+
+def _save(log: RunLog, setup: Setup, trainer: Trainer, progress: Progress, out: Path) -> None:
+    log.flush()
+    facts = {name: getattr(progress, name) for name in COUNTERS} | {"phases": dict(trainer.collect.phases.seconds)}
+    facts["best_return"] = None if progress.best_meta_iter == 0 else progress.best_return
+    facts |= {"suite": setup.config.suite, "learner": setup.config.learner}
+    checkpoint.save(out / CHECKPOINTS, _name(progress), _tree(progress), facts)
+    checkpoint.prune(out / CHECKPOINTS, keep=2, keep_names=set())
+
+
+def _load(path: Path, like: Progress, config: RunConfig) -> Progress:
+    tree, facts = checkpoint.load(path, _tree(like))
+    for key in ("suite", "learner"):
+        if facts[key] != getattr(config, key):
+            raise CheckpointError(f"{path} belongs to {key} '{facts[key]}', not '{getattr(config, key)}'")
+    state = cast(dict[str, Tree], tree["state"])
+    counters = {name: facts[name] for name in COUNTERS if facts[name] is not None}
+    return Progress(
+        LearnerState(cast(Params, state["params"]), state["optimiser"]),
+        cast(Tree, tree["sampler"]),
+        cast(Params, tree["best_params"]),
+        **counters,
+    )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run has learned so far."""
+
+    setup: Setup
+    progress: Progress
+    phases: dict[str, float]
+    """Seconds by phase of the last stretch of training."""
+
+    @property
+    def best(self) -> LearnerState:
+        """Return the state that did best on validation tasks."""
+        return LearnerState(self.progress.best_params, {})
+
+
+def load(run: Path) -> Trained:
+    """Return what the newest checkpoint of a run holds.
+
+    Raises:
+        InputError: if `run` is not a run directory.
+        CheckpointError: if it has no checkpoint that can be loaded.
+    """
+    config = read_config(run)
+    setup = set_up(config)
+    found = checkpoint.newest(run / CHECKPOINTS)
+    if found is None:
+        raise CheckpointError(f"{run} has no checkpoint yet; train it with --resume {run}")
+    state = setup.learner.init(Streams(config.seed)["init"])
+    progress = _load(found, Progress(state, StratifiedSampler().init(), state.params), config)
+    _, facts = checkpoint.load(found, _tree(progress))
+    return Trained(setup, progress, facts["phases"])
+
+
+def tasks_for(trained: Trained, split: Split, num_tasks: int, rng: Streams) -> Tasks:
+    """Return the tasks to test on: all of them where they can be counted on one hand, else fresh draws of the split."""
+    distribution = trained.setup.suite.tasks
+    if not distribution.held_out and split != "ood":
+        return distribution.all_tasks()
+    sampler = StratifiedSampler()
+    return sampler.sample(sampler.init(), distribution, split, num_tasks, rng["tasks"])
+
+
+def test(
+    run: Path,
+    adapt_steps: int = 3,
+    num_tasks: int = 40,
+    copies: int = 20,
+    split: Split = "test",
+    seed: int = 0,
+    options: EnvOptions = EnvOptions(),  # noqa: B008 — frozen
+) -> dict[str, Any]:
+    """Return (and write to test.json) the adaptation curve of a run's best policy on held-out tasks."""
+    if adapt_steps < 1 or num_tasks < 1 or copies < 1:
+        raise InputError("a test needs adapt_steps, tasks and episodes of 1 or more")
+    trained = load(run)
+    rng = Streams(seed)["test", split]
+    tasks = tasks_for(trained, split, num_tasks, rng)
+    collect = trained.setup.collector(copies, options, Phases())
+    curve = meta_test(trained.setup.learner, trained.best, tasks, collect, rng, adapt_steps)
+    result = _result(trained, tasks, curve, curve.intervals(rng), split)
+    rundir.write_json(run / "test.json", result)
+    return result
+
+
+def _result(
+    trained: Trained, tasks: Tasks, curve: AdaptationCurve, intervals: list[Interval], split: Split
+) -> dict[str, Any]:
+    by_task, std = curve.by_task(), curve.returns.std(-1)
+    config, progress = trained.setup.config, trained.progress
+    return {
+        "suite": config.suite,
+        "learner": config.learner,
+        "seed": config.seed,
+        "split": split,
+        "held_out": trained.setup.suite.tasks.held_out,
+        "adapt_steps": curve.returns.shape[1] - 1,
+        "tasks": [
+            {
+                "params": {name: value[k].tolist() for name, value in tasks.params.items()},
+                "return_by_step": by_task[k].tolist(),
+                "std_by_step": std[k].tolist(),
+            }
+            for k in range(len(tasks))
+        ],
+        "return_by_step": [
+            {"step": step, "iqm": i.estimate, "low": i.low, "high": i.high, "mean": mean}
+            for step, (i, mean) in enumerate(zip(intervals, curve.mean(), strict=True))
+        ],
+        "best_meta_iter": progress.best_meta_iter,
+        "meta_iter": progress.meta_iter,
+        "env_steps": progress.env_steps,
+        "seconds": progress.seconds,
+        "phases": trained.phases,
+    }
