@@ -62,6 +62,10 @@ class InnerConfig:
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"inner {name} is {getattr(self, name)}, must lie in [{low:g}, {high:g}]")
 
+    def lr_at(self, adapt_step: int) -> float:
+        """Return the step size of an inner step; steps count from 0."""
+        return self.lr if adapt_step == 0 else self.later_lr
+
 
 def estimate_advantages(rollout: Rollout, baseline: LinearFeatureBaseline, gae_lambda: float) -> Advantages:
     """Return generalised advantage estimates, normalised per task to mean 0 and standard deviation 1.
@@ -96,10 +100,18 @@ class GradientAdaptation:
         """Return the parameters `[K, ...]` after one inner step, differentiable in the stacked `params` `[K, ...]`."""
         with torch.enable_grad():
             leaves = params if self.order == 2 else {n: p.detach().requires_grad_() for n, p in params.items()}
-            loss = self.loss(self.policy.unroll(leaves, rollout), rollout, advantages)
-            grads = torch.autograd.grad(loss.sum(), list(leaves.values()), create_graph=self.order == 2)
-            lr = self.config.lr if adapt_step == 0 else self.config.later_lr
-            return sgd_step(params, dict(zip(params, grads, strict=True)), lr)
+            grads = self.gradient(leaves, self.policy.unroll(leaves, rollout), rollout, advantages)
+            return sgd_step(params, grads, self.config.lr_at(adapt_step))
+
+    def gradient(self, params: Params, new: Distribution, rollout: Rollout, advantages: Advantages) -> Params:
+        """Return ∇ L `[K, ...]`, given the distributions `new` that the stacked `params` make of the rollout.
+
+        An objective that reads `new` too shares one forward pass with the inner loss.
+        """
+        grads = torch.autograd.grad(
+            self.loss(new, rollout, advantages).sum(), list(params.values()), create_graph=self.order == 2
+        )
+        return dict(zip(params, grads, strict=True))
 
     def unroll(self, params: Params, rollouts: Sequence[Rollout], advantages: Sequence[Advantages]) -> Params:
         """Return the adapted parameters `[K, ...]` after one step per given rollout, differentiable in `params`."""

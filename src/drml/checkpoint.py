@@ -97,9 +97,9 @@ def load(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
         CheckpointError: if there is none, a bit of it is damaged, its format is newer, or it does not fit `like`.
     """
     manifest = _read_manifest(path)
-    facts = cast("dict[str, Any]", _parse_json(path / FACTS, _verified_bytes(manifest, FACTS)))
+    facts = _parse_json(path / FACTS, _verified_bytes(manifest, FACTS))
     leaves = _decode_leaves(path / STATE, _verified_bytes(manifest, STATE))
-    _check_fit(path, leaves, dict(tree_leaves(like)))
+    _check_fit(path, leaves, _leaves_by_path(like))
     return _arrange(like, leaves), facts
 
 
@@ -154,13 +154,22 @@ def prune(directory: Path, keep: int, keep_names: set[str]) -> None:
                 shutil.rmtree(trash)
 
 
-def _encode_tree(tree: Tree) -> bytes:
-    """Return a tree's leaves as the bytes of a safetensors file; the same numbers give the same bytes."""
+def _leaves_by_path(tree: Tree) -> dict[str, Tensor]:
+    """Return a tree's leaves by path; a path that two leaves share, or safetensors itself, is refused."""
     leaves = list(tree_leaves(tree))
     for path, count in Counter(path for path, _ in leaves).items():
         if count > 1 or path == "__metadata__":
             raise InputError(f"a tree with the leaf path {path!r} cannot be stored: the path is taken")
-    own = {path: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for path, value in leaves}
+    return dict(leaves)
+
+
+def _encode_tree(tree: Tree) -> bytes:
+    """Return a tree's leaves as the bytes of a safetensors file; the same numbers give the same bytes."""
+    # Copies, because safetensors refuses views of one memory; in row-major order, whatever the strides were.
+    own = {
+        path: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for path, value in _leaves_by_path(tree).items()
+    }
     try:
         data = safetensors.torch.save(own)
     except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
@@ -168,13 +177,13 @@ def _encode_tree(tree: Tree) -> bytes:
         raise InputError(f"the tree cannot be stored, its dtypes are {', '.join(kinds)}: {_one_line(error)}") from error
     if int.from_bytes(data[:8], "little") > _MAX_HEADER_BYTES:
         raise InputError(
-            f"a tree of {len(leaves)} leaves cannot be stored: its names take more than {_MAX_HEADER_BYTES} bytes"
+            f"a tree of {len(own)} leaves cannot be stored: its names take more than {_MAX_HEADER_BYTES} bytes"
         )
     return data
 
 
 def _encode_facts(facts: Mapping[str, JSON]) -> bytes:
-    """Return facts as JSON; what JSON cannot give back exactly is refused, not bent."""
+    """Return facts as JSON; a number that is not finite is refused, since null would come back for it."""
     try:
         return (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -203,9 +212,13 @@ def _publish(target: Path, contents: dict[str, bytes]) -> None:
 
 def _sweep(directory: Path) -> None:
     """Delete what an interrupted save or prune has left."""
-    for entry in os.scandir(directory):
-        if entry.name.startswith(_LEFTOVERS) and entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path)
+    for path in list(directory.iterdir()):
+        if path.name.startswith(_LEFTOVERS) and _is_own_directory(path):
+            shutil.rmtree(path)
+
+
+def _is_own_directory(path: Path) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def _clear_name(target: Path) -> None:
@@ -213,7 +226,8 @@ def _clear_name(target: Path) -> None:
     if not os.path.lexists(target):
         return
     try:
-        _verify(_read_manifest(target))
+        if _is_own_directory(target):
+            _verify(_read_manifest(target))
     except CheckpointError as error:
         aside = target.with_name(f".damaged-{target.name}-{os.getpid()}")
         _log.warning("setting a damaged checkpoint aside as %s: %s", aside, error)
@@ -227,14 +241,14 @@ def _catalogue(directory: Path) -> tuple[list[_Manifest], list[CheckpointError]]
     manifests: list[_Manifest] = []
     damaged: list[CheckpointError] = []
     try:
-        found = [entry for entry in os.scandir(directory) if not entry.name.startswith(".")]
+        found = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
     except FileNotFoundError:
         return [], []
     except OSError as error:
         raise CheckpointError(f"{directory} cannot be read: {error.strerror}") from error
-    for name in sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False)):
+    for path in filter(_is_own_directory, found):
         try:
-            manifests.append(_read_manifest(directory / name))
+            manifests.append(_read_manifest(path))
         except CheckpointError as error:
             damaged.append(error)
     return sorted(manifests, key=lambda manifest: manifest.serial, reverse=True), damaged
@@ -243,7 +257,7 @@ def _catalogue(directory: Path) -> tuple[list[_Manifest], list[CheckpointError]]
 def _read_manifest(path: Path) -> _Manifest:
     """Return a checkpoint's manifest; anything in it that this version did not write is an error."""
     where = path / MANIFEST
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise CheckpointError(f"{path}: there is no such checkpoint")
     fields = _parse_json(where, _read(where, lambda size: size <= _MAX_MANIFEST_BYTES))
     version, serial, files = fields.get("format"), fields.get("serial"), fields.get("files")

@@ -139,7 +139,8 @@ def without_unsound_episodes(rollout: Rollout, diverged: Tensor) -> Rollout:
     env_is_bad |= ~rollout.reward.isfinite()
     ended = rollout.terminated | rollout.truncated
     unsound = in_same_episode(env_is_bad, ended)
-    if bool((~rollout.log_prob.isfinite() & ~unsound).any()):
+    to_blame = ~unsound | ((rollout.elapsed == 0) & rollout.obs.isfinite().all(-1))  # no simulation ran before a start
+    if bool((~rollout.log_prob.isfinite() & to_blame).any()):
         raise NumericError("the policy's actions are not finite: its parameters have diverged; lower the step sizes")
     if bool((~unsound).sum((1, 2)).eq(0).any()):
         k = int((~unsound).sum((1, 2)).argmin())

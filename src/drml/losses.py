@@ -16,9 +16,14 @@ def expectation(x: Tensor, weight: Tensor) -> Tensor:
     return (weight * x).sum((-2, -1))
 
 
+def log_likelihood_ratio(new: Distribution, rollout: Rollout) -> Tensor:
+    """Return log π(a|s)/π_acting(a|s), `[..., T, B]`; zero at unsound steps, which overflow would let in otherwise."""
+    return (new.log_prob(rollout.action) - rollout.log_prob).masked_fill(~rollout.valid, 0.0)
+
+
 def likelihood_ratio(new: Distribution, rollout: Rollout) -> Tensor:
     """Return π(a|s)/π_acting(a|s), `[..., T, B]`."""
-    return (new.log_prob(rollout.action) - rollout.log_prob).exp()
+    return log_likelihood_ratio(new, rollout).exp()
 
 
 def likelihood_ratio_loss(new: Distribution, rollout: Rollout, advantages: Advantages) -> Tensor:
@@ -39,20 +44,24 @@ def log_likelihood_loss(new: Distribution, rollout: Rollout, advantages: Advanta
 
 
 def dice_loss(new: Distribution, rollout: Rollout, advantages: Advantages) -> Tensor:
-    """Return −E[exp(Σ_{s ≤ t} log π(aₛ)/π_acting(aₛ)) Âₜ], the sum running over the steps of the same episode.
+    """Return −E[(ρ₀ρ₁…ρₜ − ρ₀ρ₁…ρₜ₋₁) Âₜ], ρ = π(a|s)/π_acting(a|s), the products running within an episode.
 
-    Each step's gain carries the likelihood ratio of all that led to it, so every derivative is that of the expected
-    gain: unbiased to any order where the per-step losses are biased from the second on, at a higher variance.
-    Source: Foerster et al. 2018, "DiCE", eq. 7 (with the ratio in place of the magic box, equal where π_acting is π).
+    Each action's gain carries the likelihood ratio of all that led to it, so every derivative is that of the expected
+    return: unbiased to any order where the per-step losses are biased from the second on, at a higher variance. The
+    subtracted product leaves no derivative of any order to a baseline, however wrong it is.
+    Source: Farquhar et al. 2019, "Loaded DiCE", section 3 (with the ratio in place of the magic box, equal where
+    π_acting is π).
     """
-    log_ratio = new.log_prob(rollout.action) - rollout.log_prob
+    log_ratio = log_likelihood_ratio(new, rollout)
     total = log_ratio.cumsum(-2)  # over T
     before = total - log_ratio
     starts = rollout.elapsed == 0
     # the running total at each episode's start, carried forward to its later steps
     time = torch.arange(total.shape[-2], device=total.device).unsqueeze(-1)
     start_at = torch.where(starts, time, 0).cummax(-2).values
-    return -expectation((total - before.gather(-2, start_at)).exp() * advantages.advantage, advantages.weight)
+    since_start = before.gather(-2, start_at)
+    gain = ((total - since_start).exp() - (before - since_start).exp()) * advantages.advantage
+    return -expectation(gain, advantages.weight)
 
 
 def clipped_surrogate_loss(new: Distribution, rollout: Rollout, advantages: Advantages, clip_eps: float) -> Tensor:

@@ -14,7 +14,7 @@ import os
 import platform
 import shutil
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -70,7 +70,7 @@ def create_numbered(parent: Path, stem: str) -> Path:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
+def lock(path: Path) -> Generator[None]:
     """Hold a run's directory for this process; the kernel lets go of it even after `kill -9`.
 
     The lock is a `flock` on `path/.lock`, whose text says who holds it. On a network file system it binds only as far
@@ -80,7 +80,7 @@ def lock(path: Path) -> Iterator[None]:
         InputError: if another process holds it, or there is no such directory.
         ResourceError: if the file system refuses.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise InputError(f"{path} is not a run's directory")
     with writing(path / LOCK):
         handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -124,7 +124,7 @@ def finite(obj: JSON) -> JSON:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, the platform and the packages that decide a run's numbers; imports none of them."""
+    """Return the versions of Python, the platform and the packages that decide a run's numbers, importing none."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in _PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):
@@ -133,7 +133,7 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def writing(path: Path, num_bytes: int = 0) -> Iterator[None]:
+def writing(path: Path, num_bytes: int = 0) -> Generator[None]:
     """Turn an operating system's refusal inside the block into one line: the path, the reason, the space there is.
 
     Raises:
@@ -186,7 +186,7 @@ def write_all(handle: int, data: bytes) -> None:
 
 def make_directories(path: Path) -> None:
     """Make a directory and its parents where they are missing, each durably entered in its own parent."""
-    if path.is_dir():
+    if path.is_dir() or path == path.parent:
         return
     make_directories(path.parent)
     with suppress(FileExistsError):  # another process was faster; a file in the way shows at the next use

@@ -140,17 +140,21 @@ def read_rows(directory: Path) -> list[dict[str, Any]]:
 def _parsed_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Yield each whole line of a log with the row it holds."""
     try:
-        lines = path.read_bytes().splitlines(keepends=True)
+        *lines, _cut_short = path.read_bytes().split(b"\n")
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; expected the log of a run") from error
     for number, line in enumerate(lines, start=1):
-        if not line.endswith(b"\n"):
-            continue
-        try:
-            row = json.loads(line)
-            is_row = isinstance(row["kind"], str) and type(row["meta_iter"]) is int
-        except (ValueError, RecursionError, KeyError, TypeError):
-            is_row = False
-        if not is_row:
+        row = _parsed_row(line)
+        if row is None:
             raise CheckpointError(f"{path}, line {number}: not a row of a log; the file is damaged")
-        yield line, row
+        yield line + b"\n", row
+
+
+def _parsed_row(line: bytes) -> dict[str, Any] | None:
+    """Return the row that a line holds, or None."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_row = isinstance(row, dict) and "kind" in row and type(row.get("meta_iter")) is int
+    return row if is_row else None

@@ -6,7 +6,7 @@ metrics.jsonl    what was measured           test.json        the adaptation cur
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -136,7 +136,7 @@ def resume(
         CheckpointError: if no checkpoint can be loaded.
     """
     config = read_config(out)
-    config = config if train is None else RunConfig(**{**vars(config), "train": train})
+    config = config if train is None else replace(config, train=train)
     setup = set_up(config)
     trainer = make_trainer(setup, options, stop_requested)
     with rundir.lock(out):

@@ -32,7 +32,7 @@ from drml.core.rng import Streams
 from drml.core.tree import Params, params_map, stack_shared
 from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks
 from drml.losses import clipped_surrogate_loss, mean_kl
-from drml.optim.first_order import AdamState, adam_init, adam_step
+from drml.optim.first_order import AdamState, adam_init, adam_step, sgd_step
 from drml.policies.api import Policy
 
 
@@ -108,8 +108,10 @@ class ProMP:
         adapted = stack_shared(params, len(rollouts[0].reward))
         kl: Tensor | float = 0.0
         for j in range(len(rollouts) - 1):
-            kl = kl + mean_kl(self.policy.unroll(adapted, rollouts[j]), rollouts[j], advantages[j])
-            adapted = self._adaptation.step(adapted, rollouts[j], advantages[j], j)
+            new = self.policy.unroll(adapted, rollouts[j])
+            kl = kl + mean_kl(new, rollouts[j], advantages[j])
+            grads = self._adaptation.gradient(adapted, new, rollouts[j], advantages[j])
+            adapted = sgd_step(adapted, grads, self.config.inner.lr_at(j))
         new = self.policy.unroll(adapted, rollouts[-1])
         surrogate = clipped_surrogate_loss(new, rollouts[-1], advantages[-1], self.config.clip_eps)
         return surrogate + self.config.inner_kl_coef * kl / (len(rollouts) - 1)

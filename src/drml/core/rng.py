@@ -79,7 +79,8 @@ class BlockNoise:
     def __init__(
         self, rng: Streams, task_ids: Tensor, copies: int, kind: NoiseKind, shape: Sequence[int], block: int
     ) -> None:
-        self._rng, self._task_ids, self._kind, self._block = rng, task_ids, kind, block
+        self._rng, self._task_ids, self._block = rng, task_ids, block
+        self._kind: NoiseKind = kind
         self._shape = (block, copies, *shape)
         self._blocks: list[Tensor] = []  # each [K, block, B, *shape]
 

@@ -18,10 +18,13 @@ def tree_map(fn: Callable[..., Tensor], tree: Tree, *others: Tree) -> Tree:
     mapped: Tree = {}
     for key, value in tree.items():
         rest = [other[key] for other in others]
-        if isinstance(value, dict):
-            mapped[key] = tree_map(fn, value, *(branch for branch in rest if isinstance(branch, dict)))
-        else:
-            mapped[key] = fn(value, *rest)
+        branches = [branch for branch in rest if isinstance(branch, dict)]
+        if len(branches) != (len(rest) if isinstance(value, dict) else 0):
+            raise KeyError(f"'{key}' is a leaf in one tree and a branch in another")
+        mapped[key] = tree_map(fn, value, *branches) if isinstance(value, dict) else fn(value, *rest)
+    for other in others:
+        if other.keys() != tree.keys():
+            raise KeyError(f"{sorted(other.keys() - tree.keys())} are in one tree and not in another")
     return mapped
 
 

@@ -60,8 +60,9 @@ class Mdp:
     def move(self, state: Tensor, action: Tensor, t: int) -> Outcome:
         """Draw the reward and the next state by inverting the cumulative probabilities."""
         row = (self.first_row + state) * self.num_actions + action  # [K, B]
-        unit = self.transition_noise.row(t).to(row.device)
-        following = (torch.nn.functional.embedding(row, self.cumulative) <= unit.unsqueeze(-1)).sum(-1)
+        unit = self.transition_noise.row(t).to(row.device).contiguous()  # searchsorted warns of strided input
+        cumulative = torch.nn.functional.embedding(row, self.cumulative)  # [K, B, S]
+        following = torch.searchsorted(cumulative, unit.unsqueeze(-1), right=True).squeeze(-1)
         reward = self.reward_mean.take(row)
         if self.reward_std > 0.0:
             reward = reward + self.reward_std * self.reward_noise.row(t).to(row.device)

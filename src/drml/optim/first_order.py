@@ -32,7 +32,8 @@ class AdamState(NamedTuple):
 
 def adam_init(params: Params) -> AdamState:
     """Return the state before the first step."""
-    return AdamState(params_map(torch.zeros_like, params), params_map(torch.zeros_like, params), torch.zeros(()))
+    num_steps = torch.zeros((), dtype=torch.float64)  # 1 − 0.999¹ would lose 4 of 7 digits in float32
+    return AdamState(params_map(torch.zeros_like, params), params_map(torch.zeros_like, params), num_steps)
 
 
 def adam_step(
@@ -52,7 +53,8 @@ def adam_step(
     first = params_map(lambda m, g: beta1 * m + (1.0 - beta1) * g, state.first, grads)
     second = params_map(lambda v, g: beta2 * v + (1.0 - beta2) * g.square(), state.second, grads)
     correction1, correction2 = 1.0 - beta1**num_steps, 1.0 - beta2**num_steps
-    updated = params_map(
-        lambda p, m, v: p - lr * (m / correction1) / ((v / correction2).sqrt() + eps), params, first, second
-    )
-    return updated, AdamState(first, second, num_steps)
+
+    def updated(p: Tensor, m: Tensor, v: Tensor) -> Tensor:
+        return (p - lr * (m / correction1) / ((v / correction2).sqrt() + eps)).to(p.dtype)  # a scalar p is promoted
+
+    return params_map(updated, params, first, second), AdamState(first, second, num_steps)

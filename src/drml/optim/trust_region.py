@@ -5,6 +5,7 @@
 Source: Schulman et al. 2015, "Trust region policy optimization", appendix C.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -61,7 +62,7 @@ def line_search(
     for tries in range(config.max_backtracks):
         candidate = params + config.backtrack_ratio**tries * full_step
         loss, kl = evaluate(candidate)
-        if loss < loss_before and kl <= config.max_kl:  # both false for NaN
+        if -math.inf < loss < loss_before and kl <= config.max_kl:  # both false for NaN
             return TrustRegionStep(candidate, loss_before, loss, kl, tries + 1, accepted=True)
     return TrustRegionStep(params, loss_before, loss_before, 0.0, config.max_backtracks, accepted=False)
 

@@ -17,6 +17,7 @@ from drml.core.distribution import Categorical, Gaussian
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
 from drml.core.types import EnvSpec, Noise, Rollout
+from drml.policies.stacked import stacked_linear, tanh
 
 Activation = Literal["tanh", "relu"]
 MAX_LOG_STD = 5.0  # e⁵ ≈ 148 action units: beyond any use, but still finite when squared
@@ -32,7 +33,7 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     if weight.dim() == 2:
         return torch.addmm(bias, inputs, weight)
-    return torch.baddbmm(bias.unsqueeze(1), inputs, weight)
+    return stacked_linear(inputs, weight, bias)
 
 
 def init_layers(sizes: tuple[int, ...], rng: Streams) -> Params:
@@ -53,7 +54,7 @@ def forward(params: Params, num_layers: int, activation: Activation, obs: Tensor
     for i in range(num_layers):
         hidden = linear(hidden, params[f"layer{i}.weight"], params[f"layer{i}.bias"])
         if i < num_layers - 1:
-            hidden = hidden.tanh() if activation == "tanh" else hidden.relu()
+            hidden = tanh(hidden) if activation == "tanh" else hidden.relu()
     return hidden.view(*obs.shape[:-1], hidden.shape[-1])
 
 

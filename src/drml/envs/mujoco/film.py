@@ -1,18 +1,14 @@
 """Films of a simulated robot: from poses to pictures, with OpenGL where there is one, else drawn plainly.
 
-    poses = []
-    for ...:
-        poses.append(env.pose(task=0, copy=0))      # before each step: a step may begin the next episode
-        env.step(action)
+    poses.append(env.pose(task=0, copy=0))                  # before each step: a step may begin the next episode
     film = make_film(MODEL_PATH, torch.stack(poses))
 
-Unlike `mujoco.Renderer`, which draws through what the environment variable MUJOCO_GL named when MuJoCo was imported, a
-film asks for an off-screen EGL context first, so that it needs neither a display nor a setting.
+`mujoco.Renderer` draws through whatever the environment variable MUJOCO_GL said when MuJoCo was imported. A film needs
+no setting and no display: unless MUJOCO_GL asks for something else, it opens an off-screen EGL context of its own.
 """
 
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,18 +18,109 @@ import numpy as np
 from torch import Tensor
 
 from drml.core.errors import InputError
-from drml.envs.mujoco.side_view import Capsules, draw
+
+Renderer = Literal["opengl", "side view"]
 
 CAMERA = "side"
+ROBOT = 1  # the first body after the world
 
-mj: Any = mujoco  # the compiled part of MuJoCo has no stubs
+mj: Any = mujoco  # MuJoCo's compiled part has no stubs
+MjModel = Any
+GLContext = Any
 
 
 @dataclass(frozen=True)
 class Film:
-    """Pictures of one copy of a robot, one per control step."""
+    """Pictures of one robot, one per control step."""
 
     frames: np.ndarray
     """`[T, height, width, 3]` uint8."""
-    renderer: Literal["opengl", "side view"]
+    renderer: Renderer
     """What drew them."""
+
+
+def make_film(
+    model_path: Path,
+    poses: Tensor,
+    width: int = 320,
+    height: int = 240,
+    renderer: Renderer | None = None,
+) -> Film:
+    """Draw a robot in T poses, seen from the side by a camera that follows it.
+
+    Args:
+        model_path: the robot's MJCF file, with a camera named "side".
+        poses: `[T, nq]` joint positions.
+        width: of a picture, in pixels.
+        height: of a picture, in pixels.
+        renderer: what draws; by default OpenGL, and the plain side view where that fails.
+
+    Raises:
+        InputError: there are no poses, or none of the allowed renderers works here.
+    """
+    if not len(poses):
+        raise InputError("a film needs at least one pose, got none")
+    model = mj.MjModel.from_xml_path(str(model_path))
+    trajectory = poses.numpy()
+    if renderer == "side view":
+        return Film(_draw_side_view(model, trajectory, width, height), "side view")
+    try:
+        return Film(_render(model, trajectory, width, height), "opengl")
+    except Exception as error:  # a missing library, driver or display shows as any kind of error, by platform
+        if renderer == "opengl":
+            raise InputError(f"OpenGL does not work here ({error}); use renderer='side view'") from error
+    return Film(_draw_side_view(model, trajectory, width, height), "side view")
+
+
+def _render(model: MjModel, trajectory: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Render with MuJoCo's own renderer in an off-screen OpenGL context."""
+    model.vis.global_.offwidth, model.vis.global_.offheight = width, height  # no buffer larger than the picture
+    context = _open_context(width, height)
+    try:
+        context.make_current()
+        target = mj.MjrContext(model, mj.mjtFontScale.mjFONTSCALE_100)
+        mj.mjr_setBuffer(mj.mjtFramebuffer.mjFB_OFFSCREEN, target)
+        scene, options, view = mj.MjvScene(model, maxgeom=1000), mj.MjvOption(), mj.MjvCamera()
+        view.type, view.fixedcamid = mj.mjtCamera.mjCAMERA_FIXED, model.camera(CAMERA).id
+        data, picture = mj.MjData(model), mj.MjrRect(0, 0, width, height)
+        frames = np.empty((len(trajectory), height, width, 3), np.uint8)
+        for frame, qpos in zip(frames, trajectory, strict=True):
+            data.qpos[:] = qpos
+            mj.mj_forward(model, data)
+            mj.mjv_updateScene(model, data, options, None, view, mj.mjtCatBit.mjCAT_ALL, scene)
+            mj.mjr_render(picture, scene, target)
+            mj.mjr_readPixels(frame, None, picture, target)
+        target.free()
+    finally:
+        context.free()
+    return frames[:, ::-1].copy()  # OpenGL's first row is the lowest
+
+
+def _open_context(width: int, height: int) -> GLContext:
+    if sys.platform == "linux" and os.environ.get("MUJOCO_GL", "egl") == "egl":
+        from mujoco import egl
+
+        return egl.GLContext(width, height)
+    return mj.GLContext(width, height)
+
+
+def _draw_side_view(model: MjModel, trajectory: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Draw the robot's capsules, projected on the x-z plane."""
+    try:
+        from drml.envs.mujoco.side_view import Capsules, draw
+    except ModuleNotFoundError as error:
+        raise InputError('a film without OpenGL needs Pillow: pip install "drml[report]"') from error
+    limbs = np.flatnonzero(model.geom_type == int(mj.mjtGeom.mjGEOM_CAPSULE))[::-1]  # the torso, listed first, in front
+    radius, half_length = model.geom_size[limbs, 0], model.geom_size[limbs, 1]
+    rgb = (255 * model.mat_rgba[model.geom_matid[limbs], :3]).astype(int).tolist()
+    data = mj.MjData(model)
+    ends = np.empty((len(trajectory), len(limbs), 2, 2))
+    centre_x = np.empty(len(trajectory))
+    for moment, qpos in enumerate(trajectory):
+        data.qpos[:] = qpos
+        mj.mj_forward(model, data)
+        middle = data.geom_xpos[limbs][:, [0, 2]]
+        along = data.geom_xmat[limbs][:, [2, 8]] * half_length[:, None]  # a capsule lies along its own z axis
+        ends[moment] = np.stack([middle - along, middle + along], axis=1)
+        centre_x[moment] = data.subtree_com[ROBOT, 0]
+    return draw(Capsules(ends, radius, [tuple(colour) for colour in rgb]), centre_x, width, height)

@@ -94,6 +94,12 @@ class HalfCheetah:
         """Return the joint positions `[9]` of one copy as they are now; a film is a sequence of these."""
         return torch.from_numpy(self.simulation.qpos[task * self._shape[1] + copy].copy())
 
+    def render(self, poses: Tensor) -> np.ndarray:
+        """Return pictures `[T, height, width, 3]` uint8 of poses `[T, 9]`, seen from the side."""
+        from drml.envs.mujoco.film import make_film
+
+        return make_film(MODEL_PATH, poses).frames
+
     def reset(self, tasks: Tasks, copies: int, rng: Streams) -> Tensor:
         """Start a first episode in `copies` copies of each task and return the observations `[K, B, O]`.
 

@@ -1,0 +1,1 @@
+"""The command line: `drml list`, `train`, `test`, `report` and `demo`."""

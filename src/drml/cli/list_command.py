@@ -1,0 +1,68 @@
+"""`drml list`: the suites and learners there are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from drml.algos.registry import LEARNERS
+from drml.cli.parse import parse
+from drml.cli.terminal import check_json, console
+from drml.core.config import to_dict
+from drml.envs.registry import SUITES
+from drml.rundir import write_json
+
+
+@dataclass(frozen=True)
+class ListArgs:
+    """Show the suites (families of tasks) and the learners there are."""
+
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the list, with sources and defaults, to this file."""
+
+
+def run(words: list[str]) -> int:
+    """Run the command."""
+    args = parse(ListArgs, "drml list", words)
+    check_json(args.json)
+    listing = {"suites": _suites(), "learners": _learners()}
+    out = console()
+    _print(out, "Suites", listing["suites"], ("name", "horizon", "actions", "parameters", "summary"))
+    _print(out, "Learners", listing["learners"], ("name", "summary"))
+    if args.json:
+        write_json(args.json, listing)
+    return 0
+
+
+def _suites() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": suite.name,
+            "horizon": suite.spec.horizon,
+            "obs_size": suite.spec.obs_size,
+            "actions": f"{suite.spec.action.size} {suite.spec.action.kind}",
+            "parameters": ", ".join(suite.tasks.params),
+            "summary": suite.summary,
+            "source": suite.source,
+        }
+        for suite in SUITES.values()
+    ]
+
+
+def _learners() -> list[dict[str, Any]]:
+    return [
+        {"name": name, "summary": entry.summary, "defaults": to_dict(entry.default)} for name, entry in LEARNERS.items()
+    ]
+
+
+def _print(out: Console, title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column == "name", justify="right" if column == "horizon" else "left")
+    for row in rows:
+        table.add_row(*(str(row[column]) for column in columns))
+    out.print(table)
+    out.print()

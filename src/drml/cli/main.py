@@ -1,0 +1,137 @@
+"""The entrance: picks the command, and turns every failure that a user can act on into one line and an exit code.
+
+A command is a module with `run(argv) -> exit code`; it is imported when it is asked for, and not before, because torch
+takes seconds to import and a misspelt command should not.
+"""
+
+import importlib
+import logging
+import logging.handlers
+import os
+import sys
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+
+from drml.core.errors import DrmlError, InputError, ResourceError, suggest
+
+COMMANDS = {
+    "list": "the suites and learners there are",
+    "train": "meta-train a learner on a suite, in a run directory",
+    "test": "adapt a run's best policy to held-out tasks and measure the return after each step",
+    "report": "write a run's report, one page of HTML",
+    "demo": "the main job in five minutes: train, test, film and report on the half-cheetah",
+}
+EXIT_CODES = {
+    0: "success",
+    1: "a defect of this program",
+    2: "bad input: a name, a value, a path, a missing extra",
+    3: "an environment broke its contract",
+    4: "a checkpoint is missing, damaged, or belongs to something else",
+    5: "a loss, gradient or parameter stopped being finite",
+    6: "the machine ran out of something: space, memory, permission",
+    75: "told to stop (SIGTERM); saved, can go on",
+    130: "interrupted (Ctrl-C); saved, can go on",
+}
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    with _warnings_held_back() as forget_warnings:
+        try:
+            return _find_command(words)(words[1:])
+        except SystemExit as leaving:
+            return leaving.code if isinstance(leaving.code, int) else 0
+        except KeyboardInterrupt:
+            return _fail("interrupted", INTERRUPTED)
+        except BrokenPipeError:  # as in `drml list | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except (DrmlError, OSError, MemoryError, RuntimeError) as error:
+            forget_warnings()
+            failure = _as_failure(error)
+            if failure is None:
+                raise
+            if debug:
+                traceback.print_exc()
+            return _fail(str(failure), failure.exit_code)
+
+
+def help_text() -> str:
+    """Return what `drml --help` prints."""
+    commands = "\n".join(f"  {name:8}{what}" for name, what in COMMANDS.items())
+    codes = "\n".join(f"  {code:<8}{what}" for code, what in EXIT_CODES.items())
+    return (
+        "usage: drml COMMAND [ARGUMENTS]\n\n"
+        "Deep reinforcement meta-learning: policies that adapt to a new task in a few episodes.\n\n"
+        f"commands (each has its own --help):\n{commands}\n\n"
+        "everywhere:\n  --debug shows the traceback of a failure\n  --version\n\n"
+        f"exit codes:\n{codes}"
+    )
+
+
+def _find_command(words: list[str]) -> Callable[[list[str]], int]:
+    """Return the `run` of the command that the first word names."""
+    name = words[0] if words else ""
+    if name in ("-h", "--help", "help"):
+        return lambda _: _say(help_text())
+    if name == "--version":
+        from drml import __version__
+
+        return lambda _: _say(f"drml {__version__}")
+    if name not in COMMANDS:
+        wrong = f"unknown command '{name}'" if name else "a command is missing"
+        raise InputError(f"{wrong}{suggest(name, list(COMMANDS))}")
+    return importlib.import_module(f"drml.cli.{name}_command").run
+
+
+def _as_failure(error: Exception) -> DrmlError | None:
+    """Return the failure that a user can act on, or None where the error is a defect of this program."""
+    if isinstance(error, DrmlError):
+        return error
+    if isinstance(error, OSError):
+        return ResourceError(f"{error.filename or 'the system'}: {error.strerror or error}")
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+        return ResourceError("out of memory; take fewer tasks (--num-tasks) or episodes (--copies)")
+    return None
+
+
+def _say(text: str) -> int:
+    print(text)
+    return 0
+
+
+def _fail(message: str, exit_code: int) -> int:
+    print(f"drml: error: {' '.join(message.split())}", file=sys.stderr)
+    return exit_code
+
+
+@contextmanager
+def _warnings_held_back() -> Generator[Callable[[], None]]:
+    """Print warnings when the command has started its work or has ended; a failure is one line, so they go then."""
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(logging.Formatter("drml: warning: %(message)s"))
+    held = logging.handlers.MemoryHandler(1000, logging.ERROR, lines, flushOnClose=False)
+    logger = logging.getLogger("drml")
+    logger.addHandler(held)
+    try:
+        yield held.buffer.clear
+    finally:
+        with suppress(BrokenPipeError):
+            held.flush()
+        logger.removeHandler(held)
+        held.close()
+
+
+def print_warnings() -> None:
+    """Print the warnings held back so far; long commands call it when their work begins."""
+    for handler in logging.getLogger("drml").handlers:
+        handler.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

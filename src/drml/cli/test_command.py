@@ -1,0 +1,83 @@
+"""`drml test`: adapt a run's best policy to held-out tasks and measure the return after each step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from drml import session
+from drml.cli.parse import parse
+from drml.cli.terminal import check_json, check_threads, console
+from drml.envs.api import EnvOptions
+from drml.rundir import write_json
+from drml.tasks.distribution import Split
+
+MAX_ROWS = 10
+
+
+@dataclass(frozen=True)
+class TestArgs:
+    """Adapt a run's best policy to held-out tasks, and measure the return after each adaptation step."""
+
+    run: tyro.conf.Positional[Path]
+    """The run's directory."""
+    adapt_steps: int = 3
+    """Adaptation steps; may be more than in training."""
+    num_tasks: int = 40
+    """Tasks to test on (short: --tasks)."""
+    copies: int = 20
+    """Episodes per task and step (short: --episodes)."""
+    split: Split = "test"
+    """Which tasks: held-out ones (test), out of the training range (ood), or those of training and validation."""
+    seed: int = 0
+    """Root of the random streams of this test."""
+    threads: int = 0
+    """Simulator threads; 0 takes all cores."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the result to this file; RUN/test.json holds it in any case."""
+
+
+def run(words: list[str]) -> int:
+    """Run the command."""
+    args = parse(TestArgs, "drml test", words)
+    check_json(args.json)
+    check_threads(args.threads)
+    result = session.test(
+        args.run, args.adapt_steps, args.num_tasks, args.copies, args.split, args.seed, EnvOptions(threads=args.threads)
+    )
+    print_curve(console(), result)
+    if args.json:
+        write_json(args.json, result)
+    return 0
+
+
+def print_curve(out: Console, result: Mapping[str, Any]) -> None:
+    """Print the return after each adaptation step, over all tasks and for the first few."""
+    table = Table(title=f"{result['suite']}, {result['learner']}: return by adaptation steps", title_justify="left")
+    table.add_column("tasks")
+    for point in result["return_by_step"]:
+        table.add_column(str(point["step"]), justify="right")
+    table.add_row("mean", *(f"{point['mean']:.1f}" for point in result["return_by_step"]))
+    table.add_row("IQM", *(f"{point['iqm']:.1f}" for point in result["return_by_step"]))
+    table.add_row("95 % from", *(f"{point['low']:.1f}" for point in result["return_by_step"]))
+    table.add_row("95 % to", *(f"{point['high']:.1f}" for point in result["return_by_step"]), end_section=True)
+    for task in result["tasks"][:MAX_ROWS]:
+        table.add_row(task_label(task["params"]), *(f"{value:.1f}" for value in task["return_by_step"]))
+    out.print(table)
+    if len(result["tasks"]) > MAX_ROWS:
+        out.print(f"and {len(result['tasks']) - MAX_ROWS} more tasks")
+
+
+def task_label(params: Mapping[str, Any]) -> str:
+    """Return a task's parameters as text, such as `direction=-1`; long vectors are cut."""
+    return ", ".join(f"{name}={_number(value)}" for name, value in params.items())
+
+
+def _number(value: Any) -> str:  # noqa: ANN401 — a number, or nested lists of them
+    if isinstance(value, list):
+        return "(" + ", ".join(_number(item) for item in value[:4]) + (", …)" if len(value) > 4 else ")")
+    return f"{value:.3g}"

@@ -1,0 +1,187 @@
+"""`drml train`: meta-train a learner on a suite, or go on with a run."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from drml import rundir, session
+from drml.algos.registry import AnyConfig, learner_entry
+from drml.cli.parse import parse
+from drml.cli.progress import ProgressLine
+from drml.cli.stop import StopSignals
+from drml.cli.terminal import check_json, check_threads, console
+from drml.core.errors import InputError
+from drml.envs.api import EnvOptions
+from drml.envs.registry import suite
+from drml.policies.mlp import MLPConfig
+from drml.train import Progress, StopReason, TrainConfig
+
+USAGE = """\
+usage: drml train SUITE LEARNER [FLAGS]
+       drml train --resume DIR [FLAGS]
+
+Meta-train a learner on a suite, in a run directory of its own; or go on with a run that was stopped.
+`drml list` shows suites and learners, `drml train SUITE LEARNER --help` the flags."""
+STOP_RULES = ("meta_iters", "max_env_steps", "max_seconds", "patience")
+
+
+@dataclass(frozen=True)
+class NewArgs:
+    """Meta-train a learner on a suite, in a run directory of its own."""
+
+    learner: tyro.conf.AvoidSubcommands[AnyConfig]
+    """Hyper-parameters of the learner."""
+    policy: MLPConfig = field(default_factory=MLPConfig)
+    """The policy."""
+    train: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+    """Sizes and stop rules; --tasks and --episodes are short for --num-tasks and --copies."""
+    seed: int = 0
+    """Root of all random streams."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """The run's directory, new or empty (default: runs/SUITE-LEARNER-sSEED, numbered if taken)."""
+    threads: int = 0
+    """Simulator threads; 0 takes all cores."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the result to this file."""
+
+
+@dataclass(frozen=True)
+class ResumeArgs:
+    """Go on with a run from its newest checkpoint."""
+
+    resume: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """The run's directory."""
+    train: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+    """Stop rules, which may change; sizes, which may not."""
+    threads: int = 0
+    """Simulator threads; 0 takes all cores."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the result to this file."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended."""
+
+    run: Path
+    progress: Progress
+    reason: StopReason
+    last_row: Mapping[str, object]
+    exit_code: int
+    """0, or the code of the signal that ended it."""
+
+
+def run(words: list[str]) -> int:
+    """Run the command."""
+    names = list(takewhile(lambda word: not word.startswith("-"), words))
+    flags = words[len(names) :]
+    is_resumed = any(word.partition("=")[0] == "--resume" for word in flags)
+    if {"-h", "--help"} & set(flags) and len(names) < 2 and not is_resumed:
+        print(USAGE)
+        return 0
+    if len(names) != 2 and not (is_resumed and not names):
+        raise InputError(f"drml train needs SUITE and LEARNER first, got {names or 'none'}; `drml list` shows them")
+    return _resume(names, flags) if is_resumed else _start(names[0], names[1], flags)
+
+
+def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
+    suite(suite_name)
+    default = NewArgs(learner_entry(learner_name).default)
+    args = parse(NewArgs, f"drml train {suite_name} {learner_name}", flags, default)
+    check_json(args.json)
+    check_threads(args.threads)
+    config = session.RunConfig(suite_name, learner_name, args.learner, args.policy, args.train, args.seed)
+    session.set_up(config)  # complains before anything is written
+    if args.out is not None:
+        return _finish(start(config, args.out, args.threads), config, args.json)
+    out = rundir.create_numbered(Path("runs"), f"{suite_name}-{learner_name}-s{args.seed}")
+    try:
+        outcome = start(config, out, args.threads)
+    except BaseException:
+        with suppress(OSError):
+            out.rmdir()  # only if nothing came of it
+        raise
+    return _finish(outcome, config, args.json)
+
+
+def _resume(names: list[str], flags: list[str]) -> int:
+    out = _resumed_run(flags)
+    config = session.read_config(out)
+    if names and names != [config.suite, config.learner]:
+        raise InputError(f"{out} is a run of {config.suite} {config.learner}, not of {' '.join(names)}")
+    args = parse(ResumeArgs, "drml train", flags, ResumeArgs(out, config.train))
+    check_json(args.json)
+    check_threads(args.threads)
+    kept = replace(args.train, **{name: getattr(config.train, name) for name in STOP_RULES})
+    if changed := [name for name, value in vars(kept).items() if value != getattr(config.train, name)]:
+        flag = changed[0].replace("_", "-")
+        raise InputError(f"--{flag} cannot change within a run; start a new one, or leave --{flag} away")
+    config = replace(config, train=args.train)
+    return _finish(resume(config, out, args.threads), config, args.json)
+
+
+def _resumed_run(flags: list[str]) -> Path:
+    """Return the directory that `--resume` names; it is needed before the other flags can be read."""
+    at = next(i for i, word in enumerate(flags) if word.partition("=")[0] == "--resume")
+    value = flags[at].partition("=")[2] or (flags[at + 1] if at + 1 < len(flags) else "")
+    if not value or value.startswith("-"):
+        raise InputError("drml train: --resume needs the directory of a run")
+    return Path(value)
+
+
+def start(config: session.RunConfig, out: Path, threads: int = 0) -> Outcome:
+    """Meta-train in a new run directory, with live progress, until a stop rule or a signal ends it."""
+    line = ProgressLine(config.train, console())
+    with StopSignals() as stop, line:
+        progress, reason = session.start(config, out, [line], EnvOptions(threads=threads), stop)
+    return Outcome(out, progress, reason, line.last_row, stop.exit_code)
+
+
+def resume(config: session.RunConfig, out: Path, threads: int = 0) -> Outcome:
+    """Go on with a run, with live progress, until a stop rule or a signal ends it."""
+    line = ProgressLine(config.train, console())
+    with StopSignals() as stop, line:
+        progress, reason = session.resume(out, [line], EnvOptions(threads=threads), stop, config.train)
+    return Outcome(out, progress, reason, line.last_row, stop.exit_code)
+
+
+def _finish(outcome: Outcome, config: session.RunConfig, json: Path | None) -> int:
+    if json:
+        rundir.write_json(json, _result(outcome, config))
+    progress = outcome.progress
+    if outcome.reason == "interrupted":
+        print(f"stopped and saved after {progress.meta_iter} meta-iterations; go on with:")
+        print(f"  drml train --resume {outcome.run}")
+        return outcome.exit_code
+    best = f"; best validation return {progress.best_return:.1f} at {progress.best_meta_iter}"
+    print(
+        f"ended ({outcome.reason}) after {progress.meta_iter} meta-iterations, {progress.env_steps:,} env steps, "
+        f"{progress.seconds:.0f} s{best if progress.best_meta_iter else ''}; look at it with:"
+    )
+    print(f"  drml test {outcome.run} && drml report {outcome.run}")
+    return 0
+
+
+def _result(outcome: Outcome, config: session.RunConfig) -> dict[str, Any]:
+    progress = outcome.progress
+    return {
+        "run": str(outcome.run),
+        "suite": config.suite,
+        "learner": config.learner,
+        "seed": config.seed,
+        "stop_reason": outcome.reason,
+        "pre_return": outcome.last_row.get("pre_return"),
+        "post_return": outcome.last_row.get("post_return"),
+        "best_validation_return": progress.best_return,
+        "best_meta_iter": progress.best_meta_iter,
+        "meta_iters": progress.meta_iter,
+        "env_steps": progress.env_steps,
+        "seconds": progress.seconds,
+        "env_steps_per_second": progress.env_steps / progress.seconds if progress.seconds else None,
+        "versions": rundir.versions(),
+    }

@@ -1,0 +1,109 @@
+"""Stacked linear layers and tanh, as fast to differentiate twice as once.
+
+torch's derivative of a batched product hands one of the two gradients on as a transposed view. From the second
+derivative on, which is where meta-gradients live, element-wise operations then meet operands of different memory orders
+and take ten times as long. The three products here are closed under differentiation and always in plain memory order:
+
+    y = a b      ∂a = g bᵀ    ∂b = aᵀ g
+    y = a bᵀ     ∂a = g b     ∂b = gᵀ a
+    y = aᵀ b     ∂a = b gᵀ    ∂b = a g
+"""
+
+from typing import Any, Literal, cast, final
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+Form = Literal["ab", "abt", "atb"]
+NARROW = 16  # columns below which the BLAS is several times faster on the transposed product
+
+
+def product(a: Tensor, b: Tensor, form: Form) -> Tensor:
+    """Return a b, a bᵀ or aᵀ b of stacked matrices `[K, ., .]`, differentiable to every order."""
+    return cast(Tensor, _Product.apply(a, b, form))
+
+
+def stacked_linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return `inputs @ weight + bias`, `[K, N, out]`, differentiable to every order.
+
+    Args:
+        inputs: `[K, N, in]`.
+        weight: `[K, in, out]`.
+        bias: `[K, out]`.
+    """
+    return cast(Tensor, _Linear.apply(inputs, weight, bias))
+
+
+def tanh(x: Tensor) -> Tensor:
+    """Return tanh(x) = 2 σ(2x) − 1, within one rounding of 1: two to three times faster than the library's."""
+    return cast(Tensor, _Tanh.apply(x))
+
+
+def _multiply(a: Tensor, b: Tensor, form: Form) -> Tensor:
+    left = a.transpose(1, 2) if form == "atb" else a
+    right = b.transpose(1, 2) if form == "abt" else b
+    if right.shape[2] < NARROW:
+        return torch.bmm(right.transpose(1, 2), left.transpose(1, 2)).transpose(1, 2).contiguous()
+    return torch.bmm(left, right)
+
+
+@final
+class _Product(Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(a: Tensor, b: Tensor, form: Form) -> Tensor:
+        return _multiply(a, b, form)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Form], output: Tensor) -> None:  # noqa: ANN401
+        ctx.save_for_backward(*inputs[:2])
+        ctx.form = inputs[2]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401
+        (g,), (a, b) = grads, ctx.saved_tensors
+        needs_a, needs_b, _ = ctx.needs_input_grad
+        if ctx.form == "ab":
+            return product(g, b, "abt") if needs_a else None, product(a, g, "atb") if needs_b else None, None
+        if ctx.form == "abt":
+            return product(g, b, "ab") if needs_a else None, product(g, a, "atb") if needs_b else None, None
+        return product(b, g, "abt") if needs_a else None, product(a, g, "ab") if needs_b else None, None
+
+
+@final
+class _Linear(Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return _multiply(inputs, weight, "ab").add_(bias.unsqueeze(1))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:  # noqa: ANN401
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:  # noqa: ANN401
+        (g,), (inputs, weight) = grads, ctx.saved_tensors
+        to_inputs = product(g, weight, "abt") if ctx.needs_input_grad[0] else None
+        return to_inputs, product(inputs, g, "atb"), g.sum(1)
+
+
+@final
+class _Tanh(Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return (2.0 * x).sigmoid_().mul_(2.0).sub_(1.0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ANN401
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:  # noqa: ANN401
+        (y,) = ctx.saved_tensors
+        return torch.ops.aten.tanh_backward(grads[0], y)

@@ -1,0 +1,218 @@
+"""The figures of a report. Each is drawn three times from the same numbers: wide and narrow for the page, once as PNG.
+
+On the page a figure is inline SVG whose colours are the page's own variables, so that it follows light and dark, and
+whose letters are text in the page's font. As a file it is `figures/NAME.png`, with its numbers in `figures/NAME.json`.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from drml.report.markup import count, duration, plain, share
+from drml.report.record import Evaluation, RunRecord, TrainPoint, ValidationPoint
+from drml.rundir import make_directories, replace_file, write_json
+
+# Light values of the page's colours; told apart by people with any kind of colour vision, and in grey.
+COLORS = {
+    "--ink": "#1c2026",
+    "--soft": "#626a75",
+    "--line": "#e4e1db",
+    "--pre": "#868c96",
+    "--post": "#1f5fc4",
+    "--mark": "#c45508",
+}
+INK, SOFT, LINE, PRE, POST, MARK = COLORS.values()
+WIDE, NARROW, POSTER = (9.6, 3.9), (4.6, 3.7), (8.0, 4.2)  # inches
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
+    "font.size": 10,
+    "svg.fonttype": "none",
+    "path.simplify": True,
+    "axes.unicode_minus": True,
+    "agg.path.chunksize": 10_000,
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure on the page: SVG markup for wide and narrow screens."""
+
+    wide: str
+    narrow: str
+
+
+Paint = Callable[[Axes], None]
+
+
+def draw_figures(run: RunRecord, folder: Path) -> dict[str, Drawing]:
+    """Draw the figures that the run has numbers for, write them to `folder`, and return them by name.
+
+    Raises:
+        ResourceError: if they cannot be written.
+    """
+    make_directories(folder)
+    drawings: dict[str, Drawing] = {}
+    if run.evaluation is not None:
+        data = adaptation_data(run.evaluation)
+        drawings["adaptation"] = _draw(folder, "adaptation", data, lambda axes: paint_adaptation(axes, data))
+    if run.train or run.validation:
+        curve = learning_data(run.train, run.validation)
+        drawings["learning"] = _draw(folder, "learning", curve, lambda axes: paint_learning(axes, curve))
+    if run.evaluation is not None and run.evaluation.phases:
+        phases = run.evaluation.phases
+        drawings["phases"] = _draw(folder, "phases", {"seconds": phases}, lambda axes: paint_phases(axes, phases))
+    return drawings
+
+
+def adaptation_data(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the numbers of the adaptation figure, as they stand in test.json."""
+    names = ("step", "iqm", "low", "high", "mean")
+    data: dict[str, Any] = {name: [getattr(row, name) for row in evaluation.return_by_step] for name in names}
+    return data | {"tasks": [{"params": t.params, "return_by_step": t.return_by_step} for t in evaluation.tasks]}
+
+
+def learning_data(train: Sequence[TrainPoint], validation: Sequence[ValidationPoint]) -> dict[str, Any]:
+    """Return the numbers of the learning figure, as they stand in metrics.jsonl."""
+    names = ("meta_iter", "env_steps", "pre_return", "post_return")
+    best = [point for point in validation if point.is_best]
+    return {
+        "train": {name: [getattr(point, name) for point in train] for name in names},
+        "validation": {
+            "meta_iter": [point.meta_iter for point in validation],
+            "env_steps": [point.env_steps for point in validation],
+            "post_return": [point.return_by_step[-1] for point in validation],
+        },
+        "best": {"meta_iter": best[-1].meta_iter, "env_steps": best[-1].env_steps, "post_return": best[-1].return_by_step[-1]}
+        if best
+        else None,
+    }
+
+
+def paint_adaptation(axes: Axes, data: Mapping[str, Any]) -> None:
+    """Draw return against adaptation steps: each task thin, their interquartile mean with its interval on top."""
+    steps = data["step"]
+    for i, task in enumerate(data["tasks"]):
+        label = "single tasks" if i == 0 else None
+        axes.plot(steps, task["return_by_step"], color=PRE, linewidth=0.8, alpha=0.45, label=label)
+    axes.fill_between(steps, data["low"], data["high"], color=POST, alpha=0.16, linewidth=0, label="95 % interval")
+    axes.plot(steps, data["iqm"], color=POST, linewidth=2.4, marker="o", markersize=6.5, label="interquartile mean")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.set_xlim(min(steps) - 0.06 * max(1, len(steps) - 1), max(steps) + 0.06 * max(1, len(steps) - 1))
+    _label(axes, "adaptation steps", "return")
+
+
+def paint_learning(axes: Axes, data: Mapping[str, Any]) -> None:
+    """Draw training returns before and after adaptation against environment steps, and the validations."""
+    train, validation, best = data["train"], data["validation"], data["best"]
+    for key, color, label in (("pre_return", PRE, "before adaptation"), ("post_return", POST, "after adaptation")):
+        x, y = np.asarray(train["env_steps"]), np.asarray(train[key])
+        window = max(1, len(y) // 40)
+        if window > 1:
+            axes.plot(x, y, color=color, linewidth=0.7, alpha=0.35)
+        axes.plot(x, running_mean(y, window), color=color, linewidth=2, label=label)
+    axes.plot(
+        validation["env_steps"], validation["post_return"], "o", color=MARK, markersize=3.4, label="validation tasks"
+    )
+    if best is not None:
+        axes.axvline(best["env_steps"], color=MARK, linewidth=1, linestyle=(0, (2, 3)))
+        axes.plot(
+            [best["env_steps"]], [best["post_return"]], "o", markersize=10, markeredgewidth=1.8,
+            markerfacecolor="none", markeredgecolor=MARK, label="best policy",
+        )  # fmt: skip
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+    _label(axes, "environment steps, adaptation included", "return")
+
+
+def paint_phases(axes: Axes, phases: Mapping[str, float]) -> None:
+    """Draw the seconds of each phase as a bar, the longest on top."""
+    ordered = sorted(phases.items(), key=lambda item: -np.nan_to_num(item[1], nan=0.0))
+    seconds = [float(np.nan_to_num(value)) for _, value in ordered]
+    rows = range(len(ordered))
+    axes.barh(rows, seconds, color=POST, height=0.56)
+    axes.set_yticks(rows, [_short(name) for name, _ in ordered])
+    for row, value in zip(rows, seconds, strict=True):
+        words = f"{share(value, sum(seconds))} · {duration(value)}"
+        axes.annotate(words, (value, row), (6, 0), textcoords="offset points", va="center", color=SOFT)
+    axes.set_ylim(len(ordered) - 0.4, -0.6)
+    axes.set_xlim(0, 1.32 * max(*seconds, 1e-9))  # room for the words beside the longest bar
+    axes.xaxis.set_visible(False)
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(axis="y", labelcolor=INK)
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Return the mean over a centred window (shorter at the ends, without the numbers that are not finite)."""
+    kernel, is_finite = np.ones(window), np.isfinite(values)
+    if window < 2:
+        return values
+    total = np.convolve(np.where(is_finite, values, 0.0), kernel, mode="same")
+    held = np.convolve(is_finite.astype(float), kernel, mode="same")
+    return np.where(held > 0, total / np.maximum(held, 1.0), np.nan)
+
+
+def _draw(folder: Path, name: str, data: Mapping[str, Any], paint: Paint) -> Drawing:
+    write_json(folder / f"{name}.json", data)
+    with rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in a script it cannot write
+        stream = io.BytesIO()
+        _figure(paint, POSTER, legend=name != "phases").savefig(stream, format="png", dpi=200, facecolor="white")
+        replace_file(folder / f"{name}.png", stream.getvalue())
+        return Drawing(*(_svg(_figure(paint, size), f"{name}-{kind}") for size, kind in ((WIDE, "w"), (NARROW, "n"))))
+
+
+def _figure(paint: Paint, size: tuple[float, float], legend: bool = False) -> Figure:
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
+    for side in ("top", "left", "right"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(LINE)
+    axes.tick_params(length=0, pad=7, labelcolor=SOFT)
+    axes.grid(axis="y", color=LINE, linewidth=0.9)
+    axes.set_axisbelow(True)
+    paint(axes)
+    if legend:
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False, labelcolor=SOFT, handlelength=1.4,
+            columnspacing=1.6, fontsize=9,
+        )  # fmt: skip
+    return figure
+
+
+def _label(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x, color=SOFT, labelpad=8)
+    axes.set_title(y, loc="left", color=SOFT, fontsize=10, pad=10)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
+
+
+def _short(name: str) -> str:
+    words = plain(name)
+    return words if len(words) <= 24 else f"{words[:23]}…"
+
+
+def _svg(figure: Figure, prefix: str) -> str:
+    """Return a figure as markup to stand in a page: no prolog, ids of its own, colours by variable."""
+    stream = io.StringIO()
+    with rc_context({"svg.hashsalt": prefix}):
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    markup = stream.getvalue()
+    markup = markup[markup.index("<svg") :]
+    markup = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", markup, flags=re.DOTALL)
+    markup = re.sub(r' (?:xmlns|xmlns:xlink|width|height)="[^"]*"(?=[^<]*viewBox)', "", markup)
+    markup = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", markup)
+    for variable, color in COLORS.items():
+        markup = markup.replace(color, f"var({variable})")
+    return markup.strip()

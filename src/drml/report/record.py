@@ -1,0 +1,280 @@
+"""What a run directory holds, read and checked once: a page is drawn from these values and from nothing else.
+
+Only config.json must exist. Whatever else is missing (a run that goes on, one that was never tested or filmed) is
+missing here too, and the page says so. A number that is null was not finite when it was written; it is NaN here.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drml.core.errors import CheckpointError, InputError
+from drml.runlog import METRICS, read_rows
+
+JsonObject = Mapping[str, Any]
+LARGEST = 1e100  # beyond this a number is damage, not a return, and no figure can show it
+
+
+@dataclass(frozen=True)
+class TrainPoint:
+    """One meta-iteration."""
+
+    meta_iter: int
+    env_steps: float
+    seconds: float
+    pre_return: float
+    post_return: float
+
+
+@dataclass(frozen=True)
+class ValidationPoint:
+    """One validation."""
+
+    meta_iter: int
+    env_steps: float
+    return_by_step: tuple[float, ...]
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class StepReturn:
+    """The return over test tasks after some adaptation steps: interquartile mean, 95 % interval, mean."""
+
+    step: int
+    iqm: float
+    low: float
+    high: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class TaskReturn:
+    """The return on one test task by adaptation step: mean and standard deviation over episodes."""
+
+    params: JsonObject
+    return_by_step: tuple[float, ...]
+    std_by_step: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A meta-test: test.json."""
+
+    split: str
+    held_out: bool
+    tasks: tuple[TaskReturn, ...]
+    return_by_step: tuple[StepReturn, ...]
+    best_meta_iter: int
+    env_steps: float
+    seconds: float
+    phases: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Film:
+    """One film: its task, the adaptation steps before it, its files and the return of the episode it shows."""
+
+    task: str
+    step: int
+    file: Path
+    strip: Path | None
+    episode_return: float
+
+
+@dataclass(frozen=True)
+class Films:
+    """The films of a run, or the line that says why there are none."""
+
+    films: tuple[Film, ...]
+    unavailable: str
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run directory."""
+
+    config: JsonObject
+    suite: str
+    learner: str
+    seed: int
+    train: tuple[TrainPoint, ...]
+    validation: tuple[ValidationPoint, ...]
+    evaluation: Evaluation | None
+    films: Films
+    summary: JsonObject
+
+
+def read_run(run_dir: Path) -> RunRecord:
+    """Return what a run directory holds.
+
+    Raises:
+        InputError: if it is not a run directory, or one of its files is damaged.
+    """
+    if not run_dir.is_dir():
+        raise InputError(f"{run_dir} is not a directory; expected the directory of a run")
+    if not (run_dir / "config.json").exists():
+        raise InputError(f"{run_dir} is not a run directory: it has no config.json")
+    config = _Fields(run_dir / "config.json", _load(run_dir / "config.json"))
+    rows = [_Fields(run_dir / METRICS, row) for row in _rows(run_dir)]
+    test_path, summary_path = run_dir / "test.json", run_dir / "summary.json"
+    return RunRecord(
+        config=config.values,
+        suite=config.text("suite"),
+        learner=config.text("learner"),
+        seed=config.integer("seed"),
+        train=tuple(_train_point(row) for row in rows if row.values["kind"] == "train"),
+        validation=tuple(_validation_point(row) for row in rows if row.values["kind"] == "validation"),
+        evaluation=_evaluation(_Fields(test_path, _load(test_path))) if test_path.exists() else None,
+        films=_films(run_dir),
+        summary=_Fields(summary_path, _load(summary_path)).values if summary_path.exists() else {},
+    )
+
+
+class _Fields:
+    """The fields of a JSON object, each asked for by name and kind; what does not fit is one line naming its place."""
+
+    def __init__(self, path: Path, values: object) -> None:
+        self._path = path
+        if not isinstance(values, dict):
+            raise self.wrong("an object", values)
+        self.values: dict[str, Any] = values
+
+    def wrong(self, expected: str, found: object, key: str = "") -> InputError:
+        place = f" '{key}'" if key else ""
+        return InputError(f"{self._path}:{place} should be {expected}, found {repr(found)[:60]}; the file is damaged")
+
+    def text(self, key: str) -> str:
+        if not isinstance(value := self.values.get(key), str):
+            raise self.wrong("a text", value, key)
+        return value
+
+    def flag(self, key: str) -> bool:
+        if not isinstance(value := self.values.get(key), bool):
+            raise self.wrong("true or false", value, key)
+        return value
+
+    def integer(self, key: str) -> int:
+        value = self.values.get(key)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.wrong("a whole number", value, key)
+        return value
+
+    def number(self, key: str) -> float:
+        return self._number(self.values.get(key), key)
+
+    def numbers(self, key: str) -> tuple[float, ...]:
+        return tuple(self._number(value, key) for value in self.array(key))
+
+    def numbers_by_name(self, key: str) -> dict[str, float]:
+        if not isinstance(value := self.values.get(key), dict):
+            raise self.wrong("an object", value, key)
+        return {name: self._number(number, f"{key}.{name}") for name, number in value.items()}
+
+    def array(self, key: str) -> list[Any]:
+        if not isinstance(value := self.values.get(key), list):
+            raise self.wrong("a list", value, key)
+        return value
+
+    def objects(self, key: str) -> "list[_Fields]":
+        return [_Fields(self._path, value) for value in self.array(key)]
+
+    def _number(self, value: object, key: str) -> float:
+        if value is None:
+            return math.nan
+        if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > LARGEST:
+            raise self.wrong("a number", value, key)
+        return float(value)
+
+
+def _load(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+
+
+def _rows(run_dir: Path) -> list[dict[str, Any]]:
+    if not (run_dir / METRICS).exists():
+        return []
+    try:
+        return read_rows(run_dir)
+    except CheckpointError as error:
+        raise InputError(str(error)) from error
+
+
+def _train_point(row: _Fields) -> TrainPoint:
+    return TrainPoint(
+        row.integer("meta_iter"),
+        row.number("env_steps"),
+        row.number("seconds"),
+        row.number("pre_return"),
+        row.number("post_return"),
+    )
+
+
+def _validation_point(row: _Fields) -> ValidationPoint:
+    returns = row.numbers("return_by_step")
+    if not returns:
+        raise row.wrong("a list with at least one number", [], "return_by_step")
+    return ValidationPoint(row.integer("meta_iter"), row.number("env_steps"), returns, row.flag("is_best"))
+
+
+def _evaluation(test: _Fields) -> Evaluation:
+    steps = tuple(
+        StepReturn(step.integer("step"), *(step.number(key) for key in ("iqm", "low", "high", "mean")))
+        for step in test.objects("return_by_step")
+    )
+    if not steps:
+        raise test.wrong("a list with at least one step", [], "return_by_step")
+    return Evaluation(
+        split=test.text("split"),
+        held_out=test.flag("held_out"),
+        tasks=tuple(_task_return(task, len(steps)) for task in test.objects("tasks")),
+        return_by_step=steps,
+        best_meta_iter=test.integer("best_meta_iter"),
+        env_steps=test.number("env_steps"),
+        seconds=test.number("seconds"),
+        phases=test.numbers_by_name("phases"),
+    )
+
+
+def _task_return(task: _Fields, num_steps: int) -> TaskReturn:
+    params = task.values.get("params")
+    if not isinstance(params, dict):
+        raise task.wrong("an object", params, "params")
+    found = TaskReturn(params, task.numbers("return_by_step"), task.numbers("std_by_step"))
+    for key, values in (("return_by_step", found.return_by_step), ("std_by_step", found.std_by_step)):
+        if len(values) != num_steps:
+            raise task.wrong(f"a list of {num_steps} numbers", list(values), key)
+    return found
+
+
+def _films(run_dir: Path) -> Films:
+    path = run_dir / "films.json"
+    if not path.exists():
+        return Films((), "This run has not been filmed.")
+    found = _load(path)
+    if isinstance(found, dict):
+        return Films((), _Fields(path, found).text("unavailable"))
+    entries = _Fields(path, {"films": found}).objects("films")
+    return Films(tuple(_film(run_dir, entry) for entry in entries), "")
+
+
+def _film(run_dir: Path, entry: _Fields) -> Film:
+    strip = _inside(run_dir, entry, "strip") if "strip" in entry.values else None
+    return Film(
+        entry.text("task"), entry.integer("step"), _inside(run_dir, entry, "file"), strip, entry.number("return")
+    )
+
+
+def _inside(run_dir: Path, entry: _Fields, key: str) -> Path:
+    """Return a path below the run directory: a page shows the run's own pictures and no other file of the machine."""
+    name = entry.text(key)
+    if "\0" in name or not (run_dir / name).resolve().is_relative_to(run_dir.resolve()):
+        raise entry.wrong("a path inside the run directory", name, key)
+    return run_dir / name

@@ -1,0 +1,126 @@
+"""Runs: the same seed gives the same bits, however often a run is stopped, resumed, tested or reported on."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from drml import session
+from drml.algos.maml import MAMLConfig
+from drml.algos.promp import ProMPConfig
+from drml.core.errors import CheckpointError, InputError
+from drml.core.tree import tree_leaves
+from drml.policies.mlp import MLPConfig
+from drml.train import TrainConfig
+
+TRAIN = TrainConfig(meta_iters=4, num_tasks=4, copies=4, validate_every=2, validation_tasks=4, checkpoint_every=1)
+LEARNERS = {"maml": MAMLConfig(), "fomaml": MAMLConfig(order=1), "promp": ProMPConfig()}
+
+
+def config_of(learner="promp", suite="navigation-maml-v1", seed=3, **train):
+    return session.RunConfig(suite, learner, LEARNERS[learner], MLPConfig(hidden=(8,)), replace(TRAIN, **train), seed)
+
+
+def bits(progress):
+    tree = {"state": progress.state.tree(), "best": dict(progress.best_params)}
+    return {path: value.numpy().tobytes() for path, value in tree_leaves(tree)}
+
+
+def numbers(run):
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_train_four_equals_train_two_save_load_train_two(tmp_path, learner):
+    whole, reason = session.start(config_of(learner), tmp_path / "whole")
+    assert reason == "budget"
+    session.start(config_of(learner, meta_iters=2), tmp_path / "parts")
+    session.test(tmp_path / "parts", adapt_steps=2, num_tasks=4, copies=4)  # looking must not change anything
+    parts, _ = session.resume(tmp_path / "parts", train=replace(TRAIN, meta_iters=4))
+    assert bits(whole) == bits(parts)
+    assert numbers(tmp_path / "whole") == numbers(tmp_path / "parts")
+    assert whole.best_meta_iter == parts.best_meta_iter
+
+
+def test_one_seed_one_result_and_two_seeds_two(tmp_path):
+    first, _ = session.start(config_of(), tmp_path / "a")
+    second, _ = session.start(config_of(), tmp_path / "b")
+    other, _ = session.start(config_of(seed=4), tmp_path / "c")
+    assert bits(first) == bits(second)
+    assert bits(first) != bits(other)
+
+
+def test_global_generators_are_neither_read_nor_moved(tmp_path):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    first, _ = session.start(config_of(), tmp_path / "a")
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(1)
+    second, _ = session.start(config_of(), tmp_path / "b")
+    assert bits(first) == bits(second)
+
+
+def test_an_interrupted_run_is_saved_and_goes_on_to_the_same_bits(tmp_path):
+    asked = []
+
+    def stop_after_two():
+        asked.append(1)
+        return len(asked) > 2
+
+    whole, _ = session.start(config_of(checkpoint_every=100), tmp_path / "whole")
+    half, reason = session.start(config_of(checkpoint_every=100), tmp_path / "half", stop_requested=stop_after_two)
+    assert (reason, half.meta_iter) == ("interrupted", 2)
+    resumed, reason = session.resume(tmp_path / "half")
+    assert (reason, resumed.meta_iter) == ("budget", 4)
+    assert bits(whole) == bits(resumed)
+
+
+def test_a_test_is_a_function_of_the_run_and_its_seed(tmp_path):
+    session.start(config_of(), tmp_path / "run")
+    first = session.test(tmp_path / "run", adapt_steps=3, num_tasks=6, copies=4)
+    again = session.test(tmp_path / "run", adapt_steps=3, num_tasks=6, copies=4)
+    assert first == again
+    assert json.loads((tmp_path / "run" / "test.json").read_text()) == first
+    assert first != session.test(tmp_path / "run", adapt_steps=3, num_tasks=6, copies=4, seed=1)
+    assert [point["step"] for point in first["return_by_step"]] == [0, 1, 2, 3]  # more steps than in training
+    assert len(first["tasks"]) == 6
+    for point in first["return_by_step"]:
+        assert point["low"] <= point["iqm"] <= point["high"]
+        per_task = [task["return_by_step"][point["step"]] for task in first["tasks"]]
+        assert point["mean"] == pytest.approx(sum(per_task) / 6, rel=1e-5)  # float32 mean of six
+
+
+def test_a_family_without_held_out_tasks_is_tested_on_all_of_them(tmp_path):
+    session.start(config_of(suite="probe-goal-flip-v1"), tmp_path / "run")
+    result = session.test(tmp_path / "run", num_tasks=40, copies=4)
+    assert result["held_out"] is False
+    assert len(result["tasks"]) == 2
+
+
+def test_config_survives_json(tmp_path):
+    config = config_of("fomaml")
+    session.start(config, tmp_path / "run")
+    assert session.read_config(tmp_path / "run") == config
+
+
+def test_refusals(tmp_path):
+    run = tmp_path / "run"
+    session.start(config_of(), run)
+    with pytest.raises(InputError, match="already holds a run"):
+        session.start(config_of(), run)
+    with pytest.raises(InputError, match="not a run directory"):
+        session.load(tmp_path)
+    stored = json.loads((run / "config.json").read_text())
+    for change, error, text in (
+        ({"suite": "navigation-maml-v2"}, InputError, "Did you mean 'navigation-maml-v1'"),
+        ({"learner": "mamel"}, InputError, "Did you mean 'maml'"),
+        ({"policy": {"hiden": [8]}}, InputError, "Did you mean 'hidden'"),
+        ({"train": {"meta_iters": "many"}}, InputError, "meta_iters is 'many', expected int"),
+        ({"suite": "navigation-pearl-sparse-v1"}, CheckpointError, "belongs to suite 'navigation-maml-v1'"),
+        ({"policy": {"hidden": [16]}}, CheckpointError, "layer0"),
+    ):
+        (run / "config.json").write_text(json.dumps(stored | change))
+        with pytest.raises(error, match=text):
+            session.load(run)

@@ -1,0 +1,141 @@
+"""Meta-training: stop rules, validation, and learning on probes whose optimum is known."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from drml.adapt import InnerConfig
+from drml.algos.maml import MAML, MAMLConfig
+from drml.collect import Collector
+from drml.core.errors import EnvError, InputError
+from drml.core.phases import Phases
+from drml.core.rng import Streams
+from drml.envs.api import EnvOptions
+from drml.envs.registry import suite
+from drml.policies.mlp import MLPConfig, mlp_policy
+from drml.tasks.sampler import StratifiedSampler
+from drml.train import (
+    MAX_UNSOUND_SHARE,
+    Progress,
+    TrainConfig,
+    Trainer,
+    advance,
+    init_progress,
+    meta_train,
+    stop_reason,
+    validate,
+)
+
+
+def make_trainer(name="probe-goal-flip-v1", seed=0, config=None, **maml):
+    chosen = suite(name)
+    policy = mlp_policy(chosen.spec, MLPConfig(hidden=(8,)))
+    learner = MAML(chosen.spec, policy, MAMLConfig(**maml))
+    config = config or TrainConfig(meta_iters=2, num_tasks=2, copies=4, validate_every=1, validation_tasks=2)
+    collect = Collector(chosen.make(EnvOptions()), chosen.spec.horizon, config.copies, Phases())
+    return Trainer(learner, chosen.tasks, StratifiedSampler(), collect, config, Streams(seed))
+
+
+def with_config(trainer, **changes):
+    return replace(trainer, config=replace(trainer.config, **changes))
+
+
+def test_each_stop_rule_names_itself():
+    trainer = make_trainer()
+    progress = replace(init_progress(trainer), meta_iter=1, env_steps=100, seconds=5.0, validations_since_best=3)
+    assert stop_reason(trainer, progress) == ""
+    assert stop_reason(with_config(trainer, meta_iters=1), progress) == "budget"
+    assert stop_reason(with_config(trainer, max_env_steps=100), progress) == "budget"
+    assert stop_reason(with_config(trainer, max_env_steps=101), progress) == ""
+    assert stop_reason(with_config(trainer, patience=3), progress) == "converged"
+    assert stop_reason(with_config(trainer, patience=4), progress) == ""
+    assert stop_reason(with_config(trainer, max_seconds=5.0), progress) == "time"
+    assert stop_reason(with_config(trainer, max_seconds=5.1), progress) == ""
+    assert stop_reason(replace(trainer, stop_requested=lambda: True), progress) == "interrupted"
+
+
+def test_counts_of_one_meta_iteration():
+    trainer = make_trainer(config=TrainConfig(meta_iters=1, num_tasks=3, copies=4, validation_tasks=2))
+    rows = []
+    progress, reason = meta_train(trainer, init_progress(trainer), [lambda _, new: rows.extend(new)])
+    horizon = suite("probe-goal-flip-v1").spec.horizon
+    assert (reason, progress.meta_iter) == ("budget", 1)
+    assert (
+        progress.env_steps == 2 * 3 * horizon * 4
+    )  # two phases, K tasks, T steps, B copies; validation is not counted
+    assert [row["kind"] for row in rows] == ["train", "validation"]  # the last iteration is always validated
+    assert rows[0]["env_steps"] == progress.env_steps
+
+
+def test_validation_keeps_the_best_parameters_and_counts_patience():
+    trainer = make_trainer()
+    start = init_progress(trainer)
+    first, row = validate(trainer, start)
+    assert row["is_best"] and first.best_return == row["return_by_step"][-1] and first.validations_since_best == 0
+    again, row = validate(trainer, replace(first, best_return=first.best_return + 1.0, meta_iter=7))
+    assert not row["is_best"] and again.validations_since_best == 1 and again.best_meta_iter == first.best_meta_iter
+    same, _ = validate(trainer, first)  # an equal return is no improvement
+    assert same.validations_since_best == 1
+
+
+def test_validation_draws_from_the_validation_split_only():
+    trainer = make_trainer("navigation-maml-v1", config=TrainConfig(meta_iters=1, copies=1, validation_tasks=8))
+    splits = []
+
+    class Spy:
+        def init(self):
+            return {}
+
+        def sample(self, state, distribution, split, num_tasks, rng):
+            splits.append(split)
+            return StratifiedSampler().sample(state, distribution, split, num_tasks, rng)
+
+        def observe(self, state, tasks, post_return):
+            return state
+
+    meta_train(replace(trainer, sampler=Spy()), init_progress(trainer), [])
+    assert splits == ["train", "validation"]
+
+
+def test_too_many_unsound_episodes_stop_the_run():
+    trainer = make_trainer()
+    progress = init_progress(trainer)
+    rng = Streams(0)
+    tasks = trainer.sampler.sample({}, trainer.distribution, "train", 2, rng)
+    rollout = trainer.collect(trainer.learner.policy, trainer.learner.prior(progress.state, tasks, rng), tasks, rng)
+    one_task_lost = rollout.valid.clone()
+    one_task_lost[0] = False  # half of all steps: more than the allowed share
+    assert float((~one_task_lost).float().mean()) > MAX_UNSOUND_SHARE
+    with pytest.raises(EnvError, match="50% of the steps"):
+        advance(trainer, progress, progress.state, tasks, [replace(rollout, valid=one_task_lost)], 0.0)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"meta_iters": 0}, {"num_tasks": -1}, {"copies": 0}, {"max_seconds": -1.0}, {"max_seconds": float("nan")}]
+)
+def test_impossible_sizes_are_refused_by_name(bad):
+    with pytest.raises(InputError, match=next(iter(bad))):
+        TrainConfig(**bad)
+
+
+def test_one_adaptation_step_solves_the_goal_flip_that_no_prior_can():
+    """Un-adapted, the mean return is 0 by symmetry (optimum of any prior); adapted, it can reach the horizon."""
+    config = TrainConfig(meta_iters=30, num_tasks=4, copies=20, validation_tasks=2, validate_every=30)
+    trainer = make_trainer(config=config, inner=InnerConfig(lr=0.5))
+    rows = []
+    meta_train(trainer, init_progress(trainer), [lambda _, new: rows.extend(new)])
+    pre, post = rows[-1]["return_by_step"]
+    horizon = suite("probe-goal-flip-v1").spec.horizon
+    assert abs(pre) < 0.3 * horizon  # symmetric tasks: whatever one gains, the other loses
+    assert post > 0.6 * horizon
+
+
+def test_progress_is_a_value():
+    trainer = make_trainer()
+    start = init_progress(trainer)
+    before = {name: value.clone() for name, value in start.state.params.items()}
+    end, _ = meta_train(trainer, start, [])
+    assert isinstance(end, Progress)
+    assert all(torch.equal(before[name], start.state.params[name]) for name in before)  # not changed in place
+    assert any(not torch.equal(before[name], end.state.params[name]) for name in before)
