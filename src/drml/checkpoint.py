@@ -4,7 +4,7 @@
         meta_iter-20/
             state.safetensors    the tree's leaves by path
             facts.json           whatever else a run needs to go on
-            manifest.json        format, serial number, size and sha256 of the other two
+            manifest.json        format, serial number, size and sha256 of the other two, and of itself
 
 A checkpoint is written under a temporary name, synced file by file, and takes its name in one rename; no name is ever
 overwritten. There is no pointer to the latest one that could be wrong: the newest checkpoint is the one of the highest
@@ -82,8 +82,10 @@ def save(directory: Path, name: str, tree: Tree, facts: Mapping[str, JSON]) -> P
         make_directories(directory)
         _sweep(directory)
         _clear_name(target)
-        manifests, _ = _catalogue(directory)
-        contents[MANIFEST] = _encode_manifest(contents, 1 + max((found.serial for found in manifests), default=0))
+        manifests, damaged = _catalogue(directory)
+        # One more than the highest, and one more for each that is hidden by what may be a passing failure to read.
+        serial = 1 + max((found.serial for found in manifests), default=0) + len(damaged)
+        contents[MANIFEST] = _encode_manifest(contents, serial)
         _publish(target, contents)
     return target
 
@@ -192,7 +194,14 @@ def _encode_facts(facts: Mapping[str, JSON]) -> bytes:
 
 def _encode_manifest(contents: dict[str, bytes], serial: int) -> bytes:
     files = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()}
-    return (json.dumps({"format": FORMAT, "serial": serial, "files": files}, indent=2) + "\n").encode()
+    fields = {"format": FORMAT, "serial": serial, "files": files}
+    return (json.dumps({**fields, "sha256": _fields_sha256(fields)}, indent=2) + "\n").encode()
+
+
+def _fields_sha256(fields: Mapping[str, Any]) -> str:
+    """Return the sha256 of a manifest's other fields, so that no bit of a manifest goes unguarded either."""
+    others = {key: value for key, value in fields.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
 
 
 def _publish(target: Path, contents: dict[str, bytes]) -> None:
@@ -263,9 +272,9 @@ def _read_manifest(path: Path) -> _Manifest:
     version, serial, files = fields.get("format"), fields.get("serial"), fields.get("files")
     if type(version) is int and version > FORMAT:
         raise CheckpointError(f"{path} has format {version}, this drml reads up to {FORMAT}; use a newer drml")
-    if type(version) is not int or version != FORMAT or set(fields) != {"format", "serial", "files"}:
-        raise CheckpointError(f"{where} is damaged: it is not a manifest of format {FORMAT}")
-    if type(serial) is not int or not isinstance(files, dict) or set(files) != {STATE, FACTS}:
+    if type(version) is not int or version != FORMAT or fields.get("sha256") != _fields_sha256(fields):
+        raise CheckpointError(f"{where} is damaged: it is not a whole manifest of format {FORMAT}")
+    if type(serial) is not int or not isinstance(files, dict) or set(files) != {STATE, FACTS} or len(fields) != 4:
         raise CheckpointError(f"{where} is damaged: expected a serial number and the files {STATE} and {FACTS}")
     return _Manifest(path, serial, {name: _read_entry(where, entry) for name, entry in files.items()})
 

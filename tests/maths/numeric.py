@@ -13,6 +13,7 @@ from drml.algos.promp import ProMP
 from drml.core.tree import Params, flatten
 from drml.core.types import ActionSpec, EnvSpec, Rollout
 from drml.optim.first_order import adam_init
+from drml.optim.trust_region import TrustRegionStep
 from drml.policies.mlp import GaussianMLP
 
 OBS_SIZE, ACTION_SIZE, STEPS, COPIES = 2, 2, 4, 4
@@ -28,7 +29,7 @@ def central_differences(function: Callable[[Tensor], float], point: Tensor, step
 
 def relative(actual: Tensor, expected: Tensor) -> float:
     """Largest difference, as a share of the largest number expected."""
-    return float((actual - expected).abs().max() / expected.abs().max())
+    return ((actual - expected).abs().max() / expected.abs().max()).item()
 
 
 # ---------------------------------------------------------------- rollouts of random numbers
@@ -111,13 +112,13 @@ class TrustRegionInputs:
 
 
 def trust_region_inputs(learner: MAML, params: Params, history: Sequence[Rollout]) -> TrustRegionInputs:
-    """Run MAML's update and return what reached `trust_region_step`."""
+    """Return what MAML's update hands to `trust_region_step`, without taking the step."""
     seen: list[TrustRegionInputs] = []
     original = maml.trust_region_step
 
-    def spy(*args: object) -> object:
+    def spy(*args: object) -> TrustRegionStep:
         seen.append(TrustRegionInputs(*args[:5]))
-        return original(*args)
+        return TrustRegionStep(seen[0].params, seen[0].loss_before, seen[0].loss_before, 0.0, 0, accepted=False)
 
     maml.trust_region_step = spy
     try:

@@ -43,7 +43,7 @@ def inner(num_steps):
 
 
 def maml(num_steps, inner_loss="log_likelihood", order=2):
-    config = MAMLConfig(inner(num_steps), inner_loss, order, curvature_episodes=0, tasks_per_chunk=2)
+    config = MAMLConfig(inner(num_steps), inner_loss, order, curvature_episodes=0)
     return MAML(SPEC, POLICY, config)
 
 
@@ -59,6 +59,11 @@ def adapted_terms(num_steps, inner_loss, history):
         return POLICY.unroll(adapted, rollouts[-1]), rollouts[-1], weights[-1]
 
     return terms
+
+
+def adapted_here(terms):
+    """The adapted policies' distributions at PARAMS."""
+    return terms({name: value.clone().requires_grad_() for name, value in PARAMS.items()}, slice(0, NUM_TASKS))[0]
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 3])
@@ -97,12 +102,8 @@ def test_maml_curvature_is_that_of_the_mean_kl(num_steps):
 @pytest.mark.parametrize("tasks_per_chunk", [1, 2, NUM_TASKS])
 def test_hessian_product_where_the_adapted_policies_acted_is_positive_semidefinite(tasks_per_chunk):
     history = random_history(2)
-    terms = adapted_terms(2, "log_likelihood", history)
-    with torch.no_grad():
-        new = terms(PARAMS, slice(0, NUM_TASKS))[0]
-        shape = new.mean.shape
-    last = history[-1]
-    acting = type(new)(new.mean.detach(), new.log_std.expand(shape).detach())
+    new, last = adapted_here(adapted_terms(2, "log_likelihood", history)), history[-1]
+    acting = type(new)(new.mean.detach(), new.log_std.expand(new.mean.shape).detach())
     history[-1] = type(last)(**{**vars(last), "acting": acting, "log_prob": acting.log_prob(last.action)})
     terms = adapted_terms(2, "log_likelihood", history)
     parts = chunks(NUM_TASKS, tasks_per_chunk)
@@ -120,8 +121,8 @@ def test_hessian_product_where_the_adapted_policies_acted_is_positive_semidefini
 def test_promp_gradient(inner_loss, num_steps):
     # a KL weight of 1 lets the KL term count as much as the surrogate
     config = ProMPConfig(inner(num_steps), inner_loss, outer_steps=1, clip_eps=0.2, inner_kl_coef=1.0)
-    learner, history = ProMP(SPEC, POLICY, config), random_history(num_steps, spread=0.2)
-    away_from_the_corner(adapted_terms(num_steps, inner_loss, history), clip_eps=0.2)
+    learner, history = ProMP(SPEC, POLICY, config), random_history(num_steps, spread=0.2, seed=1)
+    away_from_the_corner(adapted_terms(num_steps, inner_loss, history), history[-1], clip_eps=0.2)
 
     def loss(point):
         return promp_value_and_gradient(learner, unflatten(point, PARAMS), history)[0]
@@ -130,11 +131,9 @@ def test_promp_gradient(inner_loss, num_steps):
     assert relative(promp_value_and_gradient(learner, PARAMS, history)[1], differences) < 1e-6
 
 
-def away_from_the_corner(terms, clip_eps):
+def away_from_the_corner(terms, rollout, clip_eps):
     """Some ratios are clipped, some are not, and none is so near 1 ± ε that a finite difference crosses it."""
-    with torch.no_grad():
-        new, rollout, _ = terms(PARAMS, slice(0, NUM_TASKS))
-        distance = (likelihood_ratio(new, rollout) - 1.0).abs() - clip_eps
+    distance = (likelihood_ratio(adapted_here(terms), rollout).detach() - 1.0).abs() - clip_eps
     assert bool((distance > 0.0).any()) and bool((distance < 0.0).any())
     assert float(distance.abs().min()) > 10 * STEP
 

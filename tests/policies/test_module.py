@@ -186,23 +186,17 @@ def test_frozen_parameters_are_constants():
 
 
 def test_tied_parameters_are_one():
-    layer = nn.Linear(H, H)
-    policy = ModulePolicy(network(layer, nn.Tanh(), layer), CONTINUOUS)
+    torch.manual_seed(0)
+    net = network(nn.Linear(H, H), nn.Tanh(), nn.Linear(H, H))
+    net[3].weight = net[1].weight
+    policy = ModulePolicy(net, CONTINUOUS)
     params = policy.init(Streams(0))
-    assert [name for name in params if name.startswith(("1", "3"))] == ["1.weight", "1.bias"]
+    assert [name for name in params if name.startswith(("1", "3"))] == ["1.weight", "1.bias", "3.bias"]
     obs = Streams(0)["obs"].normal((1, 4, 5))
-    moved = params | {"1.weight": params["1.weight"] + 1.0}
-    ours = policy.step(moved, obs, {})[0].mean
+    ours = policy.step(params | {"1.weight": params["1.weight"] + 1.0}, obs, {})[0].mean
     with torch.no_grad():
-        layer.weight += 1.0
-        theirs = network_output(policy, layer, params, obs)
-    torch.testing.assert_close(ours, theirs)
-
-
-def network_output(policy, layer, params, obs):
-    hidden = obs @ params["0.weight"].T + params["0.bias"]
-    hidden = functional.linear(functional.linear(hidden, layer.weight, layer.bias).tanh(), layer.weight, layer.bias)
-    return hidden @ params["4.weight"].T + params["4.bias"]
+        net[1].weight += 1.0  # and with it the weight of 3
+        torch.testing.assert_close(ours, net(obs))
 
 
 def test_discrete_actions_make_it_categorical():
@@ -263,6 +257,7 @@ REFUSED = {
         lambda: Custom(lambda s, x: x, value=nn.Linear(H, 1)),
         "'value.weight', 'value.bias'.*requires_grad_",
     ),
+    "one layer twice": (lambda: network(*[nn.Linear(H, H)] * 2), "submodule '2' is submodule '1' again"),
     "lazy": (lambda: nn.LazyLinear(3), "'weight' has no shape yet"),
     "float64": (lambda: nn.Linear(5, 3).double(), "torch.float64.*module.float"),
     "all frozen": (lambda: nn.Linear(5, 3).requires_grad_(False), "nothing to learn"),

@@ -68,8 +68,12 @@ def check_module(module: nn.Module, obs_size: int, num_outputs: int) -> None:
     Raises:
         InputError: names the submodule or the parameters, the reason and the way out.
     """
-    for path, part in module.named_modules():
+    seen: dict[nn.Module, str] = {}
+    for path, part in module.named_modules(remove_duplicate=False):
         _check_kind(f"submodule '{path}'" if path else "the module", part)
+        if seen.setdefault(part, path) != path and any(True for _ in part.parameters()):
+            # functional_call swaps its parameters twice and restores them once
+            raise InputError(f"submodule '{path}' is submodule '{seen[part]}' again; keep it once and call it twice")
     _check_parameters(module)
     rows = Streams(0)["admission", "obs"].normal((NUM_ROWS, obs_size))
     with torch.random.fork_rng(devices=[]):  # foreign code may draw from the global generator

@@ -33,7 +33,7 @@ COLORS = {
 }
 INK, SOFT, LINE, PRE, POST, MARK = COLORS.values()
 WIDE, NARROW, POSTER = (9.6, 3.9), (4.6, 3.7), (8.0, 4.2)  # inches
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
     "font.size": 10,
     "svg.fonttype": "none",
@@ -84,7 +84,7 @@ def adaptation_data(evaluation: Evaluation) -> dict[str, Any]:
 def learning_data(train: Sequence[TrainPoint], validation: Sequence[ValidationPoint]) -> dict[str, Any]:
     """Return the numbers of the learning figure, as they stand in metrics.jsonl."""
     names = ("meta_iter", "env_steps", "pre_return", "post_return")
-    best = [point for point in validation if point.is_best]
+    best = [point for point in validation if point.is_best][-1:]
     return {
         "train": {name: [getattr(point, name) for point in train] for name in names},
         "validation": {
@@ -92,9 +92,10 @@ def learning_data(train: Sequence[TrainPoint], validation: Sequence[ValidationPo
             "env_steps": [point.env_steps for point in validation],
             "post_return": [point.return_by_step[-1] for point in validation],
         },
-        "best": {"meta_iter": best[-1].meta_iter, "env_steps": best[-1].env_steps, "post_return": best[-1].return_by_step[-1]}
-        if best
-        else None,
+        "best": [
+            {"meta_iter": point.meta_iter, "env_steps": point.env_steps, "post_return": point.return_by_step[-1]}
+            for point in best
+        ],
     }
 
 
@@ -123,10 +124,10 @@ def paint_learning(axes: Axes, data: Mapping[str, Any]) -> None:
     axes.plot(
         validation["env_steps"], validation["post_return"], "o", color=MARK, markersize=3.4, label="validation tasks"
     )
-    if best is not None:
-        axes.axvline(best["env_steps"], color=MARK, linewidth=1, linestyle=(0, (2, 3)))
+    for point in best:
+        axes.axvline(point["env_steps"], color=MARK, linewidth=1, linestyle=(0, (2, 3)))
         axes.plot(
-            [best["env_steps"]], [best["post_return"]], "o", markersize=10, markeredgewidth=1.8,
+            point["env_steps"], point["post_return"], "o", markersize=10, markeredgewidth=1.8,
             markerfacecolor="none", markeredgecolor=MARK, label="best policy",
         )  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
@@ -195,7 +196,7 @@ def _figure(paint: Paint, size: tuple[float, float], legend: bool = False) -> Fi
 def _label(axes: Axes, x: str, y: str) -> None:
     axes.set_xlabel(x, color=SOFT, labelpad=8)
     axes.set_title(y, loc="left", color=SOFT, fontsize=10, pad=10)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
 
 
 def _short(name: str) -> str:
@@ -210,9 +211,10 @@ def _svg(figure: Figure, prefix: str) -> str:
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     markup = stream.getvalue()
     markup = markup[markup.index("<svg") :]
-    markup = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", markup, flags=re.DOTALL)
-    markup = re.sub(r' (?:xmlns|xmlns:xlink|width|height)="[^"]*"(?=[^<]*viewBox)', "", markup)
+    markup = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", markup, flags=re.DOTALL)
+    box = re.search(r'viewBox="[^"]*"', markup)
+    markup = re.sub(r"<svg[^>]*>", f'<svg {box.group() if box else ""} aria-hidden="true">', markup, count=1)
     markup = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", markup)
     for variable, color in COLORS.items():
         markup = markup.replace(color, f"var({variable})")
-    return markup.strip()
+    return " ".join(markup.split())

@@ -5,7 +5,6 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable
-from typing import Any
 
 MISSING = "–"
 LONGEST = 300
@@ -91,7 +90,7 @@ def number(value: float, signed: bool = False) -> str:
     return f'<data value="{value!r}">{decimal(value, signed)}</data>'
 
 
-def parameter(value: Any) -> str:
+def parameter(value: object) -> str:
     """Return a task's parameter to stand in a page: a number, a short vector, or how many numbers it is."""
     if isinstance(value, bool) or not isinstance(value, int | float | list):
         return text(value)
@@ -103,7 +102,7 @@ def parameter(value: Any) -> str:
     return f"({', '.join(parameter(leaf) for leaf in leaves)})"
 
 
-def _leaves(value: Any) -> Iterable[Any]:
+def _leaves(value: object) -> Iterable[object]:
     if not isinstance(value, list):
         yield value
         return
@@ -121,7 +120,9 @@ def table(head: Iterable[tuple[str, str]], rows: Iterable[Iterable[str]]) -> str
     columns = list(head)
     titles = "".join(f'<th scope="col" class="{kind}">{title}</th>' for kind, title in columns)
     body = "\n".join(
-        "<tr>" + "".join(f'<td class="{kind}">{cell}</td>' for (kind, _), cell in zip(columns, row, strict=True)) + "</tr>"
+        "<tr>"
+        + "".join(f'<td class="{kind}">{cell}</td>' for (kind, _), cell in zip(columns, row, strict=True))
+        + "</tr>"
         for row in rows
     )
     return (

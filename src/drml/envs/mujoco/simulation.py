@@ -66,6 +66,8 @@ class Simulation:
         return self._warned()
 
     def _warned(self) -> Indices:
+        if not self.batch.warning.any():  # five times faster than looking simulation by simulation
+            return np.empty(0, np.intp)
         return np.flatnonzero(self.batch.warning.any((1, 2)))
 
     def reset(self, sims: Indices | None, qpos: Floats, qvel: Floats) -> None:

@@ -1,0 +1,56 @@
+# make demo        the main job: train, adapt, film and report on the half-cheetah (about 6 minutes on 2 cores)
+# make test        lint, format, types and the fast tests
+# make test-all    the same with learning curves and fault tests
+# make bench       env steps per second of whole meta-iterations, beside the bare simulator
+# make lint        lint, format and types only
+# make clean       delete what was built; runs stay
+#
+# Each makes what it needs first, the virtual environment included, and does so once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+THROUGHPUT := $(BIN)/python benchmarks/throughput.py
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+.PHONY: demo test test-all bench lint clean
+
+demo: $(VENV)/.ready-to-run
+	$(BIN)/drml demo
+
+test: lint
+	$(PYTEST) -m "not slow"
+
+test-all: lint
+	$(PYTEST)
+
+bench: $(VENV)/.ready-to-run
+	$(THROUGHPUT) --suite half-cheetah-dir-promp-v1 --learner promp --json
+	$(THROUGHPUT) --suite half-cheetah-dir-promp-v1 --learner maml --json
+	$(THROUGHPUT) --suite navigation-maml-v1 --learner maml --json
+
+lint: $(VENV)/.ready-to-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache
+
+$(VENV)/.ready-to-run: $(VENV)/.torch pyproject.toml
+	@echo "installing drml and its packages (once)"
+	$(PIP) -e ".[mujoco,report]"
+	@touch $@
+
+$(VENV)/.ready-to-test: $(VENV)/.torch pyproject.toml
+	@echo "installing drml, its packages and the tools of development (once)"
+	$(PIP) -e ".[mujoco,report,dev]"
+	@touch $@ $(VENV)/.ready-to-run
+
+# Alone and first: the largest download, and the only one that other packages must not choose.
+$(VENV)/.torch: constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing torch (once)"
+	$(PIP) torch
+	@touch $@

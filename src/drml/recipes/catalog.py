@@ -1,0 +1,69 @@
+"""The recipes: each a configuration with its source, its budget and the published numbers it is held against.
+
+`python benchmarks/reproduce.py NAME --seeds 5` trains one and stores its result in `recipes/results/NAME.json`.
+"""
+
+from dataclasses import dataclass
+
+from drml.adapt import InnerConfig
+from drml.algos.maml import MAMLConfig
+from drml.algos.promp import ProMPConfig
+from drml.policies.mlp import MLPConfig
+from drml.session import RunConfig
+from drml.train import TrainConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An experiment that was published, or that a figure of ours rests on."""
+
+    config: RunConfig
+    """What is run, but for the seed."""
+    published: tuple[float, ...]
+    """Published mean returns after 0, 1, 2, … adaptation steps; empty where only curves were published."""
+    source: str
+    """Where the hyper-parameters and the numbers come from."""
+    test_tasks: int = 40
+    """Tasks of a test."""
+    test_copies: int = 40
+    """Episodes per task and adaptation step of a test (MAML: 40)."""
+
+
+PAPER_NET = MLPConfig(hidden=(100, 100), activation="relu")
+
+RECIPES: dict[str, Recipe] = {
+    "navigation-maml": Recipe(
+        RunConfig(
+            "navigation-maml-v1",
+            "maml",
+            MAMLConfig(inner=InnerConfig(lr=0.5, later_lr=0.25)),
+            PAPER_NET,
+            TrainConfig(meta_iters=200, num_tasks=20, copies=20),
+        ),
+        published=(-40.41, -11.68, -3.33, -3.23),
+        source="Finn et al. 2017, appendix table; inner rate 0.5 and 20 episodes as in its point-mass script, halved "
+        "after the first step as in section 5.3; 20 tasks (script: 40), 200 meta-iterations (script: 100)",
+    ),
+    "half-cheetah-dir-maml": Recipe(
+        RunConfig(
+            "half-cheetah-dir-maml-v1",
+            "maml",
+            MAMLConfig(inner=InnerConfig(lr=0.1, later_lr=0.05)),
+            PAPER_NET,
+            TrainConfig(meta_iters=200, num_tasks=40, copies=20),
+        ),
+        published=(-50.69, 293.19, 313.48, 315.65),
+        source="Finn et al. 2017, appendix table; 40 tasks x 20 episodes x 200 steps as in its script",
+    ),
+    "half-cheetah-dir-promp": Recipe(
+        RunConfig(
+            "half-cheetah-dir-maml-v1",
+            "promp",
+            ProMPConfig(inner=InnerConfig(lr=0.1, later_lr=0.05)),
+            PAPER_NET,
+            TrainConfig(meta_iters=200, num_tasks=40, copies=20),
+        ),
+        published=(),
+        source="Rothfuss et al. 2019: Adam 1e-3, five outer steps, clip 0.3, η 5e-4; on MAML's task for comparison",
+    ),
+}
