@@ -70,6 +70,12 @@ def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
     return str(error.value)
 
 
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    """Let the disk take its time: only a loss of power would show the difference, and no test here can plant one."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
 # ---- round trips
 
 

@@ -149,7 +149,7 @@ def prune(directory: Path, keep: int, keep_names: set[str]) -> None:
         else:
             num_sound += _is_sound(manifest.path)
     with writing(directory):
-        for path in surplus:
+        for path in reversed(surplus):  # oldest first
             if path.name not in keep_names:
                 trash = directory / f".trash-{path.name}-{os.getpid()}"
                 os.rename(path, trash)  # at once no longer a checkpoint, even if the deletion is cut short

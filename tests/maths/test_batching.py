@@ -24,8 +24,9 @@ from drml.algos.maml import MAML, MAMLConfig
 from drml.algos.promp import ProMP, ProMPConfig
 from drml.baselines import LinearFeatureBaseline
 from drml.core.tree import flatten
-from drml.core.types import Agent
-from drml.optim.first_order import AdamState, adam_init, adam_step
+from drml.core.types import Advantages, Agent
+from drml.losses import dice_loss
+from drml.optim.first_order import adam_init, adam_step
 from drml.optim.trust_region import TrustRegionConfig
 
 NUM_TASKS, NUM_STEPS = 4, 2
@@ -119,6 +120,21 @@ def test_updates_do_not_depend_on_the_chunks(tasks_per_chunk):
         assert relative(flatten(chunked.params), flatten(whole.params)) < 1e-9
 
 
+def test_dice_of_episodes_in_a_row_equals_dice_of_episodes_side_by_side():
+    """Two episodes of two steps in each copy, against twice as many copies of one: no product crosses the border."""
+    elapsed = (torch.arange(STEPS) % 2).view(1, -1, 1)
+    in_a_row = replace(HISTORY[0], elapsed=elapsed.expand_as(HISTORY[0].elapsed))
+
+    def side_by_side(x):  # [K, 2·2, B, ...] -> [K, 2, 2·B, ...]
+        return x.unflatten(1, (2, 2)).transpose(1, 2).flatten(2, 3)
+
+    gains = estimate_advantages(in_a_row, LinearFeatureBaseline(SPEC.horizon, 0.9), 0.8)
+    other, other_gains = in_a_row.map(side_by_side), Advantages(*map(side_by_side, vars(gains).values()))
+    losses = dice_loss(POLICY.unroll(PARAMS, in_a_row), in_a_row, gains)
+    others = dice_loss(POLICY.unroll(PARAMS, other), other, other_gains)
+    assert losses.tolist() == pytest.approx(others.tolist(), rel=1e-10)  # the losses are small differences
+
+
 def soiled(rollout, seed):
     """The rollout with the second episode of copy 0 and all of copy 2 not valid, and with garbage in them."""
     garbage = torch.zeros_like(rollout.valid)
@@ -127,7 +143,7 @@ def soiled(rollout, seed):
     rng = torch.Generator().manual_seed(seed)
 
     def soil(x):
-        if x.dtype == torch.bool or x.dtype == torch.int64:
+        if x.dtype in (torch.bool, torch.int64):
             return x
         spots = garbage.view(*garbage.shape, *(1,) * (x.dim() - 3))
         return torch.where(spots, torch.randn(x.shape, generator=rng, dtype=x.dtype), x)
@@ -162,9 +178,7 @@ def test_valid_steps_do_matter():
 def test_adam_equals_its_formula_number_by_number():
     rng = torch.Generator().manual_seed(0)
     params = {"a": torch.randn((2, 3), generator=rng).double(), "b": torch.randn(3, generator=rng).double()}
-    start = adam_init(params)
-    # the count of steps in float64, so that β² to its power is as exact as Python's
-    state = AdamState(start.first, start.second, start.num_steps.double())
+    state = adam_init(params)
     numbers = flatten(params).tolist()
     first, second = [0.0] * len(numbers), [0.0] * len(numbers)
     for step in range(1, 6):

@@ -117,3 +117,21 @@ def test_first_order_of_several_steps_is_the_gradient_where_they_end(name, num_s
     theta = case.process.theta()
     no_hessian = meta_gradient_with(case, theta, lambda task, point: torch.zeros(len(theta), len(theta)).double())
     assert relative_error(estimate(case, theta, "dice", order=1), no_hessian) < EXACT
+
+
+@pytest.mark.parametrize(
+    ("inner_loss", "order", "baseline", "expected"),
+    [
+        ("likelihood_ratio", 2, 0.0, (0.060, 0.121, 0.076)),
+        ("log_likelihood", 2, 0.0, (0.218, 0.218, 0.289)),
+        ("log_likelihood", 2, 0.7, (0.569, 1.532, 2.346)),
+        ("dice", 1, 0.0, (0.313, 0.194, 0.423)),
+    ],
+)
+def test_figures_of_the_documentation(inner_loss, order, baseline, expected):
+    """The relative errors that docs/estimators.md shows for horizon 3 and one to three inner steps."""
+    for num_steps, figure in enumerate(expected, start=1):
+        case = make_case("horizon 3", num_steps, baseline)
+        theta = case.process.theta()
+        error = relative_error(estimate(case, theta, inner_loss, order), meta_gradient(case.process, theta, case.lrs))
+        assert error == pytest.approx(figure, abs=6e-4)

@@ -93,7 +93,7 @@ def test_log_likelihood_with_the_score_term_is_exact():
 
 @pytest.mark.parametrize("inner_loss", ["likelihood_ratio", "dice"])
 def test_squares_of_scores_stand_in_for_the_score_term(inner_loss):
-    """ρ adds α/N Σₙ r sₙ sₙᵀ ∇R(θ′) to the estimate: the score term, to first order in α and without the dead weight."""
+    """ρ adds α/N Σₙ r sₙ sₙᵀ ∇R(θ′) to the estimate, which is the score term to first order in α."""
     scored = scores(LOGITS, BATCHES)
     squares = torch.einsum("dn,dnp,dnq->dpq", ARM_REWARDS[BATCHES], scored, scored) / PULLS
     step = (scored * ARM_REWARDS[BATCHES].unsqueeze(-1)).mean(1)
@@ -124,8 +124,6 @@ def test_relative_bias_without_the_score_term(inner_loss, order, expected):
     [("log_likelihood", 2, 1), ("log_likelihood", 1, 1), ("likelihood_ratio", 2, 2), ("dice", 2, 2)],
 )
 def test_bias_shrinks_with_the_step_size(inner_loss, order, power):
-    errors = [
-        (library_gradient(alpha, inner_loss, order) - exact_gradient(alpha)).norm() for alpha in (2e-3, 1e-3)
-    ]
+    errors = [(library_gradient(alpha, inner_loss, order) - exact_gradient(alpha)).norm() for alpha in (2e-3, 1e-3)]
     # the next order in α changes the ratio by a share of about α times derivatives of order 1
     assert float(errors[0] / errors[1]) == pytest.approx(2.0**power, rel=1e-2)

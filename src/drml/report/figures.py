@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from drml.report.markup import count, duration, plain, share
+from drml.report.markup import count, plain, share
 from drml.report.record import Evaluation, RunRecord, TrainPoint, ValidationPoint
 from drml.rundir import make_directories, replace_file, write_json
 
@@ -32,7 +32,8 @@ COLORS = {
     "--mark": "#c45508",
 }
 INK, SOFT, LINE, PRE, POST, MARK = COLORS.values()
-WIDE, NARROW, POSTER = (9.6, 3.9), (4.6, 3.7), (8.0, 4.2)  # inches
+Size = tuple[float, float]
+WIDE, NARROW, POSTER = (9.6, 3.9), (4.2, 3.5), (8.0, 4.2)  # inches: on the page, on a phone, as a file
 STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
     "font.size": 10,
@@ -70,7 +71,14 @@ def draw_figures(run: RunRecord, folder: Path) -> dict[str, Drawing]:
         drawings["learning"] = _draw(folder, "learning", curve, lambda axes: paint_learning(axes, curve))
     if run.evaluation is not None and run.evaluation.phases:
         phases = run.evaluation.phases
-        drawings["phases"] = _draw(folder, "phases", {"seconds": phases}, lambda axes: paint_phases(axes, phases))
+        height = 0.5 + 0.42 * len(phases)
+        drawings["phases"] = _draw(
+            folder,
+            "phases",
+            {"seconds": phases},
+            lambda axes: paint_phases(axes, phases),
+            ((5.4, height), (4.2, height), (5.4, height)),
+        )
     return drawings
 
 
@@ -117,7 +125,7 @@ def paint_learning(axes: Axes, data: Mapping[str, Any]) -> None:
     train, validation, best = data["train"], data["validation"], data["best"]
     for key, color, label in (("pre_return", PRE, "before adaptation"), ("post_return", POST, "after adaptation")):
         x, y = np.asarray(train["env_steps"]), np.asarray(train[key])
-        window = max(1, len(y) // 40)
+        window = 1 + 2 * (len(y) // 80)
         if window > 1:
             axes.plot(x, y, color=color, linewidth=0.7, alpha=0.35)
         axes.plot(x, running_mean(y, window), color=color, linewidth=2, label=label)
@@ -143,10 +151,11 @@ def paint_phases(axes: Axes, phases: Mapping[str, float]) -> None:
     axes.barh(rows, seconds, color=POST, height=0.56)
     axes.set_yticks(rows, [_short(name) for name, _ in ordered])
     for row, value in zip(rows, seconds, strict=True):
-        words = f"{share(value, sum(seconds))} · {duration(value)}"
-        axes.annotate(words, (value, row), (6, 0), textcoords="offset points", va="center", color=SOFT)
+        axes.annotate(
+            share(value, sum(seconds)), (value, row), (6, 0), textcoords="offset points", va="center", color=SOFT
+        )
     axes.set_ylim(len(ordered) - 0.4, -0.6)
-    axes.set_xlim(0, 1.32 * max(*seconds, 1e-9))  # room for the words beside the longest bar
+    axes.set_xlim(0, 1.18 * max(*seconds, 1e-9))  # room for the share beside the longest bar
     axes.xaxis.set_visible(False)
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
@@ -165,17 +174,26 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
     return np.where(held > 0, total / np.maximum(held, 1.0), np.nan)
 
 
-def _draw(folder: Path, name: str, data: Mapping[str, Any], paint: Paint) -> Drawing:
+def _draw(
+    folder: Path,
+    name: str,
+    data: Mapping[str, Any],
+    paint: Paint,
+    sizes: tuple[Size, Size, Size] = (WIDE, NARROW, POSTER),
+) -> Drawing:
+    wide, narrow, poster = sizes
     write_json(folder / f"{name}.json", data)
     with rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in a script it cannot write
         stream = io.BytesIO()
-        _figure(paint, POSTER, legend=name != "phases").savefig(stream, format="png", dpi=200, facecolor="white")
+        _figure(paint, poster, is_alone=True).savefig(
+            stream, format="png", dpi=200, facecolor="white", bbox_inches="tight", pad_inches=0.2
+        )
         replace_file(folder / f"{name}.png", stream.getvalue())
-        return Drawing(*(_svg(_figure(paint, size), f"{name}-{kind}") for size, kind in ((WIDE, "w"), (NARROW, "n"))))
+        return Drawing(_svg(_figure(paint, wide), f"{name}-w"), _svg(_figure(paint, narrow), f"{name}-n"))
 
 
-def _figure(paint: Paint, size: tuple[float, float], legend: bool = False) -> Figure:
+def _figure(paint: Paint, size: Size, is_alone: bool = False) -> Figure:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     for side in ("top", "left", "right"):
@@ -185,7 +203,7 @@ def _figure(paint: Paint, size: tuple[float, float], legend: bool = False) -> Fi
     axes.grid(axis="y", color=LINE, linewidth=0.9)
     axes.set_axisbelow(True)
     paint(axes)
-    if legend:
+    if is_alone and axes.get_legend_handles_labels()[1]:
         axes.legend(
             loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False, labelcolor=SOFT, handlelength=1.4,
             columnspacing=1.6, fontsize=9,

@@ -42,17 +42,22 @@ def _basename(path: re.Match[str]) -> str:
     return f"…/{names[-1]}" if len(names) > 2 else "…"
 
 
-def decimal(value: float, signed: bool = False) -> str:
-    """Return a number to about three digits, with a true minus sign."""
+def places(values: Iterable[float]) -> int:
+    """Return how many decimals show the largest of some numbers to about three digits, so that a column is even."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    return 0 if largest >= 1000 else 1 if largest >= 10 else 2 if largest >= 0.1 or largest == 0 else 4
+
+
+def decimal(value: float, decimals: int | None = None, signed: bool = False) -> str:
+    """Return a number to `decimals` (by default those of `places`), with a true minus sign."""
     if not math.isfinite(value):
         return MISSING
-    size = abs(value)
-    if size >= 1e7 or 0 < size < 1e-4:
+    if abs(value) >= 1e7 or 0 < abs(value) < 1e-4:
         shown = f"{value:+.2e}" if signed else f"{value:.2e}"
     else:
-        places = 0 if size >= 1000 else 1 if size >= 10 else 2 if size >= 1 or size == 0 else 3
-        shown = f"{value:+,.{places}f}" if signed else f"{value:,.{places}f}"
-    return shown.replace("-", "−").replace(",", " ")
+        decimals = places([value]) if decimals is None else decimals
+        shown = f"{value:+,.{decimals}f}" if signed else f"{value:,.{decimals}f}"
+    return shown.replace("-", "−").replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def count(value: float) -> str:
@@ -62,7 +67,7 @@ def count(value: float) -> str:
     for size, name in ((1e9, "billion"), (1e6, "million")):
         if value >= size:
             return f"{value / size:.3g} {name}"
-    return f"{value:,.0f}".replace(",", " ")
+    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def duration(seconds: float) -> str:
@@ -83,11 +88,11 @@ def share(part: float, total: float) -> str:
     return f"{100 * part / total:.1f} %" if total > 0 and math.isfinite(part) else MISSING
 
 
-def number(value: float, signed: bool = False) -> str:
+def number(value: float, decimals: int | None = None, signed: bool = False) -> str:
     """Return a number to stand in a page: rounded to the eye, exact in its `value` for a program."""
     if not math.isfinite(value):
         return MISSING
-    return f'<data value="{value!r}">{decimal(value, signed)}</data>'
+    return f'<data value="{value!r}">{decimal(value, decimals, signed)}</data>'
 
 
 def parameter(value: object) -> str:
@@ -95,7 +100,7 @@ def parameter(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float | list):
         return text(value)
     if isinstance(value, int | float):
-        return number(float(value)) if abs(value) < 1e300 else MISSING
+        return number(float(value), 0 if value == int(value) else 3) if abs(value) < 1e300 else MISSING
     leaves = list(_leaves(value))
     if len(leaves) > 4 or len(leaves) != len(value):
         return f"{len(leaves)} numbers"
@@ -112,7 +117,7 @@ def _leaves(value: object) -> Iterable[object]:
 
 def plural(value: int, noun: str) -> str:
     """Return a count with its noun: 1 task, 2 tasks."""
-    return f"{value:,} {noun}{'' if value == 1 else 's'}".replace(",", " ")
+    return f"{value:,} {noun}{'' if value == 1 else 's'}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def table(head: Iterable[tuple[str, str]], rows: Iterable[Iterable[str]]) -> str:

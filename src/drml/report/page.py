@@ -44,7 +44,7 @@ def write_report(run_dir: Path) -> Path:
         style=(folder / "page.css").read_text(encoding="utf-8").strip(),
         header=sections.header(run),
         sections="\n".join(part for part in body if part),
-        footer=f"Written by drml {versions().get('drml', '')}. The figures and their numbers lie in {FIGURES}/ beside this page.",
+        footer=f"drml {versions().get('drml', '')}. The figures and their numbers lie in {FIGURES}/ beside this page.",
     )
     replace_file(run_dir / REPORT, page.encode())
     return run_dir / REPORT

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from drml.core.errors import InputError
 from drml.report.figures import Drawing
-from drml.report.markup import count, decimal, duration, number, parameter, plural, share, table, text
+from drml.report.markup import count, decimal, duration, number, parameter, places, plural, share, table, text
 from drml.report.record import Evaluation, Film, RunRecord, StepReturn, TaskReturn
 
 Drawings = Mapping[str, Drawing]
@@ -30,11 +30,13 @@ def _returns(run: RunRecord) -> str:
     found = run.evaluation
     if found is not None:
         first, last = found.return_by_step[0], found.return_by_step[-1]
+        decimals = places((first.iqm, last.iqm))
+        intervals = (_interval(first, decimals), _interval(last, decimals))
         lead = (
             f"Return per episode: interquartile mean over {plural(len(found.tasks), 'task')} of the "
             f"{text(found.split)} split, played by the policy that did best on validation tasks."
         )
-        return _big(first.iqm, last.iqm, (_interval(first), _interval(last)), last.step, lead) + _held_out_note(found)
+        return _big(first.iqm, last.iqm, intervals, last.step, lead) + _held_out_note(found)
     if not run.train:
         return '<p class="absent">No meta-iteration has been logged yet.</p>'
     newest = run.train[-1]
@@ -42,17 +44,18 @@ def _returns(run: RunRecord) -> str:
     return _big(newest.pre_return, newest.post_return, ("training tasks", "training tasks"), None, lead)
 
 
-def _interval(found: StepReturn) -> str:
-    return f"95 % interval {decimal(found.low)} to {decimal(found.high)}"
+def _interval(found: StepReturn, decimals: int) -> str:
+    return f"95 % interval {decimal(found.low, decimals)} to {decimal(found.high, decimals)}"
 
 
 def _big(pre: float, post: float, below: tuple[str, str], step: int | None, lead: str) -> str:
-    after = "after adaptation" if step is None else f"after {plural(step, 'adaptation step')}"
+    before, after = (number(value, places((pre, post))) for value in (pre, post))
+    when = "after adaptation" if step is None else f"after {plural(step, 'adaptation step')}"
     return (
         '<div class="returns">'
-        f'<p class="before"><span class="label">before adaptation</span><span class="big">{number(pre)}</span>'
+        f'<p class="before"><span class="label">before adaptation</span><span class="big">{before}</span>'
         f'<span class="interval">{below[0]}</span></p><div class="arrow">{ARROW}</div>'
-        f'<p class="after"><span class="label">{after}</span><span class="big">{number(post)}</span>'
+        f'<p class="after"><span class="label">{when}</span><span class="big">{after}</span>'
         f'<span class="interval">{below[1]}</span></p></div><p class="lead">{lead}</p>'
     )
 
@@ -92,8 +95,8 @@ def adaptation(run: RunRecord, drawings: Drawings) -> str:
     whose = "held-out tasks" if found.held_out else "the tasks of this family"
     lead = (
         f"Return on {whose}, {count(found.return_by_step[0].step)} to "
-        f"{plural(found.return_by_step[-1].step, 'step')} of adaptation after meeting them. The band says how much "
-        "another draw of tasks would move the mean; it does not speak of other seeds."
+        f"{plural(found.return_by_step[-1].step, 'step')} of adaptation after meeting them. The band shows "
+        "how far the mean depends on which tasks were drawn; other seeds are not in it."
     )
     key = (("post", "interquartile mean"), ("band", "95 % bootstrap interval"), ("thin", "single tasks"))
     return _section("Adaptation", lead, _plot(drawings["adaptation"], "Return by adaptation step", key))
@@ -103,7 +106,9 @@ def learning(run: RunRecord, drawings: Drawings) -> str:
     """Return the section of the learning curve."""
     if "learning" not in drawings:
         return _section("Learning", "", _absent("No meta-iteration has been logged yet: there is no metrics.jsonl."))
-    lead = "Training returns as meta-training goes on; heavy lines are running means. The validation tasks stay the same."
+    lead = (
+        "Training returns as meta-training goes on; heavy lines are running means. The validation tasks stay the same."
+    )
     key = (
         ("pre", "before adaptation"),
         ("post", "after adaptation"),
@@ -160,12 +165,13 @@ def tasks(run: RunRecord) -> str:
     ends = [value for task in found.tasks for value in (task.return_by_step[0], task.return_by_step[-1])]
     is_finite = [value for value in ends if math.isfinite(value)] or [0.0]
     low, high = min(is_finite), max(is_finite)
+    decimals = places(is_finite)
     rows = [
         [
             *(parameter(task.params.get(name, "")) for name in names),
-            _spread(task, 0),
-            _spread(task, -1),
-            number(task.return_by_step[-1] - task.return_by_step[0], signed=True),
+            _spread(task, 0, decimals),
+            _spread(task, -1, decimals),
+            number(task.return_by_step[-1] - task.return_by_step[0], decimals, signed=True),
             _dumbbell(task.return_by_step[0], task.return_by_step[-1], low, high),
         ]
         for task in found.tasks
@@ -174,8 +180,9 @@ def tasks(run: RunRecord) -> str:
     return _section("Task by task", lead, f'<div class="card table">{table(head, rows)}</div>')
 
 
-def _spread(task: TaskReturn, step: int) -> str:
-    return f'{number(task.return_by_step[step])} <span class="spread">± {decimal(task.std_by_step[step])}</span>'
+def _spread(task: TaskReturn, step: int, decimals: int) -> str:
+    mean, std = number(task.return_by_step[step], decimals), decimal(task.std_by_step[step], decimals)
+    return f'{mean} <span class="spread">± {std}</span>'
 
 
 def _dumbbell(pre: float, post: float, low: float, high: float) -> str:

@@ -86,6 +86,7 @@ class HalfCheetah:
             raise InputError('the suite needs MuJoCo: pip install "drml[mujoco]"') from error
         self.variant = variant
         self.spec = variant.spec
+        """The shape of observations and actions, and the horizon."""
         self.simulation = Simulation(MODEL_PATH, 1, options.threads, FRAME_SKIP)
         """The simulations, copy b of task k at index k · B + b; a reset to another number of copies replaces it."""
         self._shape = (0, 0)  # K, B

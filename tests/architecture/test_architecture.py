@@ -1,0 +1,135 @@
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SRC = ROOT / "src" / "drml"
+FLOORS = [
+    {"core", "__init__"},
+    {"tasks", "envs", "policies", "returns", "stats"},
+    {"collect", "losses", "baselines"},
+    {"adapt", "optim"},
+    {"algos"},
+    {"train", "evaluate", "session", "checkpoint", "runlog", "rundir", "recipes"},
+    {"report"},
+    {"cli"},  # shows reports, so it stands on them
+]
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+ROOMS_OF = {  # which third parties may be imported where; torch and numpy everywhere
+    "mujoco": {"envs/mujoco"},
+    "gymnasium": {"envs", "tasks"},
+    "matplotlib": {"report"},
+    "PIL": {"report", "envs/mujoco"},
+    "tyro": {"cli"},
+    "rich": {"cli"},
+    "safetensors": {"checkpoint"},
+    "tensorboard": {"runlog"},
+}
+BANNED_NAMES = {"utils", "common", "helpers", "misc", "base"}
+GLOBAL_RNG = {"manual_seed", "seed", "rand", "randn", "randint", "randperm", "multinomial", "bernoulli"}
+GLOBAL_RNG |= {"rand_like", "randn_like", "normal", "get_rng_state", "set_rng_state", "default_generator"}
+SEEDED = {"Generator", "Philox"}  # of numpy.random: these hold a state of their own
+
+FILES = sorted(SRC.rglob("*.py"))
+SOURCES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(SRC).with_suffix(""))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(SRC).parts[0].removesuffix(".py")
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[str, ...]]:
+    """Yield the parts of every imported module's name, `from drml import x` as `drml.x`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, "imports are absolute"
+            if node.module == "drml":
+                yield from (("drml", alias.name) for alias in node.names if alias.name != "__version__")
+            else:
+                yield tuple(node.module.split("."))
+
+
+def test_every_room_has_a_floor():
+    assert {room_of(path) for path in FILES} <= set(FLOOR_OF)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_point_down(path: Path):
+    room = room_of(path)
+    up = [".".join(m) for m in imports(SOURCES[path]) if m[0] == "drml" and FLOOR_OF[m[1]] > FLOOR_OF[room]]
+    assert not up, f"{path} (floor {FLOOR_OF[room]}) imports from above: {up}"
+
+
+def test_rooms_do_not_import_in_a_circle():
+    below = {room: set[str]() for room in FLOOR_OF}
+    for path, tree in SOURCES.items():
+        below[room_of(path)] |= {m[1] for m in imports(tree) if m[0] == "drml"} - {room_of(path)}
+    TopologicalSorter(below).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_third_parties_stay_in_their_rooms(path: Path):
+    place = str(path.relative_to(SRC).parent if path.parent != SRC else room_of(path))
+    strays = [m[0] for m in imports(SOURCES[path]) if m[0] in ROOMS_OF and place not in ROOMS_OF[m[0]]]
+    assert not strays, f"{path} imports {strays}, whose rooms are {[ROOMS_OF[name] for name in strays]}"
+
+
+@pytest.mark.parametrize("path", sorted((SRC / "algos").glob("*.py")), ids=name_of)
+def test_algorithms_know_neither_each_other_nor_the_world(path: Path):
+    shared = {"api", "registry"}
+    for module in (m for m in imports(SOURCES[path]) if m[0] == "drml"):
+        assert module[1] not in {"envs", "tasks", "collect"}
+        if path.stem not in shared and module[1] == "algos":
+            assert module[2] in shared
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_nothing_is_imported_for_the_type_checker_alone(path: Path):
+    names = {getattr(node, "id", getattr(node, "name", "")) for node in ast.walk(SOURCES[path])}
+    assert "TYPE_CHECKING" not in names
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_booleans_say_which_moment_they_speak_about(path: Path):
+    named = {getattr(node, "id", getattr(node, "arg", getattr(node, "attr", ""))) for node in ast.walk(SOURCES[path])}
+    assert not named & {"done", "dones", "mask", "masks", "bad_mask", "nonterminal"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_global_random_numbers(path: Path):
+    for node in ast.walk(SOURCES[path]):
+        if not isinstance(node, ast.Attribute):
+            continue
+        owner = ast.unparse(node.value)
+        assert not (owner == "torch" and node.attr in GLOBAL_RNG), f"{path}:{node.lineno}"
+        assert not (owner in {"np.random", "numpy.random"} and node.attr not in SEEDED), f"{path}:{node.lineno}"
+        assert node.attr not in {"normal_", "uniform_", "bernoulli_", "random_"}, f"{path}:{node.lineno}"
+    assert ("random",) not in set(imports(SOURCES[path]))
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "examples"])
+def test_files_are_named_for_what_they_hold(folder: str):
+    assert not [path for path in (ROOT / folder).rglob("*.py") if path.stem in BANNED_NAMES]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_are_small(path: Path):
+    num_lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert num_lines <= 400, f"{path} has {num_lines} lines, more than 400"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_functions_are_short(path: Path):
+    for node in ast.walk(SOURCES[path]):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            num_lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert num_lines <= 60, f"{path}: {node.name} has {num_lines} lines, more than 60"

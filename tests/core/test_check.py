@@ -1,0 +1,50 @@
+import math
+
+import pytest
+import torch
+
+from drml.core.check import check_finite, check_shapes
+from drml.core.errors import InputError, NumericError
+
+
+def test_shapes_that_agree():
+    check_shapes(obs=(torch.zeros(2, 3, 4, 5), "K T B O"), reward=(torch.zeros(2, 3, 4), "K T B"))
+    check_shapes(a=(torch.zeros(2, 3), "K ..."), b=(torch.zeros(2), "K ..."), c=(torch.zeros(2, 9, 9), "K T ..."))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ((2, 3), (2, 4), r"b has shape \[2, 4\], expected \[K=2, T=3\]"),
+        ((2, 3), (2,), r"b has shape \[2\], expected \[K=2, T=3\]"),
+        ((2, 3), (2, 3, 1), r"b has shape \[2, 3, 1\], expected \[K=2, T=3\]"),
+        ((2,), (2, 3), r"a has shape \[2\], expected \[K, T\]"),
+    ],
+)
+def test_shapes_that_do_not_agree(first, second, message):
+    with pytest.raises(InputError, match=f"^{message}$"):
+        check_shapes(a=(torch.zeros(first), "K T"), b=(torch.zeros(second), "K T"))
+
+
+def test_open_ended_shapes_that_do_not_agree():
+    with pytest.raises(InputError, match=r"b has shape \[3, 1\], expected \[K=2, \.\.\.\]"):
+        check_shapes(a=(torch.zeros(2), "K"), b=(torch.zeros(3, 1), "K ..."))
+    with pytest.raises(InputError, match=r"a has shape \[2\], expected \[K, T, \.\.\.\]"):
+        check_shapes(a=(torch.zeros(2), "K T ..."))
+
+
+def test_one_axis_twice_must_be_square():
+    check_shapes(a=(torch.zeros(3, 3), "F F"))
+    with pytest.raises(InputError, match="a has shape"):
+        check_shapes(a=(torch.zeros(3, 4), "F F"))
+
+
+def test_finite_numbers_pass():
+    check_finite("loss", torch.tensor([1.0, -1e38, 0.0]))
+    check_finite("nothing", torch.zeros(0))
+    check_finite("counts", torch.tensor([1, 2]))
+
+
+def test_numbers_that_are_not_finite_are_counted():
+    with pytest.raises(NumericError, match=r"^loss: 2 of 4 numbers are not finite$"):
+        check_finite("loss", torch.tensor([1.0, math.nan, -math.inf, 0.0]))
