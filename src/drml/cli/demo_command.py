@@ -49,6 +49,7 @@ def run(words: list[str]) -> int:
     args = parse(DemoArgs, "drml demo", words)
     check_json(args.json)
     check_threads(args.threads)
+    report_command.check_installed()
     train = TrainConfig(args.meta_iters, args.num_tasks, args.copies, max_seconds=args.max_seconds)
     config = session.RunConfig(SUITE, LEARNER, ProMPConfig(), train=train, seed=args.seed)
     outcome = _train(config, args.out, args.threads)

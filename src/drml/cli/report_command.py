@@ -1,6 +1,7 @@
 """`drml report`: write a run's report."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import tyro
@@ -24,23 +25,27 @@ def run(words: list[str]) -> int:
     """Run the command."""
     args = parse(ReportArgs, "drml report", words)
     session.read_config(args.run)
+    check_installed()
     print(write(args.run, args.film))
     return 0
 
 
-def write(run: Path, film: bool) -> Path:
-    """Film where asked to, write the report and return the path of its page.
+def check_installed() -> None:
+    """Check, before any work is done, that reports and films can be made.
 
     Raises:
-        InputError: if the packages for it are not installed.
+        InputError: names the package that is missing and the way to get it.
     """
-    try:
-        from drml.report.filming import film_run
-        from drml.report.page import write_report
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] not in ("matplotlib", "PIL"):
-            raise
-        raise InputError(f'a report needs {error.name}: pip install "drml[report]"') from error
+    for package in ("matplotlib", "PIL"):
+        if find_spec(package) is None:
+            raise InputError(f'a report needs {package}: pip install "drml[report]"')
+
+
+def write(run: Path, film: bool) -> Path:
+    """Film where asked to, write the report and return the path of its page."""
+    from drml.report.filming import film_run
+    from drml.report.page import write_report
+
     if film:
         film_run(run)
     return write_report(run)

@@ -57,7 +57,8 @@ def run(words: list[str]) -> int:
 
 def print_curve(out: Console, result: Mapping[str, Any]) -> None:
     """Print the return after each adaptation step, over all tasks and for the first few."""
-    table = Table(title=f"{result['suite']}, {result['learner']}: return by adaptation steps", title_justify="left")
+    out.print(f"{result['suite']}, {result['learner']}: return by number of adaptation steps")
+    table = Table()
     table.add_column("tasks")
     for point in result["return_by_step"]:
         table.add_column(str(point["step"]), justify="right")
