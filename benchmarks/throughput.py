@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class RecordingEnv:
 
     def __init__(self, env: BatchEnv) -> None:
         self.env = env
-        self.replays: list[tuple[Callable[[], None], list[Tensor]]] = []
+        self.replays: list[tuple[Callable[[], object], list[Tensor]]] = []
         """One (function that goes back to the start, actions) per rollout."""
 
     @property
@@ -62,9 +63,9 @@ class RecordingEnv:
         obs = env.reset(tasks, copies, rng)
         if isinstance(env, HalfCheetah):
             qpos, qvel = env.simulation.qpos.copy(), env.simulation.qvel.copy()
-            self.replays.append((lambda: env.simulation.reset(None, qpos, qvel), []))
+            self.replays.append((partial(env.simulation.reset, None, qpos, qvel), []))
         else:
-            self.replays.append((lambda: (env.reset(tasks, copies, rng), None)[1], []))
+            self.replays.append((partial(env.reset, tasks, copies, rng), []))
         return obs
 
     def step(self, action: Tensor) -> Step:
@@ -87,7 +88,7 @@ class RecordingEnv:
     def _bare_run(self, actions: list[Tensor]) -> Callable[[], None]:
         env = self.env
         if not isinstance(env, HalfCheetah):
-            return lambda: [env.step(action) for action in actions].clear()
+            return partial(_step_all, env, actions)
         simulation, scale = env.simulation, env.variant.action_scale
         controls = [np.clip(scale * a.numpy().reshape(simulation.ctrl.shape), -1.0, 1.0) for a in actions]
 
@@ -97,6 +98,11 @@ class RecordingEnv:
                 simulation.batch.step(nstep=simulation.frame_skip)
 
         return run
+
+
+def _step_all(env: BatchEnv, actions: list[Tensor]) -> None:
+    for action in actions:
+        env.step(action)
 
 
 class Loop:

@@ -11,8 +11,8 @@ from drml import rundir, session
 from drml.algos.promp import ProMPConfig
 from drml.cli import report_command, train_command
 from drml.cli.parse import parse
-from drml.cli.terminal import check_json, check_threads, console
-from drml.cli.test_command import print_curve, task_label
+from drml.cli.terminal import check_json, check_threads
+from drml.cli.test_command import show_curve, task_label
 from drml.core.errors import InputError
 from drml.envs.api import EnvOptions
 from drml.train import TrainConfig
@@ -62,7 +62,7 @@ def run(words: list[str]) -> int:
     rundir.write_json(args.out / SUMMARY, summary)
     if args.json:
         rundir.write_json(args.json, summary)
-    print_curve(console(), result)
+    show_curve(result)
     print(
         f"\nreturn {summary['pre_return']:.1f} before and {summary['post_return']:.1f} after one adaptation step, "
         f"learned from {summary['env_steps']:,} env steps in {summary['seconds']:.0f} s\nreport: {page}"

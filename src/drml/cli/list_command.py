@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from drml.algos.registry import LEARNERS
 from drml.cli.parse import parse
-from drml.cli.terminal import check_json, console
+from drml.cli.terminal import check_json, show
 from drml.core.config import to_dict
 from drml.envs.registry import SUITES
 from drml.rundir import write_json
@@ -29,9 +28,8 @@ def run(words: list[str]) -> int:
     args = parse(ListArgs, "drml list", words)
     check_json(args.json)
     listing = {"suites": _suites(), "learners": _learners()}
-    out = console()
-    _print(out, "Suites", listing["suites"], ("name", "horizon", "actions", "parameters", "summary"))
-    _print(out, "Learners", listing["learners"], ("name", "summary"))
+    suites = _table(listing["suites"], ("name", "horizon", "actions", "parameters", "summary"))
+    show("Suites", suites, "\nLearners", _table(listing["learners"], ("name", "summary")))
     if args.json:
         write_json(args.json, listing)
     return 0
@@ -58,11 +56,10 @@ def _learners() -> list[dict[str, Any]]:
     ]
 
 
-def _print(out: Console, title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Table:
+    table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, no_wrap=column == "name", justify="right" if column == "horizon" else "left")
     for row in rows:
         table.add_row(*(str(row[column]) for column in columns))
-    out.print(table)
-    out.print()
+    return table

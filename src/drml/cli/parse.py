@@ -2,11 +2,13 @@
 
 import io
 import math
+import os
 import re
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from itertools import takewhile
 from typing import Any, TypeVar
 
 import tyro
@@ -17,6 +19,7 @@ SHORT_FORMS = {"--tasks": "--num-tasks", "--episodes": "--copies"}
 _MARKERS = (tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName)
 _EXPECTED = {"INT": "a whole number", "FLOAT": "a number"}
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_RULE = re.compile(r"[─-]{3,}")
 
 Args = TypeVar("Args")
 
@@ -37,7 +40,7 @@ def parse(kind: type[Args], prog: str, words: Sequence[str], default: Args | Non
     words = [_long_form(word) for word in words]
     complaint = io.StringIO()
     try:
-        with redirect_stderr(complaint):
+        with redirect_stderr(complaint), _wide_terminal():
             args, unknown = _call(kind, prog, words, default)
     except SystemExit as leaving:
         if not leaving.code:
@@ -47,6 +50,18 @@ def parse(kind: type[Args], prog: str, words: Sequence[str], default: Args | Non
         raise InputError(f"{prog}: {_unknown(unknown[0], _flags(kind, prog, default))}")
     _check_finite(prog, args)
     return args
+
+
+@contextmanager
+def _wide_terminal() -> Generator[None]:
+    """Let tyro draw boxes wide enough not to break words; their text is read below, the boxes are not shown."""
+    columns = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "200"
+    try:
+        yield
+    finally:
+        del os.environ["COLUMNS"]
+        os.environ.update({} if columns is None else {"COLUMNS": columns})
 
 
 def _call(kind: type[Args], prog: str, words: list[str], default: Args | None) -> tuple[Args, list[str]]:
@@ -81,9 +96,9 @@ def _unknown(word: str, flags: list[str]) -> str:
 
 def _one_line(box: str) -> str:
     """Return what a box drawn by tyro says, without the box and the help text below it."""
-    rows = [row.strip(" │") for row in _ANSI.sub("", box).splitlines() if not row.startswith(("╭", "╰"))]
-    rules = [i for i, row in enumerate(rows) if row.startswith("──")]
-    said = " ".join(rows[: rules[0]] if rules else rows)
+    rows = [row.strip(" │") for row in _ANSI.sub("", box).splitlines()]
+    rows = rows[2:] if _RULE.fullmatch(rows[1]) else rows[1:]  # the title, in ASCII on a row of its own
+    said = " ".join(takewhile(lambda row: not _RULE.fullmatch(row) and not row.startswith("╰"), rows)).strip()
     if found := re.match(r"Error parsing (\S+): .*?('[^']*')\]?$", said):
         flag, value = found.groups()
         kinds = re.findall(rf"{re.escape(flag)} \[?([A-Z]+)", " ".join(rows))

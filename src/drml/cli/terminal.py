@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from drml.core.errors import InputError
 
@@ -14,6 +14,15 @@ def console() -> Console:
     """Return the console on standard output: as wide as the terminal, or where there is none, wide."""
     terminal = Console(highlight=False)
     return terminal if terminal.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+
+
+def show(*things: RenderableType) -> None:
+    """Print tables and text, each below the other; a reader that has left is a BrokenPipeError, as with `print`."""
+    out = console()
+    with out.capture() as shown:
+        for thing in things:
+            out.print(thing)
+    print(shown.get(), end="", flush=True)
 
 
 def check_json(path: Path | None) -> None:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from drml import session
 from drml.cli.parse import parse
-from drml.cli.terminal import check_json, check_threads, console
+from drml.cli.terminal import check_json, check_threads, show
 from drml.envs.api import EnvOptions
 from drml.rundir import write_json
 from drml.tasks.distribution import Split
@@ -49,15 +48,14 @@ def run(words: list[str]) -> int:
     result = session.test(
         args.run, args.adapt_steps, args.num_tasks, args.copies, args.split, args.seed, EnvOptions(threads=args.threads)
     )
-    print_curve(console(), result)
+    show_curve(result)
     if args.json:
         write_json(args.json, result)
     return 0
 
 
-def print_curve(out: Console, result: Mapping[str, Any]) -> None:
+def show_curve(result: Mapping[str, Any]) -> None:
     """Print the return after each adaptation step, over all tasks and for the first few."""
-    out.print(f"{result['suite']}, {result['learner']}: return by number of adaptation steps")
     table = Table()
     table.add_column("tasks")
     for point in result["return_by_step"]:
@@ -68,9 +66,8 @@ def print_curve(out: Console, result: Mapping[str, Any]) -> None:
     table.add_row("95 % to", *(f"{point['high']:.1f}" for point in result["return_by_step"]), end_section=True)
     for task in result["tasks"][:MAX_ROWS]:
         table.add_row(task_label(task["params"]), *(f"{value:.1f}" for value in task["return_by_step"]))
-    out.print(table)
-    if len(result["tasks"]) > MAX_ROWS:
-        out.print(f"and {len(result['tasks']) - MAX_ROWS} more tasks")
+    title = f"{result['suite']}, {result['learner']}: return by number of adaptation steps"
+    show(title, table, *([f"and {num_more} more tasks"] if (num_more := len(result["tasks"]) - MAX_ROWS) > 0 else []))
 
 
 def task_label(params: Mapping[str, Any]) -> str:

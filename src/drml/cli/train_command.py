@@ -104,7 +104,8 @@ def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
         outcome = start(config, out, args.threads)
     except BaseException:
         with suppress(OSError):
-            out.rmdir()  # only if nothing came of it
+            out.rmdir()  # works only if nothing came of it
+            out.parent.rmdir()
         raise
     return _finish(outcome, config, args.json)
 

@@ -8,6 +8,7 @@ batched matmul. Weights start Xavier-uniform and biases at zero, as in the MAML 
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -39,7 +40,7 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def init_layers(sizes: tuple[int, ...], rng: Streams) -> Params:
     """Return weights uniform on ±√(6/(in + out)) (Glorot & Bengio 2010, eq. 16) and zero biases."""
     params: Params = {}
-    for i, (size_in, size_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (size_in, size_out) in enumerate(pairwise(sizes)):
         bound = math.sqrt(6.0 / (size_in + size_out))
         params[f"layer{i}.weight"] = (2.0 * rng["layer", i].uniform((size_in, size_out)) - 1.0) * bound
         params[f"layer{i}.bias"] = torch.zeros(size_out)

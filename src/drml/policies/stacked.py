@@ -36,7 +36,7 @@ def stacked_linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def tanh(x: Tensor) -> Tensor:
-    """Return tanh(x) = 2 σ(2x) − 1, within one rounding of 1: two to three times faster than the library's."""
+    """Return the hyperbolic tangent as 2 σ(2x) − 1: to one rounding of 1, in less than half of the library's time."""
     return cast(Tensor, _Tanh.apply(x))
 
 

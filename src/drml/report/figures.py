@@ -138,7 +138,8 @@ def paint_learning(axes: Axes, data: Mapping[str, Any]) -> None:
             point["env_steps"], point["post_return"], "o", markersize=10, markeredgewidth=1.8,
             markerfacecolor="none", markeredgecolor=MARK, label="best policy",
         )  # fmt: skip
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.margins(x=0.02)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5 if axes.bbox.width > 400 else 3, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
     _label(axes, "environment steps, adaptation included", "return")
 

@@ -104,7 +104,6 @@ class RunRecord:
     validation: tuple[ValidationPoint, ...]
     evaluation: Evaluation | None
     films: Films
-    summary: JsonObject
 
 
 def read_run(run_dir: Path) -> RunRecord:
@@ -119,7 +118,7 @@ def read_run(run_dir: Path) -> RunRecord:
         raise InputError(f"{run_dir} is not a run directory: it has no config.json")
     config = _Fields(run_dir / "config.json", _load(run_dir / "config.json"))
     rows = [_Fields(run_dir / METRICS, row) for row in _rows(run_dir)]
-    test_path, summary_path = run_dir / "test.json", run_dir / "summary.json"
+    test_path = run_dir / "test.json"
     return RunRecord(
         config=config.values,
         suite=config.text("suite"),
@@ -129,7 +128,6 @@ def read_run(run_dir: Path) -> RunRecord:
         validation=tuple(_validation_point(row) for row in rows if row.values["kind"] == "validation"),
         evaluation=_evaluation(_Fields(test_path, _load(test_path))) if test_path.exists() else None,
         films=_films(run_dir),
-        summary=_Fields(summary_path, _load(summary_path)).values if summary_path.exists() else {},
     )
 
 

@@ -1,0 +1,297 @@
+from dataclasses import fields
+
+import pytest
+import torch
+
+from drml.collect import Collector, elapsed_steps, in_same_episode
+from drml.core.distribution import Gaussian
+from drml.core.errors import EnvError, NumericError
+from drml.core.phases import Phases
+from drml.core.rng import Streams, task_noise
+from drml.core.types import ActionSpec, Agent, EnvSpec, Noise, Step, Tasks
+from drml.envs.api import EnvOptions
+from drml.envs.bandit import bandit_suite
+from drml.policies.mlp import CategoricalMLP, GaussianMLP
+from drml.tasks.sampler import UniformSampler
+
+K, T, B = 3, 7, 2
+ID, COPY, EPISODE, STEP = range(4)
+SPEC = EnvSpec(4, ActionSpec("continuous", 1), 5)
+# per task and copy: the length of its episodes, and whether they end by termination
+LENGTH = torch.tensor([[2, 3], [5, 7], [3, 9]])
+TERMINATES = torch.tensor([[True, False], [False, True], [True, True]])
+TASKS = Tasks({"length": LENGTH, "terminates": TERMINATES}, torch.tensor([30, 10, 20]))
+RNG = Streams(1)["rollout"]
+
+
+class Sentinel:
+    """Shows in each observation where it belongs: (task id, copy, episode, step).
+
+    The reward is 100 · episode + step + action. Its tensors are overwritten by the next step, as live simulators' are.
+    `faults` maps (id, copy, episode, step) to what goes wrong in that step.
+    """
+
+    spec = SPEC
+
+    def __init__(self, faults=None):
+        self.faults = faults or {}
+
+    def reset(self, tasks, copies, rng):
+        self.length, self.terminates = tasks.params["length"][:, :copies], tasks.params["terminates"][:, :copies]
+        self.obs = torch.zeros(len(tasks), copies, 4)
+        self.obs[..., ID] = tasks.ids[:, None]
+        self.obs[..., COPY] = torch.arange(copies)
+        self.clean = self.obs.clone()
+        self.reward, self.final_obs = torch.zeros(self.obs.shape[:2]), torch.zeros_like(self.obs)
+        return self.obs
+
+    def step(self, action):
+        at = self.clean.clone()
+        self.reward.copy_(100.0 * at[..., EPISODE] + at[..., STEP] + action[..., 0])
+        self.clean[..., STEP] += 1.0
+        self.final_obs.copy_(self.clean)
+        ended = self.clean[..., STEP] == self.length
+        self.clean[..., EPISODE] += ended
+        self.clean[..., STEP] *= ~ended
+        self.obs.copy_(self.clean)
+        diverged = torch.zeros_like(ended)
+        for k, b in torch.cartesian_prod(torch.arange(len(at)), torch.arange(at.shape[1])).tolist():
+            fault = self.faults.get(tuple(int(x) for x in at[k, b]))
+            diverged[k, b] = fault == "diverged"
+            if fault in ("obs", "final_obs", "reward"):
+                getattr(self, fault)[k, b] = torch.nan
+        terminated = ended & self.terminates
+        return Step(self.obs, self.reward, terminated, ended & ~self.terminates, diverged, self.final_obs)
+
+
+class Echo:
+    """Acts around the last digits of what it sees, element by element: exactly the same for any batch."""
+
+    noise = Noise("normal", (1,))
+
+    def initial_carry(self, num_tasks, copies):
+        return {}
+
+    def step(self, params, obs, carry):
+        return Gaussian(0.1 * obs[..., STEP:], torch.zeros(obs.shape[:2]).unsqueeze(-1)), carry
+
+
+class Counter:
+    """Acts by the number of steps that it remembers."""
+
+    noise = Noise("normal", (1,))
+
+    def initial_carry(self, num_tasks, copies):
+        return {"steps": torch.zeros(num_tasks, copies)}
+
+    def step(self, params, obs, carry):
+        mean = carry["steps"].unsqueeze(-1)
+        return Gaussian(mean, torch.zeros_like(mean)), {"steps": carry["steps"] + 1.0}
+
+
+def collect(policy=None, tasks=TASKS, faults=None, params=None, carry=None, steps=T):
+    collector = Collector(Sentinel(faults), steps, B, Phases())
+    return collector(policy or Echo(), Agent(params or {}, carry or {}), tasks, RNG)
+
+
+def tensors(rollout):
+    """All tensors `[K, T, B, ...]` of a rollout by name."""
+    names = [f.name for f in fields(rollout) if f.name not in ("acting", "first_carry")]
+    return {name: getattr(rollout, name) for name in names} | rollout.acting.tensors()
+
+
+def places():
+    return [(k, t, b) for k in range(K) for t in range(T) for b in range(B)]
+
+
+def test_every_field_of_a_rollout():
+    rollout = collect()
+    noise = task_noise(RNG["action"], TASKS.ids, "normal", (T, B, 1))
+    for k, t, b in places():
+        task_id, length = int(TASKS.ids[k]), int(LENGTH[k, b])
+        episode, step = t // length, t % length
+        ended = step == length - 1
+        here = (k, t, b)
+        assert rollout.obs[here].tolist() == [task_id, b, episode, step]
+        assert int(rollout.elapsed[here]) == step
+        assert bool(rollout.terminated[here]) == (ended and bool(TERMINATES[k, b]))
+        assert bool(rollout.truncated[here]) == (
+            (ended and not bool(TERMINATES[k, b])) or (t == T - 1 and not bool(rollout.terminated[here]))
+        )
+        assert bool(rollout.valid[here])
+        final = [task_id, b, episode, step + 1] if ended or t == T - 1 else [0.0] * 4
+        assert rollout.final_obs[here].tolist() == final
+        mean = torch.tensor(float(step)) * 0.1
+        assert rollout.acting.mean[here].tolist() == [mean]
+        action = mean + noise[here]
+        # mean + 1 · noise and 100 e + s + a, each rounded once: 100 has a spacing of 1e-5 in float32
+        torch.testing.assert_close(rollout.action[here], action, rtol=1e-6, atol=1e-7)
+        assert float(rollout.reward[here]) == pytest.approx(100.0 * episode + step + float(action), abs=2e-5)
+    expected = torch.distributions.Normal(rollout.acting.mean, 1.0).log_prob(rollout.action).sum(-1)
+    torch.testing.assert_close(rollout.log_prob, expected)
+    assert rollout.first_carry == {}
+    for name, value in tensors(rollout).items():
+        assert value.shape[:3] == (K, T, B), name
+
+
+def test_the_cases_of_this_file_are_there():
+    rollout = collect()
+    ends = rollout.terminated | rollout.truncated
+    assert int(ends[0, :, 0].sum()) == 4  # 2 + 2 + 2 and a cut one
+    assert bool(rollout.terminated[1, T - 1, 1])  # terminated at the very end of the rollout
+    assert not bool(rollout.truncated[1, T - 1, 1])
+    assert bool(rollout.truncated[2, T - 1, 1])  # never ends by itself
+
+
+@pytest.mark.parametrize("fault", ["diverged", "reward", "obs", "final_obs"])
+def test_an_unsound_episode_is_blanked_and_no_other(fault):
+    # copy 1 of task 30 lives through steps 0 to 2 | 3 to 5 | 6; its second episode goes wrong
+    step = 2 if fault == "final_obs" else 1
+    before, after = collect(), collect(faults={(30, 1, 1, step): fault})
+    unsound = torch.zeros(K, T, B, dtype=torch.bool)
+    unsound[0, 3:6, 1] = True
+    assert torch.equal(after.valid, ~unsound)
+    for name, value in tensors(before).items():
+        found = tensors(after)[name]
+        assert torch.equal(found[~unsound], value[~unsound]), name
+        if value.dtype == torch.bool:
+            assert name == "valid" or torch.equal(found, value)
+        else:
+            assert not found[unsound].any(), name
+
+
+def test_a_bad_first_observation_spoils_the_episode_that_it_starts():
+    # the fault shows in the observation after the last step of episode 0: the first of episode 1
+    rollout = collect(faults={(30, 1, 0, 2): "obs"})
+    assert (~rollout.valid).nonzero().tolist() == [[0, 3, 1], [0, 4, 1], [0, 5, 1]]
+
+
+def test_a_bad_final_observation_inside_an_episode_is_not_read():
+    assert bool(collect(faults={(30, 1, 1, 1): "final_obs"}).valid.all())
+
+
+def test_two_faults_in_one_episode_are_one_unsound_episode():
+    rollout = collect(faults={(20, 1, 0, 1): "diverged", (20, 1, 0, 4): "reward", (10, 0, 1, 0): "diverged"})
+    assert (~rollout.valid).sum((1, 2)).tolist() == [0, 2, 7]
+
+
+def test_a_task_without_a_sound_episode_is_an_error():
+    faults = {(10, 0, 0, 0): "diverged", (10, 0, 1, 0): "reward", (10, 1, 0, 6): "diverged"}
+    with pytest.raises(EnvError, match="task 1 of 3") as caught:
+        collect(faults=faults)
+    assert "\n" not in str(caught.value)
+    faults.pop((10, 0, 1, 0))
+    assert collect(faults=faults).valid[1].sum() == 2
+
+
+def test_a_policy_that_is_not_finite_is_blamed_itself():
+    policy = GaussianMLP(4, 1, (8,))
+    params = policy.init(Streams(0))
+    with pytest.raises(NumericError, match="parameters have diverged"):  # the rewards are not finite either
+        collect(policy, params=params | {"layer1.bias": torch.tensor([torch.nan])})
+
+
+def test_an_environment_that_diverges_is_not_blamed_on_the_policy():
+    class Overflowing(Echo):
+        def step(self, params, obs, carry):
+            distribution, carry = super().step(params, obs, carry)
+            return Gaussian(distribution.mean / (obs[..., :1] != 31.0), distribution.log_std), carry
+
+    class Strange(Sentinel):
+        def step(self, action):
+            step = super().step(action)
+            if bool((self.clean[0, 1] == torch.tensor([30.0, 1.0, 1.0, 2.0])).all()):
+                step.obs[0, 1, 0] = 31.0  # finite, but of a simulation that has diverged
+                step.diverged[0, 1] = True
+            return step
+
+    rollout = Collector(Strange(), T, B, Phases())(Overflowing(), Agent({}, {}), TASKS, RNG)
+    assert (~rollout.valid).nonzero().tolist() == [[0, 3, 1], [0, 4, 1], [0, 5, 1]]
+    assert bool(rollout.log_prob.isfinite().all())
+
+
+def test_the_data_of_a_task_do_not_depend_on_the_tasks_beside_it():
+    together = tensors(collect())
+    for index in ([0], [2, 1], [1, 2, 0]):
+        apart = tensors(collect(tasks=TASKS.select(torch.tensor(index))))
+        for name, value in together.items():
+            assert torch.equal(apart[name], value[index]), name
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_the_data_of_a_task_hardly_depend_on_the_tasks_beside_it_under_a_network(stacked):
+    # the kernels of matrix products differ with the size of the batch: 16 terms of 6e-8, times actions of size 1
+    policy = GaussianMLP(4, 1, (16,))
+    shared = policy.init(Streams(0))
+    shared["layer0.weight"] /= 30.0  # task ids are up to 30
+    params = {n: p.expand(K, *p.shape) * torch.arange(1.0, 4.0).view(-1, *[1] * p.dim()) for n, p in shared.items()}
+    together = tensors(collect(policy, params=params if stacked else shared))
+    index = [2, 0]
+    some = {name: value[index] for name, value in params.items()} if stacked else shared
+    apart = tensors(collect(policy, tasks=TASKS.select(torch.tensor(index)), params=some))
+    for name, value in together.items():
+        tolerance = 3e-5 if name == "reward" else 1e-6  # rewards are up to 300, whose spacing is 3e-5
+        torch.testing.assert_close(apart[name], value[index], rtol=1e-6, atol=tolerance, msg=name)
+
+
+def test_a_rollout_of_a_shared_policy_can_be_split_by_tasks():
+    policy = GaussianMLP(4, 1, (8,))
+    rollout = collect(policy, params=policy.init(Streams(0)))
+    part = rollout.select_tasks(slice(1, 3))
+    torch.testing.assert_close(part.acting.log_prob(part.action), rollout.log_prob[1:3])
+
+
+def test_the_same_numbers_whenever_it_is_asked():
+    first, again = tensors(collect()), tensors(collect())
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    other = Collector(Sentinel(), T, B, Phases())(Echo(), Agent({}, {}), TASKS, Streams(2)["rollout"])
+    assert not torch.equal(other.action, first["action"])
+
+
+def test_the_carry_flows_from_step_to_step_and_its_start_is_kept():
+    rollout = collect(Counter())
+    assert torch.equal(rollout.acting.mean[..., 0], torch.arange(7.0).view(1, T, 1).expand(K, T, B))
+    assert torch.equal(rollout.first_carry["steps"], torch.zeros(K, B))
+    later = collect(Counter(), carry={"steps": torch.full((K, B), 10.0)})
+    assert torch.equal(later.acting.mean[..., 0], rollout.acting.mean[..., 0] + 10.0)
+    assert torch.equal(later.first_carry["steps"], torch.full((K, B), 10.0))
+
+
+def test_discrete_actions_are_drawn_by_their_probabilities():
+    suite = bandit_suite(3, 5)
+    tasks = UniformSampler().sample({}, suite.tasks, "train", 2, Streams(0)["tasks"])
+    policy = CategoricalMLP(suite.spec.obs_size, 3, ())
+    log_p = torch.tensor([0.5, 0.3, 0.2]).log()
+    params = {name: torch.zeros_like(value) for name, value in policy.init(Streams(0)).items()} | {"layer0.bias": log_p}
+    rollout = Collector(suite.make(EnvOptions()), 5, 400, Phases())(policy, Agent(params, {}), tasks, RNG)
+    assert rollout.action.dtype == torch.int64
+    assert rollout.action.shape == rollout.log_prob.shape == (2, 5, 400)
+    torch.testing.assert_close(rollout.log_prob, log_p[rollout.action])
+    # standard error of a frequency of n = 4000 draws is at most 0.5/√n; four of them
+    frequency = rollout.action.flatten().bincount(minlength=3) / 4000
+    assert float((frequency - log_p.exp()).abs().max()) < 4 * 0.5 / 4000**0.5
+
+
+def test_one_step():
+    rollout = collect(steps=1)
+    assert rollout.obs.shape == (K, 1, B, 4)
+    assert bool((rollout.truncated ^ rollout.terminated).all())
+
+
+def test_phases_know_where_the_time_went():
+    phases = Phases()
+    Collector(Sentinel(), T, B, phases)(Echo(), Agent({}, {}), TASKS, RNG)
+    assert set(phases.seconds) == {"reset", "policy", "env", "record"}
+    assert all(seconds > 0.0 for seconds in phases.seconds.values())
+
+
+def test_elapsed_steps_by_hand():
+    ended = torch.tensor([[0, 0, 1, 0, 1, 1, 0]], dtype=torch.bool).unsqueeze(-1)
+    assert elapsed_steps(ended).flatten().tolist() == [0, 1, 2, 0, 1, 0, 0]
+    assert elapsed_steps(torch.zeros(1, 3, 1, dtype=torch.bool)).flatten().tolist() == [0, 1, 2]
+
+
+def test_steps_that_share_an_episode_by_hand():
+    ended = torch.tensor([[0, 0, 1, 0, 1, 1, 0]], dtype=torch.bool).unsqueeze(-1)
+    marked = torch.tensor([[0, 1, 0, 0, 0, 1, 0]], dtype=torch.bool).unsqueeze(-1)
+    assert in_same_episode(marked, ended).int().flatten().tolist() == [1, 1, 1, 0, 0, 1, 0]
