@@ -26,9 +26,9 @@ test-all: lint
 	$(PYTEST)
 
 bench: $(VENV)/.ready-to-run
-	$(THROUGHPUT) --suite half-cheetah-dir-promp-v1 --learner promp --json
-	$(THROUGHPUT) --suite half-cheetah-dir-promp-v1 --learner maml --json
-	$(THROUGHPUT) --suite navigation-maml-v1 --learner maml --json
+	$(THROUGHPUT) --suite half-cheetah-dir-promp-v1 --learner promp --json -
+	$(THROUGHPUT) --suite half-cheetah-dir-promp-v1 --learner maml --json -
+	$(THROUGHPUT) --suite navigation-maml-v1 --learner maml --json -
 
 lint: $(VENV)/.ready-to-test
 	$(BIN)/ruff check .

@@ -67,9 +67,7 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(RECIPES))
     parser.add_argument("--seeds", type=int, default=3, help="train seeds 1 … N")
     parser.add_argument("--runs", type=Path, default=Path("runs/recipes"))
-    parser.add_argument(
-        "--threads", type=int, default=0, help="simulator threads; 0: all cores"
-    )
+    parser.add_argument("--threads", type=int, default=0, help="simulator threads; 0: all cores")
     args = parser.parse_args()
     recipe, options = RECIPES[args.name], EnvOptions(threads=args.threads)
     results = []

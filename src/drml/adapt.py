@@ -154,8 +154,8 @@ def value_and_gradient(
     sums = [torch.zeros_like(value) for value in leaves.values()]
     for part in parts:
         value = objective(leaves, part)
-        for acc, grad in zip(sums, torch.autograd.grad(value, list(leaves.values())), strict=True):
-            acc += grad
+        grads = torch.autograd.grad(value, list(leaves.values()))
+        sums = [so_far + grad for so_far, grad in zip(sums, grads, strict=True)]
         total += value.item()
     gradient = dict(zip(leaves, sums, strict=True))
     check_finite("meta-gradient", flatten(gradient))

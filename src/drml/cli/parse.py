@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from itertools import takewhile
@@ -39,8 +39,9 @@ def parse(kind: type[Args], prog: str, words: Sequence[str], default: Args | Non
     """
     words = [_long_form(word) for word in words]
     complaint = io.StringIO()
+    width = nullcontext() if {"-h", "--help"} & set(words) else _wide_terminal()
     try:
-        with redirect_stderr(complaint), _wide_terminal():
+        with redirect_stderr(complaint), width:
             args, unknown = _call(kind, prog, words, default)
     except SystemExit as leaving:
         if not leaving.code:

@@ -21,7 +21,11 @@ class ProgressLine:
         self._config = config
         self._console = console
         self._live = LiveProgress(
-            BarColumn(bar_width=20), TextColumn("{task.description}"), console=console, disable=not console.is_terminal
+            BarColumn(bar_width=20),
+            TextColumn("{task.description}"),
+            console=console,
+            refresh_per_second=2,  # it draws in a thread of its own, beside the simulator's
+            disable=not console.is_terminal,
         )
         self._bar = self._live.add_task("starting", total=config.meta_iters)
         self._first_meta_iter = 0

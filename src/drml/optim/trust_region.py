@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from drml.core.errors import InputError
 from drml.optim.conjugate_gradient import conjugate_gradient
 
 
@@ -29,6 +30,12 @@ class TrustRegionConfig:
     """β, shrinkage of each further try (maml-rl: 0.8)."""
     max_backtracks: int = 15
     """Tries before the step is given up (maml-rl: 15)."""
+
+    def __post_init__(self) -> None:
+        if not (self.max_kl > 0.0 and self.cg_damping >= 0.0 and 0.0 < self.backtrack_ratio < 1.0):
+            raise InputError("the trust region needs max_kl > 0, cg_damping >= 0 and backtrack_ratio between 0 and 1")
+        if self.cg_iters < 1 or self.max_backtracks < 1:
+            raise InputError("the trust region needs cg_iters and max_backtracks of 1 or more")
 
 
 @dataclass(frozen=True)

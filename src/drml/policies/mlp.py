@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from drml.core.distribution import Categorical, Gaussian
+from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
 from drml.core.types import EnvSpec, Noise, Rollout
@@ -158,6 +159,12 @@ class MLPConfig:
     """Gaussian policies: standard deviation at the start, in policy action units (papers: 1)."""
     min_std: float = 1e-6
     """Gaussian policies: the standard deviation never falls below this (ProMP: 1e-6)."""
+
+    def __post_init__(self) -> None:
+        if not self.hidden or min(self.hidden) < 1:
+            raise InputError(f"policy hidden is {self.hidden}, must be one or more widths of 1 or more")
+        if not 0.0 < self.min_std <= self.init_std < math.exp(MAX_LOG_STD):
+            raise InputError(f"policy needs 0 < min_std <= init_std < 148, got {self.min_std:g} and {self.init_std:g}")
 
 
 def mlp_policy(spec: EnvSpec, config: MLPConfig) -> GaussianMLP | CategoricalMLP:
