@@ -28,13 +28,13 @@ class DemoArgs:
 
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("runs/demo")
     """The run's directory; an unfinished demo there goes on, a finished one makes room (DIR-1, DIR-2, …)."""
-    meta_iters: int = 130
-    """Meta-iterations; 130 are enough for a return above 100 after one adaptation step."""
+    meta_iters: int = 70
+    """Meta-iterations; 50 are enough for a return above 100 after one adaptation step."""
     num_tasks: int = 20
     """Tasks per meta-iteration (short: --tasks)."""
     copies: int = 20
     """Episodes per task and phase (short: --episodes)."""
-    max_seconds: float = 330.0
+    max_seconds: float = 270.0
     """Training stops after this time, wherever it is; 0 is no limit."""
     seed: int = 1
     """Root of all random streams."""
