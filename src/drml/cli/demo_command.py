@@ -34,7 +34,7 @@ class DemoArgs:
     """Tasks per meta-iteration (short: --tasks)."""
     copies: int = 20
     """Episodes per task and phase (short: --episodes)."""
-    max_seconds: float = 270.0
+    max_seconds: float = 300.0
     """Training stops after this time, wherever it is; 0 is no limit."""
     seed: int = 1
     """Root of all random streams."""
