@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, cast
 
 import safetensors
@@ -386,4 +387,4 @@ def _arrange(like: Tree, leaves: dict[str, Tensor], prefix: str = "") -> Tree:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    return shorten(" ".join(str(error).split()), width=160, placeholder=" …")

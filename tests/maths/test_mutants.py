@@ -264,8 +264,8 @@ MUTANTS = {
     ),
     "gradient of the last chunk alone": Mutant(
         "adapt.py",
-        "acc += grad",
-        "acc.copy_(grad)",
+        "so_far + grad for",
+        "grad for",
         "test_batching.test_maml_gradient_and_curvature_are_means_over_tasks",
         (1, 1),
     ),

@@ -32,10 +32,15 @@ class TrustRegionConfig:
     """Tries before the step is given up (maml-rl: 15)."""
 
     def __post_init__(self) -> None:
-        if not (self.max_kl > 0.0 and self.cg_damping >= 0.0 and 0.0 < self.backtrack_ratio < 1.0):
-            raise InputError("the trust region needs max_kl > 0, cg_damping >= 0 and backtrack_ratio between 0 and 1")
-        if self.cg_iters < 1 or self.max_backtracks < 1:
-            raise InputError("the trust region needs cg_iters and max_backtracks of 1 or more")
+        for name, is_right, rule in (
+            ("max_kl", self.max_kl > 0.0, "above 0"),
+            ("cg_iters", self.cg_iters >= 1, "1 or more"),
+            ("cg_damping", self.cg_damping >= 0.0, "0 or more"),
+            ("backtrack_ratio", 0.0 < self.backtrack_ratio < 1.0, "between 0 and 1"),
+            ("max_backtracks", self.max_backtracks >= 1, "1 or more"),
+        ):
+            if not is_right:
+                raise InputError(f"trust region {name} is {getattr(self, name)}, must be {rule}")
 
 
 @dataclass(frozen=True)

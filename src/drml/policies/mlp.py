@@ -163,8 +163,10 @@ class MLPConfig:
     def __post_init__(self) -> None:
         if not self.hidden or min(self.hidden) < 1:
             raise InputError(f"policy hidden is {self.hidden}, must be one or more widths of 1 or more")
-        if not 0.0 < self.min_std <= self.init_std < math.exp(MAX_LOG_STD):
-            raise InputError(f"policy needs 0 < min_std <= init_std < 148, got {self.min_std:g} and {self.init_std:g}")
+        if not self.min_std > 0.0:
+            raise InputError(f"policy min_std is {self.min_std:g}, must be above 0")
+        if not self.min_std <= self.init_std < math.exp(MAX_LOG_STD):
+            raise InputError(f"policy init_std is {self.init_std:g}, must be at least min_std and below 148")
 
 
 def mlp_policy(spec: EnvSpec, config: MLPConfig) -> GaussianMLP | CategoricalMLP:
