@@ -196,7 +196,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--suite", required=True)
     parser.add_argument("--learner", required=True, choices=sorted(LEARNERS))
-    parser.add_argument("--json", required=True, help="file to write, or - for standard output")
+    parser.add_argument("--json", nargs="?", const="-", default="-", help="file to write; standard output without")
     parser.add_argument("--tasks", type=int, default=40)
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--meta-iters", type=int, default=7, help="timed turns, after a warm-up")

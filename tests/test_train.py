@@ -37,22 +37,28 @@ def make_trainer(name="probe-goal-flip-v1", seed=0, config=None, **maml):
     return Trainer(learner, chosen.tasks, StratifiedSampler(), collect, config, Streams(seed))
 
 
-def with_config(trainer, **changes):
-    return replace(trainer, config=replace(trainer.config, **changes))
-
-
 def test_each_stop_rule_names_itself():
-    trainer = make_trainer()
-    progress = replace(init_progress(trainer), meta_iter=1, env_steps=100, seconds=5.0, validations_since_best=3)
-    assert stop_reason(trainer, progress) == ""
-    assert stop_reason(with_config(trainer, meta_iters=1), progress) == "budget"
-    assert stop_reason(with_config(trainer, max_env_steps=100), progress) == "budget"
-    assert stop_reason(with_config(trainer, max_env_steps=101), progress) == ""
-    assert stop_reason(with_config(trainer, patience=3), progress) == "converged"
-    assert stop_reason(with_config(trainer, patience=4), progress) == ""
-    assert stop_reason(with_config(trainer, max_seconds=5.0), progress) == "time"
-    assert stop_reason(with_config(trainer, max_seconds=5.1), progress) == ""
-    assert stop_reason(replace(trainer, stop_requested=lambda: True), progress) == "interrupted"
+    config = make_trainer().config
+    progress = replace(init_progress(make_trainer()), meta_iter=1, env_steps=100, seconds=5.0, validations_since_best=3)
+    assert stop_reason(config, progress) == ""
+    assert stop_reason(replace(config, meta_iters=1), progress) == "budget"
+    assert stop_reason(replace(config, max_env_steps=100), progress) == "budget"
+    assert stop_reason(replace(config, max_env_steps=101), progress) == ""
+    assert stop_reason(replace(config, patience=3), progress) == "converged"
+    assert stop_reason(replace(config, patience=4), progress) == ""
+    assert stop_reason(replace(config, max_seconds=5.0), progress) == "time"
+    assert stop_reason(replace(config, max_seconds=5.1), progress) == ""
+    trainer = replace(make_trainer(), stop_requested=lambda: True)
+    assert meta_train(trainer, init_progress(trainer), [])[1] == "interrupted"
+
+
+def test_whatever_ends_a_training_the_last_policy_is_validated():
+    config = TrainConfig(num_tasks=2, copies=4, validate_every=100, validation_tasks=2, max_env_steps=1)
+    trainer = make_trainer(config=config)
+    rows = []
+    progress, reason = meta_train(trainer, init_progress(trainer), [lambda _, new: rows.extend(new)])
+    assert (reason, progress.best_meta_iter) == ("budget", 1)
+    assert [row["kind"] for row in rows] == ["train", "validation"]
 
 
 def test_counts_of_one_meta_iteration():

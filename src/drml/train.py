@@ -101,7 +101,7 @@ def meta_train(trainer: Trainer, progress: Progress, listeners: Sequence[Listene
     Repeat: sample tasks; act and adapt on each; improve what all tasks share; validate; tell the listeners.
     """
     learner, config = trainer.learner, trainer.config
-    while not (reason := stop_reason(trainer, progress)):
+    while not (reason := "interrupted" if trainer.stop_requested() else stop_reason(config, progress)):
         start = time.perf_counter()
         rng = trainer.rng["train", progress.meta_iter]
         tasks = trainer.sampler.sample(progress.sampler, trainer.distribution, "train", config.num_tasks, rng["tasks"])
@@ -110,7 +110,7 @@ def meta_train(trainer: Trainer, progress: Progress, listeners: Sequence[Listene
             state, metrics = learner.update(progress.state, history)
         progress = advance(trainer, progress, state, tasks, history, time.perf_counter() - start)
         rows = [train_row(progress, history, metrics)]
-        if progress.meta_iter % config.validate_every == 0 or progress.meta_iter == config.meta_iters:
+        if progress.meta_iter % config.validate_every == 0 or stop_reason(config, progress):
             progress, row = validate(trainer, progress)
             rows.append(row)
         for listener in listeners:
@@ -118,11 +118,8 @@ def meta_train(trainer: Trainer, progress: Progress, listeners: Sequence[Listene
     return progress, reason
 
 
-def stop_reason(trainer: Trainer, progress: Progress) -> StopReason:
-    """Return the first stop rule that holds, or ''."""
-    config = trainer.config
-    if trainer.stop_requested():
-        return "interrupted"
+def stop_reason(config: TrainConfig, progress: Progress) -> StopReason:
+    """Return the first stop rule of the configuration that holds, or ''."""
     if progress.meta_iter >= config.meta_iters or 0 < config.max_env_steps <= progress.env_steps:
         return "budget"
     if 0 < config.patience <= progress.validations_since_best:

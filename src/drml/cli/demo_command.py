@@ -50,7 +50,7 @@ def run(words: list[str]) -> int:
     check_json(args.json)
     check_threads(args.threads)
     report_command.check_installed()
-    train = TrainConfig(args.meta_iters, args.num_tasks, args.copies, max_seconds=args.max_seconds)
+    train = TrainConfig(args.meta_iters, args.num_tasks, args.copies, max_seconds=args.max_seconds, validate_every=5)
     config = session.RunConfig(SUITE, LEARNER, ProMPConfig(), train=train, seed=args.seed)
     outcome = _train(config, args.out, args.threads)
     if outcome.exit_code:
