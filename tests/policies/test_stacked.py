@@ -43,7 +43,7 @@ def test_linear_is_right_on_both_sides_of_the_narrow_case(columns):
 
 def test_tanh_is_within_two_roundings_and_twice_differentiable():
     x = torch.linspace(-30.0, 30.0, 2001)
-    # a float32 σ is off by one unit in its last place at most (6e-8); doubling doubles that, subtracting rounds once more
+    # a float32 σ is off by one unit in its last place (6e-8) at most; doubling doubles that, subtracting rounds again
     assert (tanh(x).double() - x.double().tanh()).abs().max() <= 2 * 1.2e-7
     y = leaf("y", 7)
     assert gradcheck(tanh, (y,))
