@@ -142,7 +142,7 @@ def resume(
     with rundir.lock(out):
         found = checkpoint.newest(out / CHECKPOINTS)
         progress = init_progress(trainer)
-        progress = progress if found is None else _load(found, progress, config)
+        progress = progress if found is None else _load(found, progress, config)[0]
         if train is not None:
             rundir.write_json(out / CONFIG, to_dict(config) | {"versions": rundir.versions()})
         return _run(setup, trainer, progress, out, listeners)
@@ -199,19 +199,21 @@ def _save(log: RunLog, setup: Setup, trainer: Trainer, progress: Progress, out: 
     checkpoint.prune(out / CHECKPOINTS, keep=2, keep_names=set())
 
 
-def _load(path: Path, like: Progress, config: RunConfig) -> Progress:
+def _load(path: Path, like: Progress, config: RunConfig) -> tuple[Progress, dict[str, float]]:
+    """Return the progress and the seconds by phase that a checkpoint holds."""
     tree, facts = checkpoint.load(path, _tree(like))
     for key in ("suite", "learner"):
         if facts[key] != getattr(config, key):
             raise CheckpointError(f"{path} belongs to {key} '{facts[key]}', not '{getattr(config, key)}'")
     state = cast(dict[str, Tree], tree["state"])
     counters = {name: facts[name] for name in COUNTERS if facts[name] is not None}
-    return Progress(
+    progress = Progress(
         LearnerState(cast(Params, state["params"]), state["optimiser"]),
         cast(Tree, tree["sampler"]),
         cast(Params, tree["best_params"]),
         **counters,
     )
+    return progress, facts["phases"]
 
 
 @dataclass(frozen=True)
@@ -242,9 +244,8 @@ def load(run: Path) -> Trained:
     if found is None:
         raise CheckpointError(f"{run} has no checkpoint yet; train it with --resume {run}")
     state = setup.learner.init(Streams(config.seed)["init"])
-    progress = _load(found, Progress(state, StratifiedSampler().init(), state.params), config)
-    _, facts = checkpoint.load(found, _tree(progress))
-    return Trained(setup, progress, facts["phases"])
+    progress, phases = _load(found, Progress(state, StratifiedSampler().init(), state.params), config)
+    return Trained(setup, progress, phases)
 
 
 def tasks_for(trained: Trained, split: Split, num_tasks: int, rng: Streams) -> Tasks:

@@ -30,6 +30,7 @@ class Recipe:
 
 
 PAPER_NET = MLPConfig(hidden=(100, 100), activation="relu")
+HALF_CHEETAH_TRAIN = TrainConfig(meta_iters=200, num_tasks=40, copies=20)  # the same for both learners
 
 RECIPES: dict[str, Recipe] = {
     "navigation-maml": Recipe(
@@ -50,7 +51,7 @@ RECIPES: dict[str, Recipe] = {
             "maml",
             MAMLConfig(inner=InnerConfig(lr=0.1, later_lr=0.05)),
             PAPER_NET,
-            TrainConfig(meta_iters=200, num_tasks=40, copies=20),
+            HALF_CHEETAH_TRAIN,
         ),
         published=(-50.69, 293.19, 313.48, 315.65),
         source="Finn et al. 2017, appendix table; 40 tasks x 20 episodes x 200 steps as in its script",
@@ -61,7 +62,7 @@ RECIPES: dict[str, Recipe] = {
             "promp",
             ProMPConfig(inner=InnerConfig(lr=0.1, later_lr=0.05)),
             PAPER_NET,
-            TrainConfig(meta_iters=200, num_tasks=40, copies=20),
+            HALF_CHEETAH_TRAIN,
         ),
         published=(),
         source="Rothfuss et al. 2019: Adam 1e-3, five outer steps, clip 0.3, η 5e-4; on MAML's task for comparison",
