@@ -153,17 +153,39 @@ def test_tensorboard_shows_the_finite_numbers_and_only_the_resumed_course(tmp_pa
             )
         log.flush()
         assert scalars(tmp_path) == {"meta_train/return_post": [(1, 10.0), (2, 20.0), (3, 30.0)]}
+    (older,) = (tmp_path / "tensorboard").iterdir()
+    older.rename(older.with_name("events.out.tfevents.9999999999.machine-whose-clock-is-ahead.1.0"))  # read last
     with RunLog(tmp_path) as log:
         log.truncate(1)
         log.append("train", 2, {"meta_train/return_post": 7.0, "loss": 0.5})
-    assert scalars(tmp_path) == {"meta_train/return_post": [(1, 10.0), (2, 7.0)], "train/loss": [(2, 0.5)]}
+        log.append("train", 3, {"loss": 0.25})
+    assert scalars(tmp_path) == {"meta_train/return_post": [(1, 10.0), (2, 7.0)], "train/loss": [(2, 0.5), (3, 0.25)]}
 
 
-def test_reading_needs_neither_tensorboard_nor_torch(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"kind": "train", "meta_iter": 1}\n')
+def test_a_tensorboard_that_looks_on_sees_the_resumed_course(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with RunLog(tmp_path) as log:
+        for meta_iter in (1, 2, 3):
+            log.append("train", meta_iter, {"loss": 10.0 * meta_iter})
+    (older,) = (tmp_path / "tensorboard").iterdir()
+    older.rename(older.with_name("events.out.tfevents.0000000000.machine-whose-clock-is-right.1.0"))  # read first
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.value for event in events.Scalars("train/loss")] == [10.0, 20.0, 30.0]
+    with RunLog(tmp_path) as log:
+        log.truncate(1)
+        log.append("train", 2, {"loss": 7.0})
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 10.0), (2, 7.0)]
+
+
+def test_reading_and_cutting_need_neither_tensorboard_nor_torch(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"kind": "train", "meta_iter": 1}\n{"kind": "train", "meta_iter": 2}\n')
     code = (
         "import sys; from pathlib import Path; sys.modules['tensorboard'] = sys.modules['torch'] = None;"
-        "from drml.runlog import read_rows; print(len(read_rows(Path(sys.argv[1]))))"
+        "from drml.runlog import RunLog, read_rows; run = Path(sys.argv[1]); RunLog(run).truncate(1);"
+        "print(len(read_rows(run)))"
     )
     answer = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert answer.stdout == "1\n"

@@ -85,6 +85,7 @@ def test_a_test_is_a_function_of_the_run_and_its_seed(tmp_path):
     assert json.loads((tmp_path / "run" / "test.json").read_text()) == first
     assert first != session.test(tmp_path / "run", adapt_steps=3, num_tasks=6, copies=4, seed=1)
     assert [point["step"] for point in first["return_by_step"]] == [0, 1, 2, 3]  # more steps than in training
+    assert (first["adapt_steps"], first["trained_adapt_steps"]) == (3, 1)
     assert len(first["tasks"]) == 6
     for point in first["return_by_step"]:
         assert point["low"] <= point["iqm"] <= point["high"]

@@ -9,7 +9,7 @@ nothing, so row i of that gradient is task i's own.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -19,8 +19,9 @@ from drml.baselines import LinearFeatureBaseline
 from drml.core.check import check_finite
 from drml.core.distribution import Distribution
 from drml.core.errors import InputError
-from drml.core.tree import Params, flatten, stack_shared
-from drml.core.types import Advantages, Rollout
+from drml.core.parallel import parallel_map
+from drml.core.tree import Params, flatten, flatten_stacked, join_stacked, params_map, stack_shared, unflatten
+from drml.core.types import Advantages, Agent, Rollout
 from drml.losses import dice_loss, likelihood_ratio_loss, log_likelihood_loss
 from drml.optim.first_order import sgd_step
 from drml.policies.api import Policy
@@ -120,15 +121,63 @@ class GradientAdaptation:
             adapted = self.step(adapted, rollout, advantage, j)
         return adapted
 
+    def linearise(
+        self, params: Params, rollout: Rollout, advantages: Advantages, adapt_step: int
+    ) -> tuple[Params, Callable[[Tensor], Tensor]]:
+        """Return the parameters `[K, ...]` after one inner step as plain values, and V ↦ J V `[K, P]` with J = ∂θ′/∂θ.
+
+        J = I − α ∇²L is symmetric, so the same function is the product with its transpose; with order 1 it is I.
+        """
+        lr = self.config.lr_at(adapt_step)
+        leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+        with torch.enable_grad():
+            grads = self.gradient(leaves, self.policy.unroll(leaves, rollout), rollout, advantages)
+        adapted = {name: value.detach() for name, value in sgd_step(params, grads, lr).items()}
+        if self.order == 1:
+            return adapted, lambda v: v
+        hessian = hessian_product(grads, leaves)
+        return adapted, lambda v: v - lr * hessian(v)
+
     def apply(self, params: Params, rollout: Rollout, advantages: Advantages, adapt_step: int) -> Params:
         """Return the parameters `[K, ...]` after one inner step as plain values.
 
         Before the first step `params` are shared, later they are stacked.
         """
         stacked = stack_shared(params, len(rollout.reward)) if adapt_step == 0 else params
-        stacked = {name: value.detach().requires_grad_() for name, value in stacked.items()}
-        plain = GradientAdaptation(self.policy, self.loss, self.config, order=1)
-        return {n: p.detach() for n, p in plain.step(stacked, rollout, advantages, adapt_step).items()}
+        return replace(self, order=1).linearise(stacked, rollout, advantages, adapt_step)[0]
+
+
+@dataclass(frozen=True)
+class InnerLoop:
+    """What gradient learners share: how their agents estimate advantages and adapt, a few tasks at a time."""
+
+    adaptation: GradientAdaptation
+    baseline: LinearFeatureBaseline
+    tasks_per_chunk: int
+
+    def advantages(self, rollout: Rollout) -> Advantages:
+        """Return normalised advantages over the baseline, fitted to this rollout."""
+
+        def estimate(part: slice) -> Advantages:
+            return estimate_advantages(rollout.select_tasks(part), self.baseline, self.adaptation.config.gae_lambda)
+
+        found = parallel_map(estimate, self.chunks(rollout))
+        return Advantages(torch.cat([a.advantage for a in found]), torch.cat([a.weight for a in found]))
+
+    def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int) -> Agent:
+        """Return the agent after one inner step on its own rollout."""
+
+        def step(part: slice) -> Params:
+            params = agent.params if adapt_step == 0 else params_map(lambda value: value[part], agent.params)
+            mine = rollout.select_tasks(part)
+            advantages = estimate_advantages(mine, self.baseline, self.adaptation.config.gae_lambda)
+            return self.adaptation.apply(params, mine, advantages, adapt_step)
+
+        return Agent(join_stacked(parallel_map(step, self.chunks(rollout))), agent.carry)
+
+    def chunks(self, rollout: Rollout) -> list[slice]:
+        """Return slices that cut the tasks of a rollout into chunks."""
+        return chunks(len(rollout.reward), self.tasks_per_chunk)
 
 
 def chunks(num_tasks: int, tasks_per_chunk: int) -> list[slice]:
@@ -149,41 +198,30 @@ def value_and_gradient(
     Raises:
         NumericError: if the gradient is not finite.
     """
-    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
-    total = 0.0
-    sums = [torch.zeros_like(value) for value in leaves.values()]
-    for part in parts:
+
+    def differentiate(part: slice) -> tuple[float, Tensor]:
+        leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
         value = objective(leaves, part)
-        grads = torch.autograd.grad(value, list(leaves.values()))
-        sums = [so_far + grad for so_far, grad in zip(sums, grads, strict=True)]
-        total += value.item()
-    gradient = dict(zip(leaves, sums, strict=True))
-    check_finite("meta-gradient", flatten(gradient))
-    return total, gradient
+        return value.item(), flatten(dict(zip(leaves, torch.autograd.grad(value, list(leaves.values())), strict=True)))
+
+    values, gradients = zip(*parallel_map(differentiate, parts), strict=True)
+    gradient = torch.stack(gradients).sum(0)
+    check_finite("meta-gradient", gradient)
+    return sum(values), unflatten(gradient, params)
 
 
-def hessian_product(
-    objective: Callable[[Params, slice], Tensor], params: Params, parts: Sequence[slice]
-) -> Callable[[Tensor], Tensor]:
-    """Return v ↦ ∇²(Σ objective) v, from one gradient graph per part that is kept for all products.
+def hessian_product(grads: Params, params: Params) -> Callable[[Tensor], Tensor]:
+    """Return V ↦ ∇²L V `[K, P]`, P numbers per task; the graph of the gradient is kept for all products.
 
     Args:
-        objective: (θ, slice of tasks) ↦ scalar.
-        params: θ, shared.
-        parts: from `chunks`.
+        grads: ∇L `[K, ...]`, with its graph; the tasks' losses share nothing, so row i of V meets task i's own Hessian.
+        params: the stacked leaves `[K, ...]` that it was computed from.
     """
-    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
-    inputs = list(leaves.values())
-    flat = [
-        torch.cat([g.reshape(-1) for g in torch.autograd.grad(objective(leaves, part), inputs, create_graph=True)])
-        for part in parts
-    ]
+    gradient = flatten_stacked(grads.values())
 
     def product(v: Tensor) -> Tensor:
-        total = torch.zeros_like(v)
-        for gradient in flat:
-            columns = torch.autograd.grad(gradient, inputs, grad_outputs=v, retain_graph=True)
-            total += torch.cat([column.reshape(-1) for column in columns])
-        return total
+        return flatten_stacked(
+            torch.autograd.grad(gradient, list(params.values()), v, retain_graph=True, materialize_grads=True)
+        )
 
     return product

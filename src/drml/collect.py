@@ -7,6 +7,7 @@ from torch import Tensor
 
 from drml.core.distribution import Distribution
 from drml.core.errors import EnvError, NumericError
+from drml.core.parallel import one_torch_thread
 from drml.core.phases import Phases
 from drml.core.rng import Streams, task_noise
 from drml.core.tree import Tree
@@ -29,6 +30,7 @@ class Collector:
     """Where the policy runs and the rollout lies."""
 
     @torch.no_grad()
+    @one_torch_thread()
     def __call__(self, policy: Policy, agent: Agent, tasks: Tasks, rng: Streams) -> Rollout:
         """Return what was observed.
 

@@ -3,7 +3,8 @@
     {"kind": "train", "meta_iter": 7, "meta_train/return_post": 31.2, "seconds/env": 0.4}
 
 `metrics.jsonl` is the truth: it is only ever appended to, and cut back to the checkpoint when a run goes on from one,
-so that an interrupted run and an uninterrupted one end with the same rows. Numbers that are not finite are null.
+so that an interrupted run and an uninterrupted one end with the same rows. Numbers that are not finite are null. The
+events are its image, made anew by each process that adds to it.
 """
 
 import json
@@ -34,7 +35,6 @@ class RunLog:
         self._directory = directory
         self._path = directory / METRICS
         self._events: _Events | None = None
-        self._first_meta_iter: int | None = None
         self._handle = self._open()
 
     def append(self, kind: str, meta_iter: int, row: Mapping[str, JSON]) -> None:
@@ -44,18 +44,17 @@ class RunLog:
 
         Raises:
             InputError: if `row` uses the keys `kind` or `meta_iter`.
+            CheckpointError: if a row before is damaged.
             ResourceError: if it cannot be written; the rows before are untouched.
         """
         if {"kind", "meta_iter"} & set(row):
             raise InputError("a row's keys 'kind' and 'meta_iter' are taken; call its own values something else")
-        plain = {key: finite(value) for key, value in row.items()}
-        line = json.dumps({"kind": kind, "meta_iter": meta_iter, **plain}, allow_nan=False).encode() + b"\n"
+        whole = {"kind": kind, "meta_iter": meta_iter, **{key: finite(value) for key, value in row.items()}}
+        line = json.dumps(whole, allow_nan=False).encode() + b"\n"
         with writing(self._path, len(line)):
-            self._append_line(line)
             events = self._open_events()
-            for key, value in plain.items():
-                if isinstance(value, int | float) and not isinstance(value, bool):
-                    events.add_scalar(key if "/" in key else f"{kind}/{key}", value, meta_iter)
+            self._append_line(line)
+            _add_scalars(events, whole)
 
     def truncate(self, meta_iter: int) -> None:
         """Drop all rows beyond `meta_iter`, as a run does that goes on from the checkpoint of that iteration.
@@ -67,7 +66,6 @@ class RunLog:
         kept = [line for line, row in _parsed_lines(self._path) if row["meta_iter"] <= meta_iter]
         replace_file(self._path, b"".join(kept))
         self.close()  # the old handle still points to the old file
-        self._first_meta_iter = meta_iter + 1
         self._handle = self._open()
 
     def flush(self) -> None:
@@ -119,12 +117,30 @@ class RunLog:
             raise
 
     def _open_events(self) -> _Events:
-        """Return TensorBoard's writer, made at first use: its import takes seconds."""
+        """Return TensorBoard's writer, made at first use: its import takes seconds.
+
+        TensorBoard reads the files of a directory in the order of their names, which the clocks of the machines decide
+        and, within a second, the text of a counter. So one file alone holds events: the newest, which has all rows.
+        """
         if self._events is None:
             from torch.utils.tensorboard.writer import SummaryWriter
 
-            self._events = SummaryWriter(str(self._directory / TENSORBOARD), purge_step=self._first_meta_iter)
+            rows = read_rows(self._directory)
+            for old in (self._directory / TENSORBOARD).glob("events.out.tfevents.*"):
+                old.write_bytes(b"")  # not removed: a TensorBoard that looks on must find its place, to go on from it
+            # purge_step: there it forgets what the old files said
+            self._events = SummaryWriter(str(self._directory / TENSORBOARD), purge_step=0)
+            for row in rows:
+                _add_scalars(self._events, row)
         return self._events
+
+
+def _add_scalars(events: _Events, row: Mapping[str, Any]) -> None:
+    """Give TensorBoard the numbers of a row."""
+    kind, meta_iter = row["kind"], row["meta_iter"]
+    for key, value in row.items():
+        if key != "meta_iter" and isinstance(value, int | float) and not isinstance(value, bool):
+            events.add_scalar(key if "/" in key else f"{kind}/{key}", value, meta_iter)
 
 
 def read_rows(directory: Path) -> list[dict[str, Any]]:

@@ -291,6 +291,7 @@ def _result(
         "split": split,
         "held_out": trained.setup.suite.tasks.held_out,
         "adapt_steps": curve.returns.shape[1] - 1,
+        "trained_adapt_steps": trained.setup.learner.adapt_steps,
         "tasks": [
             {
                 "params": {name: value[k].tolist() for name, value in tasks.params.items()},

@@ -31,6 +31,19 @@ def test_numbers_stay_what_they_were_in_earlier_versions():
     assert uniform == [0.49464595317840576, 0.14744830131530762, 0.49336719512939453]
 
 
+@pytest.mark.parametrize("three", [3, np.int64(3), np.uint8(3), torch.tensor(3)], ids=lambda three: str(type(three)))
+def test_integers_of_every_kind_are_the_same_key_and_seed(three):
+    expected = Streams(3)["a", 3].normal((4,))
+    assert torch.equal(Streams(3)["a", three].normal((4,)), expected)
+    assert torch.equal(Streams(3)["a"][three].normal((4,)), expected)
+    assert torch.equal(Streams(three)[np.str_("a"), 3].normal((4,)), expected)
+
+
+def test_what_is_neither_text_nor_an_integer_is_no_key():
+    with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
+        Streams(3)[3.0].normal((4,))
+
+
 def test_moments():
     n = 100_000
     normal, uniform = Streams(0)["n"].normal((n,)), Streams(0)["u"].uniform((n,))

@@ -25,6 +25,8 @@ class Countdown:
 
     length: torch.Tensor
     copies: int
+    first_only: bool
+    """Whether only a first episode terminates."""
 
     def start(self, t):
         return torch.zeros(len(self.length), self.copies)
@@ -33,15 +35,16 @@ class Countdown:
         return state.unsqueeze(-1)
 
     def move(self, state, action, t):
-        return Outcome(state + 1.0, action.squeeze(-1), state + 1.0 == self.length.unsqueeze(1))
+        counted = torch.full_like(state, t + 1.0) if self.first_only else state + 1.0
+        return Outcome(state + 1.0, action.squeeze(-1), counted == self.length.unsqueeze(1))
 
 
-def countdown_env(horizon_terminates: bool = False) -> NativeEnv:
+def countdown_env(horizon_terminates: bool = False, first_only: bool = False) -> NativeEnv:
     spec = EnvSpec(1, ActionSpec("continuous", 1), HORIZON)
     return NativeEnv(
         spec,
         {"length": ()},
-        lambda tasks, copies, rng: Countdown(tasks.params["length"], copies),
+        lambda tasks, copies, rng: Countdown(tasks.params["length"], copies, first_only),
         EnvOptions(),
         horizon_terminates=horizon_terminates,
     )
@@ -92,17 +95,13 @@ def test_episodes_of_different_lengths_end_and_restart_copy_by_copy():
 
 
 def test_the_horizon_counts_from_the_start_of_each_copys_own_episode():
-    env = countdown_env()
-    env.reset(lengths(99.0), 1, Streams(0))
-    env._run.physics = Countdown(
-        torch.tensor([3.0]), 1
-    )  # the first episode terminates after 3 steps, later ones do not
+    env = countdown_env(first_only=True)
+    env.reset(lengths(3.0, 99.0), 1, Streams(0))
     for _ in range(3):
-        step = env.step(torch.zeros(1, 1, 1))
-    assert step.terminated.item()
-    env._run.physics = Countdown(torch.tensor([99.0]), 1)
-    flags = [env.step(torch.zeros(1, 1, 1)).truncated.item() for _ in range(HORIZON)]
-    assert flags == [False, False, False, False, True]
+        step = env.step(torch.zeros(2, 1, 1))
+    assert step.terminated.flatten().tolist() == [True, False]
+    flags = torch.stack([env.step(torch.zeros(2, 1, 1)).truncated.flatten() for _ in range(HORIZON)])
+    assert flags.nonzero().tolist() == [[1, 1], [4, 0]]  # five steps after the reset, and after the third step
 
 
 def test_a_task_that_ends_exactly_at_the_horizon_is_terminated_not_truncated():

@@ -120,6 +120,19 @@ def test_updates_do_not_depend_on_the_chunks(tasks_per_chunk):
         assert relative(flatten(chunked.params), flatten(whole.params)) < 1e-9
 
 
+@pytest.mark.parametrize("learner", ["maml", "promp"])
+def test_updates_do_not_depend_on_the_number_of_threads(learner):
+    made, before = {"maml": maml, "promp": promp}[learner](tasks_per_chunk=1), torch.get_num_threads()
+    updated = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            updated.append(made.update(LearnerState(PARAMS, adam_init(PARAMS).tree()), HISTORY)[0])
+        finally:
+            torch.set_num_threads(before)
+    assert torch.equal(flatten(updated[0].params), flatten(updated[1].params))  # to the last bit
+
+
 def test_dice_of_episodes_in_a_row_equals_dice_of_episodes_side_by_side():
     """Two episodes of two steps in each copy, against twice as many copies of one: no product crosses the border."""
     elapsed = (torch.arange(STEPS) % 2).view(1, -1, 1)

@@ -231,8 +231,8 @@ MUTANTS = {
     # the outer objectives
     "MAML's gradient not divided by K": Mutant(
         "algos/maml.py",
-        "whole.loss(p, part) / num_tasks, state.params",
-        "whole.loss(p, part), state.params",
+        "torch.stack(gradients).sum(0) / num_tasks",
+        "torch.stack(gradients).sum(0)",
         "test_finite_differences.test_maml_gradient",
         ("log_likelihood", 1),
     ),
@@ -255,19 +255,47 @@ MUTANTS = {
         "kl",
         "test_finite_differences.test_promp_loss_by_hand",
     ),
-    "curvature of the loss instead of the KL": Mutant(
+    "curvature without the inner steps' derivative": Mutant(
         "algos/maml.py",
-        "share.kl(p, part)",
-        "share.loss(p, part)",
-        "test_finite_differences.test_maml_curvature_is_that_of_the_mean_kl",
+        "for step in (*steps, fisher, *reversed(steps)):",
+        "for step in (fisher,):",
+        "test_finite_differences.test_maml_curvature_is_the_hessian_of_the_mean_kl_where_the_adapted_policies_acted",
         (1,),
     ),
-    "gradient of the last chunk alone": Mutant(
+    "inner steps' derivatives multiplied in the wrong order": Mutant(
+        "algos/maml.py",
+        "for step in (*steps, fisher, *reversed(steps)):",
+        "for step in (*reversed(steps), fisher, *steps):",
+        "test_finite_differences.test_maml_curvature_is_the_hessian_of_the_mean_kl_where_the_adapted_policies_acted",
+        (2,),
+    ),
+    "chain rule through the inner steps in the wrong order": Mutant(
+        "algos/maml.py",
+        "for step in reversed(steps):\n            gradient",
+        "for step in steps:\n            gradient",
+        "test_finite_differences.test_maml_gradient",
+        ("log_likelihood", 2),
+    ),
+    "derivative of the inner step with the wrong sign": Mutant(
         "adapt.py",
-        "so_far + grad for",
-        "grad for",
+        "lambda v: v - lr * hessian(v)",
+        "lambda v: v + lr * hessian(v)",
+        "test_finite_differences.test_maml_gradient",
+        ("log_likelihood", 1),
+    ),
+    "gradient of the first chunk alone": Mutant(
+        "algos/maml.py",
+        "torch.stack(gradients).sum(0) / num_tasks",
+        "gradients[0] / num_tasks",
         "test_batching.test_maml_gradient_and_curvature_are_means_over_tasks",
         (1, 1),
+    ),
+    "ProMP's gradient of the first chunk alone": Mutant(
+        "adapt.py",
+        "torch.stack(gradients).sum(0)",
+        "gradients[0]",
+        "test_batching.test_promp_gradient_is_the_mean_over_tasks",
+        (1,),
     ),
     # the optimisers
     "Adam without bias correction": Mutant(

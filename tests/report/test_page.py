@@ -76,9 +76,9 @@ def test_ids_are_unique_and_every_reference_has_its_target(full_page):
 def test_numbers_on_the_page_are_those_of_the_files(full_page, run_files):
     _, page = full_page
     _, _, test, _ = run_files
-    ends = (0, -1)
+    ends = (0, 1)  # the number of steps trained with, though the test took two
     expected = [test["return_by_step"][end]["iqm"] for end in ends]  # the headline
-    expected += [-3.5, 204.5]  # the films, before adaptation first
+    expected += [-3.5, 154.5]  # the films, before adaptation first
     for task in test["tasks"]:
         before, after = (task["return_by_step"][end] for end in ends)
         expected += [task["params"]["direction"], before, after, after - before]
@@ -87,8 +87,9 @@ def test_numbers_on_the_page_are_those_of_the_files(full_page, run_files):
     for words in (
         "promp on half_cheetah_direction",
         "95 % interval −3.2 to 1.1",
-        "95 % interval 191.4 to 201.8",
-        "after 2 adaptation steps",
+        "95 % interval 140.5 to 150.5",
+        "after 1 adaptation step ",
+        "before adaptation and after 1 step of it",
         "2.4 million",
         "1 min 15 s",
         "iteration 20",
@@ -147,6 +148,15 @@ def test_hostile_words_stay_words(tmp_path, run_files):
     assert "<script>alert(1)</script>" in page.text  # as words
     assert "ada" not in re.sub(r"adapt\w*|base64,[A-Za-z0-9+/=]+", "", markup)
     assert str(tmp_path) not in markup
+
+
+@pytest.mark.parametrize("trained", [2, 5])
+def test_the_headline_is_the_return_after_as_many_steps_as_trained_with_and_tested(tmp_path, run_files, trained):
+    write_run, _, test, _ = run_files
+    run_dir = write_run(tmp_path / "run", test={**test, "trained_adapt_steps": trained}, films=False)
+    page = Page(write_report(run_dir).read_text())
+    assert page.values[:2] == [-1.0625, 196.5625]
+    assert "after 2 adaptation steps" in page.text
 
 
 def test_a_run_without_test_or_films_says_so(tmp_path, run_files):

@@ -14,7 +14,7 @@ def test_a_full_run_is_read_as_it_was_written(full_run, run_files):
     assert [p.post_return for p in run.train] == [row["post_return"] for row in rows if row["kind"] == "train"]
     assert [(p.meta_iter, p.is_best) for p in run.validation] == [(10, True), (20, True), (30, False)]
     assert [step.iqm for step in run.evaluation.return_by_step] == [row["iqm"] for row in test["return_by_step"]]
-    assert [(film.step, film.episode_return) for film in run.films.films] == [(2, 204.5), (0, -3.5)]
+    assert [(film.step, film.episode_return) for film in run.films.films] == [(1, 154.5), (0, -3.5)]
 
 
 def test_only_the_configuration_must_exist(tmp_path, run_files):
@@ -57,6 +57,7 @@ def test_what_is_not_a_run_directory_is_refused(tmp_path):
         ("test.json", '{"return_by_step": []}', "at least one step"),
         ("test.json", '{"return_by_step": [{"step": 0, "iqm": true}]}', "'iqm' should be a number, found True"),
         ("test.json", '{"return_by_step": [{"step": 0, "iqm": 1e400}]}', "'iqm' should be a number, found inf"),
+        ("test.json", '{"return_by_step": [{"step": 0}], "trained_adapt_steps": 0}', "should be 1 or more, found 0"),
         ("metrics.jsonl", "nonsense\n", "line 1: not a row of a log"),
         ("metrics.jsonl", '{"kind": "train", "meta_iter": 1, "env_steps": "x"}\n', "'env_steps' should be a number"),
         (

@@ -22,7 +22,7 @@ SAMPLERS = [UniformSampler(), StratifiedSampler()]
 
 
 def draw(sampler, distribution, split, num_tasks, *path):
-    return sampler.sample(sampler.init(), distribution, split, num_tasks, Streams(3)["tasks", path])
+    return sampler.sample(sampler.init(), distribution, split, num_tasks, Streams(3)["tasks", *path])
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

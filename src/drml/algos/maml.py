@@ -13,7 +13,8 @@ only shapes the direction: gradient, step length and line search see all data. A
 distribution of τᵢ is not differentiated (no score term); docs/estimators.md says what that bias is.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -24,21 +25,24 @@ from drml.adapt import (
     INNER_LOSSES,
     GradientAdaptation,
     InnerConfig,
+    InnerLoop,
     InnerLoss,
     chunks,
-    estimate_advantages,
     hessian_product,
-    value_and_gradient,
 )
 from drml.algos.api import LearnerState
 from drml.baselines import LinearFeatureBaseline
+from drml.core.check import check_finite
 from drml.core.errors import InputError
+from drml.core.parallel import parallel_map
 from drml.core.rng import Streams
-from drml.core.tree import Params, flatten, unflatten
+from drml.core.tree import Params, flatten, flatten_stacked, join_stacked, params_map, stack_shared, unflatten
 from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks
-from drml.losses import likelihood_ratio_loss, mean_kl
+from drml.losses import expectation, likelihood_ratio_loss, mean_kl
 from drml.optim.trust_region import TrustRegionConfig, trust_region_step
 from drml.policies.api import Policy
+
+CURVATURE_PIECES = 2  # a product with the curvature is short: more pieces cost more than they give
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class MAMLConfig:
     """2 is MAML, 1 is FOMAML."""
     trust_region: TrustRegionConfig = field(default_factory=TrustRegionConfig)
     """The outer step."""
-    curvature_episodes: int = 4
+    curvature_episodes: int = 2
     """Episodes per task (copies) on which the curvature is taken; 0 takes all of them (the paper: all)."""
     tasks_per_chunk: int = 5
     """Tasks per backward pass; changes the speed and the order of rounding, nothing else."""
@@ -70,8 +74,11 @@ class MAML:
         self.policy = policy
         self.config = config
         self.adapt_steps = config.inner.num_steps
-        self._adaptation = GradientAdaptation(policy, INNER_LOSSES[config.inner_loss], config.inner, config.order)
-        self._baseline = LinearFeatureBaseline(spec.horizon, config.inner.gamma)
+        self._inner = InnerLoop(
+            GradientAdaptation(policy, INNER_LOSSES[config.inner_loss], config.inner, config.order),
+            LinearFeatureBaseline(spec.horizon, config.inner.gamma),
+            config.tasks_per_chunk,
+        )
 
     def init(self, rng: Streams) -> LearnerState:
         """Return fresh parameters; the trust region keeps no memory."""
@@ -83,31 +90,34 @@ class MAML:
 
     def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int) -> Agent:
         """Return the agent after one inner step on its own rollout."""
-        advantages = self._advantages(rollout)
-        return Agent(self._adaptation.apply(agent.params, rollout, advantages, adapt_step), agent.carry)
+        return self._inner.adapt(agent, rollout, adapt_step)
 
     def update(self, state: LearnerState, history: Sequence[Rollout]) -> tuple[LearnerState, Mapping[str, float]]:
         """Return the state after one trust-region step on the post-adaptation surrogate."""
-        num_tasks = len(history[0].reward)
-        advantages = [self._advantages(rollout) for rollout in history]
-        parts = chunks(num_tasks, self.config.tasks_per_chunk)
-        whole = _Batch(self._adaptation, history, advantages)
-        share = _first_copies(whole, self.config.curvature_episodes)
+        num_tasks, _, copies = history[0].reward.shape
+        batch = _Batch(self._inner.adaptation, history, [self._inner.advantages(rollout) for rollout in history])
+        parts = [batch.select_tasks(part) for part in self._inner.chunks(history[0])]
+        losses, gradients, paths = zip(*parallel_map(lambda part: part.differentiate(state.params), parts), strict=True)
+        gradient = torch.stack(gradients).sum(0) / num_tasks
+        check_finite("meta-gradient", gradient)
 
-        loss_before, gradient = value_and_gradient(lambda p, part: whole.loss(p, part) / num_tasks, state.params, parts)
+        path = [join_stacked(at_step) for at_step in zip(*paths, strict=True)]
+        share = batch.first_copies(self.config.curvature_episodes or copies)
+        products = parallel_map(
+            lambda part: share.select_tasks(part).curvature([params_map(lambda x: x[part], p) for p in path]),
+            chunks(num_tasks, math.ceil(num_tasks / CURVATURE_PIECES)),
+        )
+
+        def curvature(v: Tensor) -> Tensor:
+            return torch.stack(parallel_map(lambda product: product(v), products)).sum(0) / num_tasks
 
         def evaluate(vector: Tensor) -> tuple[float, float]:
             params = unflatten(vector, state.params)
-            losses, kls = zip(*(whole.loss_and_kl(params, part) for part in parts), strict=True)
+            losses, kls = zip(*parallel_map(lambda part: part.loss_and_kl(params), parts), strict=True)
             return sum(losses) / num_tasks, sum(kls) / num_tasks
 
         step = trust_region_step(
-            evaluate,
-            hessian_product(lambda p, part: share.kl(p, part) / num_tasks, state.params, parts),
-            flatten(state.params),
-            flatten(gradient),
-            loss_before,
-            self.config.trust_region,
+            evaluate, curvature, flatten(state.params), gradient, sum(losses) / num_tasks, self.config.trust_region
         )
         metrics = {
             "outer_loss_first": step.loss_before,
@@ -118,49 +128,76 @@ class MAML:
         }
         return LearnerState(unflatten(step.params, state.params)), metrics
 
-    def _advantages(self, rollout: Rollout) -> Advantages:
-        return estimate_advantages(rollout, self._baseline, self.config.inner.gae_lambda)
-
 
 @dataclass(frozen=True)
 class _Batch:
-    """The outer objective's terms on a meta-episode's rollouts, for a slice of its tasks."""
+    """The rollouts of a meta-episode, and the outer objective's terms on them, summed over tasks."""
 
     adaptation: GradientAdaptation
     history: Sequence[Rollout]
     advantages: Sequence[Advantages]
 
-    def loss(self, params: Params, part: slice) -> Tensor:
-        """Return the surrogate loss of the adapted policies, summed over tasks."""
-        return self._terms(params, part, self.adaptation)[0].sum()
+    def differentiate(self, params: Params) -> tuple[float, Tensor, list[Params]]:
+        """Return the surrogate loss J, ∇θ J `[P]`, and the path θ = θ′⁰, θ′¹, … θ′ᵏ of the adaptation, `[K, ...]`."""
+        path, steps = [stack_shared(params, len(self.history[0].reward))], []
+        for j, (rollout, advantage) in enumerate(zip(self.history[:-1], self.advantages[:-1], strict=True)):
+            adapted, step = self.adaptation.linearise(path[-1], rollout, advantage, j)
+            path.append(adapted)
+            steps.append(step)
+        adapted = {name: value.detach().requires_grad_() for name, value in path[-1].items()}
+        new = self.adaptation.policy.unroll(adapted, self.history[-1])
+        loss = likelihood_ratio_loss(new, self.history[-1], self.advantages[-1]).sum()
+        gradient = flatten_stacked(torch.autograd.grad(loss, list(adapted.values())))
+        for step in reversed(steps):
+            gradient = step(gradient)
+        return loss.item(), gradient.sum(0), path
 
-    def kl(self, params: Params, part: slice) -> Tensor:
-        """Return the KL from the acting to the adapted policies, summed over tasks."""
-        return self._terms(params, part, self.adaptation)[1].sum()
+    def curvature(self, path: Sequence[Params]) -> Callable[[Tensor], Tensor]:
+        """Return v ↦ A v with A = Σᵢ (∂θ′ᵢ/∂θ)ᵀ Fᵢ (∂θ′ᵢ/∂θ), at the parameters of a path.
 
-    def loss_and_kl(self, params: Params, part: slice) -> tuple[float, float]:
-        """Return both as numbers, without the graph that a gradient would need."""
-        loss, kl = self._terms(params, part, replace(self.adaptation, order=1))
-        return loss.sum().item(), kl.sum().item()
+        F is the Fisher matrix of the adapted policy, the Hessian of KL(π_θ′ ‖ ·) at θ′: A is the Hessian of the
+        constraint where the adapted policies are the acting ones, and positive semidefinite whatever data it is
+        estimated from.
+        """
+        steps = [
+            self.adaptation.linearise(params, rollout, advantage, j)[1]
+            for j, (params, rollout, advantage) in enumerate(
+                zip(path[:-1], self.history[:-1], self.advantages[:-1], strict=True)
+            )
+        ]
+        adapted = {name: value.detach().requires_grad_() for name, value in path[-1].items()}
+        new = self.adaptation.policy.unroll(adapted, self.history[-1])
+        here = new.replace({name: value.detach() for name, value in new.tensors().items()})
+        kl = expectation(here.kl(new), self.advantages[-1].weight).sum()
+        grads = torch.autograd.grad(kl, list(adapted.values()), create_graph=True)
+        fisher = hessian_product(dict(zip(adapted, grads, strict=True)), adapted)
+        num_tasks = len(self.history[0].reward)
 
-    def _terms(self, params: Params, part: slice, adaptation: GradientAdaptation) -> tuple[Tensor, Tensor]:
-        rollouts = [rollout.select_tasks(part) for rollout in self.history]
-        advantages = [advantage.select_tasks(part) for advantage in self.advantages]
-        adapted = adaptation.unroll(params, rollouts[:-1], advantages[:-1])
-        with torch.set_grad_enabled(any(p.requires_grad for p in params.values())):
-            new = adaptation.policy.unroll(adapted, rollouts[-1])
-            return likelihood_ratio_loss(new, rollouts[-1], advantages[-1]), mean_kl(new, rollouts[-1], advantages[-1])
+        def product(v: Tensor) -> Tensor:
+            rows = v.expand(num_tasks, -1)
+            for step in (*steps, fisher, *reversed(steps)):
+                rows = step(rows)
+            return rows.sum(0)
 
+        return product
 
-def _first_copies(batch: _Batch, copies: int) -> _Batch:
-    """Return the batch restricted to the first copies of each task; 0 keeps all."""
-    if copies == 0 or copies >= batch.history[0].reward.shape[2]:
-        return batch
-    history = [rollout.map(lambda x: x[:, :, :copies] if x.shape[2] > 1 else x) for rollout in batch.history]
-    advantages: list[Advantages] = []
-    for advantage in batch.advantages:
-        weight = advantage.weight[:, :, :copies]
-        total = weight.sum((1, 2), keepdim=True)
-        weight = torch.where(total > 0.0, weight / total, weight)
-        advantages.append(Advantages(advantage.advantage[:, :, :copies], weight))
-    return _Batch(batch.adaptation, history, advantages)
+    def loss_and_kl(self, params: Params) -> tuple[float, float]:
+        """Return the surrogate loss and the KL from the acting to the adapted policies."""
+        plain = replace(self.adaptation, order=1)
+        with torch.no_grad():
+            adapted = plain.unroll(params, self.history[:-1], self.advantages[:-1])
+            new = plain.policy.unroll(adapted, self.history[-1])
+            loss = likelihood_ratio_loss(new, self.history[-1], self.advantages[-1])
+            return loss.sum().item(), mean_kl(new, self.history[-1], self.advantages[-1]).sum().item()
+
+    def select_tasks(self, part: slice) -> "_Batch":
+        """Return the part of a slice of the tasks."""
+        history = [rollout.select_tasks(part) for rollout in self.history]
+        return _Batch(self.adaptation, history, [advantage.select_tasks(part) for advantage in self.advantages])
+
+    def first_copies(self, copies: int) -> "_Batch":
+        """Return the part of the first copies of each task."""
+        if copies >= self.history[0].reward.shape[2]:
+            return self
+        history = [rollout.map(lambda x: x[:, :, :copies] if x.shape[2] > 1 else x) for rollout in self.history]
+        return _Batch(self.adaptation, history, [advantage.first_copies(copies) for advantage in self.advantages])

@@ -20,9 +20,8 @@ from drml.adapt import (
     INNER_LOSSES,
     GradientAdaptation,
     InnerConfig,
+    InnerLoop,
     InnerLoss,
-    chunks,
-    estimate_advantages,
     value_and_gradient,
 )
 from drml.algos.api import LearnerState
@@ -67,8 +66,11 @@ class ProMP:
         self.policy = policy
         self.config = config
         self.adapt_steps = config.inner.num_steps
-        self._adaptation = GradientAdaptation(policy, INNER_LOSSES[config.inner_loss], config.inner, order=2)
-        self._baseline = LinearFeatureBaseline(spec.horizon, config.inner.gamma)
+        self._inner = InnerLoop(
+            GradientAdaptation(policy, INNER_LOSSES[config.inner_loss], config.inner, order=2),
+            LinearFeatureBaseline(spec.horizon, config.inner.gamma),
+            config.tasks_per_chunk,
+        )
 
     def init(self, rng: Streams) -> LearnerState:
         """Return fresh parameters and a fresh Adam."""
@@ -81,13 +83,12 @@ class ProMP:
 
     def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int) -> Agent:
         """Return the agent after one inner step on its own rollout."""
-        advantages = self._advantages(rollout)
-        return Agent(self._adaptation.apply(agent.params, rollout, advantages, adapt_step), agent.carry)
+        return self._inner.adapt(agent, rollout, adapt_step)
 
     def update(self, state: LearnerState, history: Sequence[Rollout]) -> tuple[LearnerState, Mapping[str, float]]:
         """Return the state after `outer_steps` Adam steps on the surrogate."""
-        advantages = [self._advantages(rollout) for rollout in history]
-        parts = chunks(len(history[0].reward), self.config.tasks_per_chunk)
+        advantages = [self._inner.advantages(rollout) for rollout in history]
+        parts = self._inner.chunks(history[0])
 
         def objective(params: Params, part: slice) -> Tensor:
             rollouts = [rollout.select_tasks(part) for rollout in history]
@@ -110,11 +111,8 @@ class ProMP:
         for j in range(len(rollouts) - 1):
             new = self.policy.unroll(adapted, rollouts[j])
             kl = kl + mean_kl(new, rollouts[j], advantages[j])
-            grads = self._adaptation.gradient(adapted, new, rollouts[j], advantages[j])
+            grads = self._inner.adaptation.gradient(adapted, new, rollouts[j], advantages[j])
             adapted = sgd_step(adapted, grads, self.config.inner.lr_at(j))
         new = self.policy.unroll(adapted, rollouts[-1])
         surrogate = clipped_surrogate_loss(new, rollouts[-1], advantages[-1], self.config.clip_eps)
         return surrogate + self.config.inner_kl_coef * kl / (len(rollouts) - 1)
-
-    def _advantages(self, rollout: Rollout) -> Advantages:
-        return estimate_advantages(rollout, self._baseline, self.config.inner.gae_lambda)

@@ -7,7 +7,7 @@ from typing import Any
 from drml.algos.api import Learner
 from drml.algos.maml import MAML, MAMLConfig
 from drml.algos.promp import ProMP, ProMPConfig
-from drml.core.errors import InputError, suggest
+from drml.core.lookup import look_up
 from drml.core.types import EnvSpec
 from drml.policies.api import Policy
 
@@ -47,6 +47,4 @@ def learner_entry(name: str) -> LearnerEntry:
     Raises:
         InputError: if there is none; names the closest one.
     """
-    if name not in LEARNERS:
-        raise InputError(f"unknown learner '{name}'{suggest(name, list(LEARNERS))}")
-    return LEARNERS[name]
+    return look_up("learner", name, LEARNERS)

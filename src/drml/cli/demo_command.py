@@ -19,6 +19,7 @@ from drml.train import TrainConfig
 
 SUITE, LEARNER = "half-cheetah-dir-promp-v1", "promp"
 SUMMARY = "summary.json"
+TRAIN = TrainConfig(meta_iters=70, max_seconds=300.0, validate_every=5)
 ADAPT_STEPS = 3
 
 
@@ -28,14 +29,8 @@ class DemoArgs:
 
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("runs/demo")
     """The run's directory; an unfinished demo there goes on, a finished one makes room (DIR-1, DIR-2, …)."""
-    meta_iters: int = 70
-    """Meta-iterations; 50 are enough for a return above 100 after one adaptation step."""
-    num_tasks: int = 20
-    """Tasks per meta-iteration (short: --tasks)."""
-    copies: int = 20
-    """Episodes per task and phase (short: --episodes)."""
-    max_seconds: float = 300.0
-    """Training stops after this time, wherever it is; 0 is no limit."""
+    train: tyro.conf.OmitArgPrefixes[TrainConfig] = TRAIN
+    """Sizes and stop rules; 50 meta-iterations are enough for a return above 100 after one adaptation step."""
     seed: int = 1
     """Root of all random streams."""
     threads: int = 0
@@ -50,8 +45,7 @@ def run(words: list[str]) -> int:
     check_json(args.json)
     check_threads(args.threads)
     report_command.check_installed()
-    train = TrainConfig(args.meta_iters, args.num_tasks, args.copies, max_seconds=args.max_seconds, validate_every=5)
-    config = session.RunConfig(SUITE, LEARNER, ProMPConfig(), train=train, seed=args.seed)
+    config = session.RunConfig(SUITE, LEARNER, ProMPConfig(), train=args.train, seed=args.seed)
     outcome = _train(config, args.out, args.threads)
     if outcome.exit_code:
         print(f"stopped and saved after {outcome.progress.meta_iter} meta-iterations; go on with the same command")

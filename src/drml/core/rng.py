@@ -9,15 +9,16 @@ touched, and the numbers of one task do not depend on how many tasks run beside 
 """
 
 import hashlib
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Key = str | int
+Key = str | SupportsIndex  # integers of every kind: 3, np.int64(3) and torch.tensor(3) are one key
 NoiseKind = Literal["normal", "uniform"]
 
 
@@ -34,7 +35,8 @@ class Streams:
 
     def generator(self) -> np.random.Generator:
         """Return a fresh generator at the start of this stream."""
-        digest = hashlib.blake2b(repr((self.seed, self.path)).encode(), digest_size=16).digest()
+        seed, path = operator.index(self.seed), tuple(_plain(key) for key in self.path)
+        digest = hashlib.blake2b(repr((seed, path)).encode(), digest_size=16).digest()
         return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
 
     def normal(self, shape: Sequence[int]) -> Tensor:
@@ -48,6 +50,10 @@ class Streams:
     def noise(self, kind: NoiseKind, shape: Sequence[int]) -> Tensor:
         """Return `normal` or `uniform` numbers, as a policy or an environment declares them."""
         return self.normal(shape) if kind == "normal" else self.uniform(shape)
+
+
+def _plain(key: Key) -> str | int:
+    return str(key) if isinstance(key, str) else operator.index(key)
 
 
 def task_noise(rng: Streams, task_ids: Tensor, kind: NoiseKind, shape: Sequence[int]) -> Tensor:

@@ -1,6 +1,6 @@
 """Functions on trees: nested dictionaries whose leaves are tensors (parameters, carries, optimiser states)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -48,9 +48,19 @@ def stack_shared(params: Params, num_tasks: int) -> Params:
     return params_map(lambda value: value.expand(num_tasks, *value.shape), params)
 
 
+def join_stacked(parts: Sequence[Params]) -> Params:
+    """Return the stacked parameters `[K, ...]` of all tasks from those of consecutive slices of them."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
 def flatten(params: Params) -> Tensor:
     """Return all parameters as one vector `[P]`, in the dictionary's order."""
     return torch.cat([value.reshape(-1) for value in params.values()])
+
+
+def flatten_stacked(tensors: Iterable[Tensor]) -> Tensor:
+    """Return stacked parameters `[K, ...]` as one row per task, `[K, P]`."""
+    return torch.cat([value.flatten(1) if value.dim() > 1 else value.unsqueeze(1) for value in tensors], 1)
 
 
 def unflatten(vector: Tensor, like: Params) -> Params:

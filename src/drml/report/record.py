@@ -65,12 +65,19 @@ class Evaluation:
 
     split: str
     held_out: bool
+    trained_adapt_steps: int
+    """The adaptation steps of one meta-training episode."""
     tasks: tuple[TaskReturn, ...]
     return_by_step: tuple[StepReturn, ...]
     best_meta_iter: int
     env_steps: float
     seconds: float
     phases: Mapping[str, float]
+
+    @property
+    def adapted_index(self) -> int:
+        """Return the index of the step that counts as adapted: as many as trained with, if the test took so many."""
+        return min(self.trained_adapt_steps, len(self.return_by_step) - 1)
 
 
 @dataclass(frozen=True)
@@ -229,9 +236,13 @@ def _evaluation(test: _Fields) -> Evaluation:
     )
     if not steps:
         raise test.wrong("a list with at least one step", [], "return_by_step")
+    trained_adapt_steps = test.integer("trained_adapt_steps")
+    if trained_adapt_steps < 1:
+        raise test.wrong("1 or more", trained_adapt_steps, "trained_adapt_steps")
     return Evaluation(
         split=test.text("split"),
         held_out=test.flag("held_out"),
+        trained_adapt_steps=trained_adapt_steps,
         tasks=tuple(_task_return(task, len(steps)) for task in test.objects("tasks")),
         return_by_step=steps,
         best_meta_iter=test.integer("best_meta_iter"),

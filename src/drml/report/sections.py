@@ -29,14 +29,14 @@ def header(run: RunRecord) -> str:
 def _returns(run: RunRecord) -> str:
     found = run.evaluation
     if found is not None:
-        first, last = found.return_by_step[0], found.return_by_step[-1]
-        decimals = places((first.iqm, last.iqm))
-        intervals = (_interval(first, decimals), _interval(last, decimals))
+        before, after = found.return_by_step[0], found.return_by_step[found.adapted_index]
+        decimals = places((before.iqm, after.iqm))
+        intervals = (_interval(before, decimals), _interval(after, decimals))
         lead = (
             f"Return per episode: interquartile mean over {plural(len(found.tasks), 'task')} of the "
             f"{text(found.split)} split, played by the policy that did best on validation tasks."
         )
-        return _big(first.iqm, last.iqm, intervals, last.step, lead) + _held_out_note(found)
+        return _big(before.iqm, after.iqm, intervals, after.step, lead) + _held_out_note(found)
     if not run.train:
         return '<p class="absent">No meta-iteration has been logged yet.</p>'
     newest = run.train[-1]
@@ -162,7 +162,8 @@ def tasks(run: RunRecord) -> str:
         *(("name" if i == 0 else "", text(name)) for i, name in enumerate(names)),
         *(("", "before"), ("", "after"), ("gain", "gain"), ("dumbbell", "before to after")),
     ]
-    ends = [value for task in found.tasks for value in (task.return_by_step[0], task.return_by_step[-1])]
+    adapted = found.adapted_index
+    ends = [task.return_by_step[step] for task in found.tasks for step in (0, adapted)]
     is_finite = [value for value in ends if math.isfinite(value)] or [0.0]
     low, high = min(is_finite), max(is_finite)
     decimals = places(is_finite)
@@ -170,13 +171,14 @@ def tasks(run: RunRecord) -> str:
         [
             *(parameter(task.params.get(name, "")) for name in names),
             _spread(task, 0, decimals),
-            _spread(task, -1, decimals),
-            number(task.return_by_step[-1] - task.return_by_step[0], decimals, signed=True),
-            _dumbbell(task.return_by_step[0], task.return_by_step[-1], low, high),
+            _spread(task, adapted, decimals),
+            number(task.return_by_step[adapted] - task.return_by_step[0], decimals, signed=True),
+            _dumbbell(task.return_by_step[0], task.return_by_step[adapted], low, high),
         ]
         for task in found.tasks
     ]
-    lead = "Mean return and its standard deviation over episodes, before adaptation and after the last step."
+    when = plural(found.return_by_step[adapted].step, "step")
+    lead = f"Mean return and its standard deviation over episodes, before adaptation and after {when} of it."
     return _section("Task by task", lead, f'<div class="card table">{table(head, rows)}</div>')
 
 

@@ -12,6 +12,7 @@ from drml.core.types import Step, Tasks
 from drml.envs.api import EnvOptions
 from drml.envs.mujoco.half_cheetah import SUITES, HalfCheetah, Variant
 
+mujoco = pytest.importorskip("mujoco")
 mujoco_batch = pytest.importorskip("mujoco.batch")
 
 SEED = Streams(7)
@@ -42,14 +43,9 @@ def assert_same(step: Step, other: Step, index=slice(None), other_index=slice(No
         assert torch.equal(value[index], vars(other)[name][other_index]), name
 
 
-@pytest.fixture(autouse=True)
-def away_from_the_checkout(tmp_path, monkeypatch):
-    """MuJoCo appends its warnings to MUJOCO_LOG.TXT in the working directory."""
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
-def gymnasium_cheetah(monkeypatch):
+def gymnasium_cheetah(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # MuJoCo logs there that an attribute of this model is deprecated
     monkeypatch.setitem(sys.modules, "imageio", types.ModuleType("imageio"))  # for its viewer's screenshots alone
     env = pytest.importorskip("gymnasium").make("HalfCheetah-v5").unwrapped
     yield env
@@ -213,6 +209,18 @@ def test_a_broken_simulation_is_flagged_in_its_step(break_one):
     assert torch.equal(steps[5].final_obs[1, 1], sound_steps[4].obs[1, 1])  # the last sound observation
     assert steps[5].obs[1, 1, :8].abs().max() <= 0.1  # a fresh episode
     assert all(bool(value.isfinite().all()) for step in steps for value in (step.obs, step.final_obs, step.reward))
+
+
+def test_a_breakdown_is_returned_and_leaves_no_trace_elsewhere(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    env = make(threads=2)
+    env.reset(directions(1.0, -1.0), 20, SEED)
+    env.simulation.qvel[::7] = 1e12
+    assert env.simulation.step().tolist() == list(range(0, 40, 7))
+    assert not list(tmp_path.iterdir())
+    assert capfd.readouterr() == ("", "")
+    log = mujoco.MjLogConfig.get()
+    assert (log.logto_console, log.logto_file, log.logfile) == (True, True, "MUJOCO_LOG.TXT")  # MuJoCo's own defaults
 
 
 def test_an_observation_that_is_not_finite_is_flagged(monkeypatch):

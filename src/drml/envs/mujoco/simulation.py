@@ -5,8 +5,10 @@ what is written there is the simulation's state at the next step. No derived fie
 results are bit-identical at any number of threads.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import mujoco
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
+mj: Any = mujoco  # MuJoCo's compiled part has no stubs
 NO_STAGE = 0  # mjtStage.mjSTAGE_NONE: compute nothing, the next step does
 
 
@@ -31,8 +34,7 @@ class Simulation:
     """
 
     def __init__(self, model_path: Path, num_sims: int, threads: int, frame_skip: int) -> None:
-        # MuJoCo's compiled part has no stubs
-        self.model = mujoco.MjModel.from_xml_path(str(model_path))  # pyright: ignore[reportAttributeAccessIssue]
+        self.model = mj.MjModel.from_xml_path(str(model_path))
         self.batch = Batch(self.model, num_sims, threads)
         self.model_path = model_path
         self.num_sims = num_sims
@@ -60,7 +62,8 @@ class Simulation:
         and time go on looking sound. Only the simulation's warning counters tell, which `reset` sets back to zero.
         """
         try:
-            self.batch.step(nstep=self.frame_skip)
+            with _unlogged():
+                self.batch.step(nstep=self.frame_skip)
         except SimulationError as error:  # these simulations kept the state from before the step; the others advanced
             return np.union1d(error.ids, self._warned())
         return self._warned()
@@ -76,3 +79,17 @@ class Simulation:
         rows = slice(None) if sims is None else sims
         self.qpos[rows] = qpos
         self.qvel[rows] = qvel
+
+
+@contextmanager
+def _unlogged() -> Generator[None]:
+    """Keep MuJoCo from writing to standard error, and to a file in the working directory, what `step` returns.
+
+    The setting is the process's, so it is put back: other users of MuJoCo keep theirs.
+    """
+    before = mj.MjLogConfig.get()
+    mj.MjLogConfig().set()  # logs nowhere
+    try:
+        yield
+    finally:
+        before.set()

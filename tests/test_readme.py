@@ -1,0 +1,33 @@
+"""What the README shows is run as it stands there, on a small training."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from drml import session
+from drml.policies.mlp import MLPConfig
+from drml.train import TrainConfig
+
+README = Path(__file__).parents[1] / "README.md"
+SMALL = TrainConfig(meta_iters=1, num_tasks=2, copies=2, validation_tasks=2)
+
+
+def test_the_python_example_trains_tests_and_reports(tmp_path, monkeypatch, capsys):
+    for package in ("mujoco", "matplotlib"):
+        pytest.importorskip(package)
+    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    start = session.start
+
+    def start_small(config, out):
+        return start(replace(config, train=SMALL, policy=MLPConfig(hidden=(4,))), out)
+
+    monkeypatch.setattr(session, "start", start_small)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(example, str(README), "exec"), names)
+    means = [point["mean"] for point in names["result"]["return_by_step"]]
+    assert len(means) == 4  # after 0, 1, 2, 3 adaptation steps, as its comment says
+    assert capsys.readouterr().out == f"{means}\n"
+    assert (tmp_path / "runs/cheetah/report.html").exists()
