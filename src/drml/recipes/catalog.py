@@ -68,7 +68,6 @@ RECIPES: dict[str, Recipe] = {
             HALF_CHEETAH_TRAIN,
         ),
         published=(),
-        source="Rothfuss et al. 2019: Adam 1e-3, five outer steps, clip 0.3, η 5e-4; on the task of half-cheetah-dir-maml, "
-        "for comparison",
+        source="Rothfuss et al. 2019: Adam 1e-3, five outer steps, clip 0.3, η 5e-4; beside half-cheetah-dir-maml",
     ),
 }
