@@ -7,10 +7,13 @@ Both speeds count environment steps, adaptation included:
     share_of_simulator = median over turns of (seconds of the simulator / seconds of the meta-iteration)
 
     python benchmarks/throughput.py --suite half-cheetah-dir-promp-v1 --learner promp --json -
+
+Other questions are answered instead with --until-return (how long until it has learned) and --memory-growth.
 """
 
 import argparse
 import json
+import math
 import os
 import platform
 import resource
@@ -36,11 +39,13 @@ from drml.core.types import EnvSpec, Step, Tasks
 from drml.envs.api import BatchEnv, EnvOptions
 from drml.envs.mujoco.half_cheetah import HalfCheetah
 from drml.envs.registry import suite
-from drml.evaluate import meta_episode
+from drml.evaluate import episode_returns, meta_episode
 from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.tasks.sampler import StratifiedSampler
 
 WARM_UP_ITERS = 2
+HOLDING_ITERS = 5  # meta-iterations that a return has to hold for
+MAX_ITERS = 300  # meta-iterations after which a return counts as out of reach
 SETTLE_ITERS = 10  # meta-iterations before memory is expected to have levelled off
 
 
@@ -121,9 +126,10 @@ class Loop:
         self.rng, self.num_tasks, self.tasks = Streams(args.seed), args.tasks, family.tasks
         self.sampler = StratifiedSampler()
         self.meta_iter = 0
+        self.post_return = math.nan
 
     def run(self) -> tuple[float, int]:
-        """Run one meta-iteration and return its seconds and environment steps."""
+        """Run one meta-iteration and return its seconds and environment steps; `post_return` is its last rollout's."""
         self.phases.seconds.clear()
         rng = self.rng["train", self.meta_iter]
         start = time.perf_counter()
@@ -132,6 +138,7 @@ class Loop:
         with self.phases("update"):
             self.state, _ = self.learner.update(self.state, history)
         self.meta_iter += 1
+        self.post_return = float(episode_returns(history[-1]).nanmean())
         return time.perf_counter() - start, sum(rollout.reward.numel() for rollout in history)
 
 
@@ -158,6 +165,29 @@ def throughput(loop: Loop, meta_iters: int) -> dict[str, Any]:
         "phases": {name: float(np.median([p[name] for p in phases])) for name in phases[0]},
         "loop_seconds": loop_seconds,
         "simulator_seconds": simulator_seconds,
+    }
+
+
+def time_to_return(loop: Loop, target: float) -> dict[str, Any]:
+    """Return the seconds until the return after adaptation first holds at or above `target`.
+
+    It holds where it stays there for `HOLDING_ITERS` meta-iterations; counted are the seconds to the first of them.
+    """
+    curve: list[tuple[float, int, float]] = []  # seconds, environment steps, return after adaptation
+    seconds, env_steps, held = 0.0, 0, 0
+    while held < HOLDING_ITERS and len(curve) < MAX_ITERS:
+        took, steps = loop.run()
+        loop.env.replays.clear()
+        seconds, env_steps = seconds + took, env_steps + steps
+        held = held + 1 if loop.post_return >= target else 0
+        curve.append((seconds, env_steps, loop.post_return))
+    reached = curve[-HOLDING_ITERS] if held == HOLDING_ITERS else None
+    return {
+        "target": target,
+        "seconds_to_target": reached and reached[0],
+        "env_steps_to_target": reached and reached[1],
+        "meta_iters_to_target": reached and len(curve) - HOLDING_ITERS + 1,
+        "curve": curve,
     }
 
 
@@ -205,6 +235,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--hidden", type=int, nargs="+", default=[64, 64])
     parser.add_argument("--config", default="{}", help="learner settings to change, as a JSON object")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--until-return", type=float, metavar="R", help="measure the time to this return instead")
     parser.add_argument("--memory-growth", type=int, default=0, metavar="N", help="measure memory over N instead")
     args = parser.parse_args(argv)
     if args.memory_growth and args.memory_growth < SETTLE_ITERS + 3:
@@ -218,7 +249,12 @@ def main(argv: list[str]) -> None:
         torch.set_num_threads(args.torch_threads)
     load_before = os.getloadavg()
     loop = Loop(args)
-    measured = memory_growth(loop, args.memory_growth) if args.memory_growth else throughput(loop, args.meta_iters)
+    if args.memory_growth:
+        measured = memory_growth(loop, args.memory_growth)
+    elif args.until_return is not None:
+        measured = time_to_return(loop, args.until_return)
+    else:
+        measured = throughput(loop, args.meta_iters)
     result = measured | {
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "load_before_and_after": [load_before, os.getloadavg()],

@@ -13,7 +13,9 @@ from drml.envs.navigation import SUITES
 from drml.tasks.sampler import UniformSampler
 
 SUITE = {suite.name: suite for suite in SUITES}
-MAML, CORNERS, PEARL = (SUITE[f"navigation-{name}-v1"] for name in ("maml", "promp-corners", "pearl-sparse"))
+MAML, MAML_PYTORCH, CORNERS, PEARL = (
+    SUITE[f"navigation-{name}-v1"] for name in ("maml", "maml-rl-pytorch", "promp-corners", "pearl-sparse")
+)
 
 # Positions are sums of at most 20 float32 numbers below 3: each addition is off by at most 3 * 2^-24 ≈ 2e-7.
 ATOL = 4e-6
@@ -35,7 +37,7 @@ def begin(suite: Suite, tasks: Tasks, copies: int = 1) -> tuple[torch.Tensor, Ca
 
 
 def test_maml_point_walks_to_its_goal_and_starts_again():
-    obs, push = begin(MAML, tasks_at("goal", [[0.3, 0.0], [0.3, 0.4]]))
+    obs, push = begin(MAML_PYTORCH, tasks_at("goal", [[0.3, 0.0], [0.3, 0.4]]))
     assert obs.tolist() == [[[0.0, 0.0]], [[0.0, 0.0]]]
     # Clipped to 0.1 per coordinate: x = 0.1, 0.2, 0.3. Distances to (0.3, 0.4): √(0.2² + 0.4²), √(0.1² + 0.4²), 0.4.
     steps = [push(5.0, 0.0) for _ in range(3)]
@@ -49,22 +51,28 @@ def test_maml_point_walks_to_its_goal_and_starts_again():
 
 
 def test_maml_action_is_clipped_per_coordinate():
-    _, push = begin(MAML, tasks_at("goal", [[0.4, 0.4]]))
+    _, push = begin(MAML_PYTORCH, tasks_at("goal", [[0.4, 0.4]]))
     step = push(-7.0, 0.05)
     torch.testing.assert_close(step.obs[0, 0], torch.tensor([-0.1, 0.05]), atol=ATOL, rtol=0.0)
 
 
 def test_maml_arrival_is_a_box_of_a_hundredth():
-    _, push = begin(MAML, tasks_at("goal", [[0.009, 0.009], [0.011, 0.0], [0.0, 0.011]]))
+    _, push = begin(MAML_PYTORCH, tasks_at("goal", [[0.009, 0.009], [0.011, 0.0], [0.0, 0.011]]))
     assert push(0.0, 0.0).terminated[:, 0].tolist() == [True, False, False]  # (0.009, 0.009) is 0.0127 away
 
 
 def test_maml_truncates_each_copy_a_hundred_steps_after_its_own_start():
-    _, push = begin(MAML, tasks_at("goal", [[0.3, 0.0], [-0.4, -0.4]]))
+    _, push = begin(MAML_PYTORCH, tasks_at("goal", [[0.3, 0.0], [-0.4, -0.4]]))
     for _ in range(3):
         push(0.1, 0.0)  # task 0 arrives at its goal with the third step
     flags = torch.stack([push(0.0, 0.0).truncated[:, 0] for _ in range(100)])
     assert flags.nonzero().tolist() == [[96, 1], [99, 0]]
+
+
+def test_maml_wrapper_makes_an_action_of_one_a_move_of_a_tenth():
+    _, push = begin(MAML, tasks_at("goal", [[0.4, 0.4]]))
+    step = push(0.5, -2.0)
+    torch.testing.assert_close(step.obs[0, 0], torch.tensor([0.05, -0.1]), atol=ATOL, rtol=0.0)
 
 
 def test_maml_goals_lie_in_the_box_and_out_of_distribution_beyond_it():

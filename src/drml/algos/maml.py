@@ -8,9 +8,13 @@ Finn, Abbeel & Levine 2017, "Model-agnostic meta-learning for fast adaptation of
 solved by one natural-gradient step with a line search (TRPO, section 5.3 of the paper). `order=2` differentiates
 through the inner gradient; `order=1` takes it as a constant and is the paper's first-order approximation (FOMAML).
 
-Differs from the paper: the curvature ∇²KL may be taken on a share of the episodes (`curvature_episodes`), because it
-only shapes the direction: gradient, step length and line search see all data. As in the paper's code, the sampling
-distribution of τᵢ is not differentiated (no score term); docs/estimators.md says what that bias is.
+The constraint's Hessian at θ is A = 1/K Σᵢ Jᵢᵀ Fᵢ Jᵢ with Jᵢ = ∂θ′ᵢ/∂θ and the Fisher matrix Fᵢ of π_θ′ᵢ; products
+with it are taken factor by factor.
+
+Differs from the paper: A may be taken on a share of the episodes (`curvature_episodes`), because it only shapes the
+direction: gradient, adapted parameters, step length and line search see all data (benchmarks/README.md shows what that
+does to learning). As in the paper's code, the sampling distribution of τᵢ is not differentiated (no score term);
+docs/estimators.md says what that bias is.
 """
 
 import math
@@ -153,11 +157,9 @@ class _Batch:
         return loss.item(), gradient.sum(0), path
 
     def curvature(self, path: Sequence[Params]) -> Callable[[Tensor], Tensor]:
-        """Return v ↦ A v with A = Σᵢ (∂θ′ᵢ/∂θ)ᵀ Fᵢ (∂θ′ᵢ/∂θ), at the parameters of a path.
+        """Return v ↦ Σᵢ Jᵢᵀ Fᵢ Jᵢ v at the parameters of a path; positive semidefinite whatever data it is taken from.
 
-        F is the Fisher matrix of the adapted policy, the Hessian of KL(π_θ′ ‖ ·) at θ′: A is the Hessian of the
-        constraint where the adapted policies are the acting ones, and positive semidefinite whatever data it is
-        estimated from.
+        Fᵢ is the Hessian of KL(π_θ′ᵢ ‖ ·) at θ′ᵢ.
         """
         steps = [
             self.adaptation.linearise(params, rollout, advantage, j)[1]

@@ -1,8 +1,8 @@
 """2-D navigation: a point has to find a goal that it does not see.
 
-    x' = x + clip(a, −m, m)        observation x        reward by the variant, from x, x' and the goal
+    x' = x + clip(c a, −m, m)        observation x        reward by the variant, from x, x' and the goal
 
-Three published variants. In each of them the reward is computed after the move, as in the code they come from.
+Published variants. In each of them the reward is computed after the move, as in the code they come from.
 """
 
 import math
@@ -35,7 +35,9 @@ class Rules:
     reward: Reward
     """The reward function."""
     max_move: float
-    """m: each coordinate of the action is clipped to [−m, m]."""
+    """m: each coordinate of the scaled action is clipped to [−m, m]."""
+    action_scale: float = 1.0
+    """c: what the policy's output is multiplied by."""
     arrival: float = 0.0
     """Terminated where ‖x' − g‖∞ is below this; 0 never terminates."""
     start_range: float = 0.0
@@ -95,7 +97,8 @@ class Point:
 
     def move(self, state: Tensor, action: Tensor, t: int) -> Outcome:
         """Return the position after the clipped move."""
-        after = state + action.clamp(-self.rules.max_move, self.rules.max_move)
+        rules = self.rules
+        after = state + (rules.action_scale * action).clamp(-rules.max_move, rules.max_move)
         arrived = (after - self.goal).abs().amax(-1) < self.rules.arrival
         return Outcome(after, self.rules.reward(state, after, self.goal), arrived)
 
@@ -120,14 +123,22 @@ def _spec(horizon: int) -> EnvSpec:
     return EnvSpec(obs_size=2, action=ActionSpec("continuous", 2), horizon=horizon)
 
 
+UNIT_BOX_GOALS = TaskDistribution({"goal": Uniform(-0.5, 0.5, (2,), ood=(0.5, 1.0))})
 SUITES: tuple[Suite, ...] = (
     native_suite(
         "navigation-maml-v1",
         "A point starts at the origin and is paid minus its distance to a hidden goal in the unit box.",
-        "Finn et al. 2017, section 5.3.1, as in cbfinn/maml_rl maml_examples/point_env_randgoal.py and "
-        "tristandeleu/pytorch-maml-rl. Actions are clipped to ±0.1 as in the latter; the former's normalising wrapper "
-        "also multiplies them by 0.1. Out of distribution: both coordinates of the goal in [0.5, 1).",
-        TaskDistribution({"goal": Uniform(-0.5, 0.5, (2,), ood=(0.5, 1.0))}),
+        "Finn et al. 2017, section 5.3.1, as in cbfinn/maml_rl maml_examples/point_env_randgoal.py, whose scripts wrap "
+        "it so that an action of 1 is a move of 0.1. Out of distribution: both coordinates of the goal in [0.5, 1).",
+        UNIT_BOX_GOALS,
+        _spec(horizon=100),
+        partial(_begin, Rules(negative_distance, max_move=0.1, action_scale=0.1, arrival=0.01)),
+    ),
+    native_suite(
+        "navigation-maml-rl-pytorch-v1",
+        "The same without the wrapper: an action of 1 is clipped to a move of 0.1.",
+        "tristandeleu/pytorch-maml-rl maml_rl/envs/navigation.py, after Finn et al. 2017.",
+        UNIT_BOX_GOALS,
         _spec(horizon=100),
         partial(_begin, Rules(negative_distance, max_move=0.1, arrival=0.01)),
     ),
