@@ -211,6 +211,15 @@ def test_leftovers_are_swept_by_the_next_save(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["meta_iter-1"]
 
 
+def test_sound_is_what_is_there_and_whole(tmp_path):
+    save_values(tmp_path, 1)
+    path = tmp_path / "meta_iter-1"
+    assert checkpoint.is_sound(path)
+    assert not checkpoint.is_sound(tmp_path / "meta_iter-2")
+    (path / checkpoint.FACTS).write_bytes(b"{}")
+    assert not checkpoint.is_sound(path)
+
+
 def test_prune_keeps_the_newest_and_the_named(tmp_path):
     save_values(tmp_path, 1, 2, 3, 4, 5)
     checkpoint.prune(tmp_path, keep=2, keep_names={"meta_iter-2"})

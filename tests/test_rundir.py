@@ -36,6 +36,8 @@ def test_create_makes_parents_and_refuses_what_is_there(tmp_path):
         rundir.create(path)
     with pytest.raises(InputError, match=r"config\.json is a file; choose another --out$"):
         rundir.create(path / "config.json")
+    with pytest.raises(InputError, match=r"/a is not empty; choose another --out$"):
+        rundir.create(tmp_path / "a")
 
 
 def test_a_run_that_ended_before_its_first_file_does_not_block_its_directory(tmp_path):

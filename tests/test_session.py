@@ -9,7 +9,7 @@ import torch
 from drml import session
 from drml.algos.maml import MAMLConfig
 from drml.algos.promp import ProMPConfig
-from drml.core.errors import CheckpointError, InputError
+from drml.core.errors import CheckpointError, InputError, ResourceError
 from drml.core.tree import tree_leaves
 from drml.policies.mlp import MLPConfig
 from drml.train import TrainConfig
@@ -104,6 +104,51 @@ def test_config_survives_json(tmp_path):
     config = config_of("fomaml")
     session.start(config, tmp_path / "run")
     assert session.read_config(tmp_path / "run") == config
+
+
+def test_a_damaged_last_checkpoint_is_made_again(tmp_path):
+    run = tmp_path / "run"
+    whole, _ = session.start(config_of(checkpoint_every=3), run)  # at 3, and at the end: 4
+    state = run / "checkpoints/000004/state.safetensors"
+    sound = state.read_bytes()
+    state.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    again, _ = session.resume(run)
+    assert bits(again) == bits(whole)
+    assert state.read_bytes() == sound
+
+
+def test_only_the_stop_rules_of_a_run_may_change(tmp_path):
+    run = tmp_path / "run"
+    session.start(config_of(meta_iters=1), run)
+    with pytest.raises(InputError, match="num_tasks cannot change within a run"):
+        session.resume(run, train=replace(TRAIN, num_tasks=5))
+    assert session.read_config(run) == config_of(meta_iters=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"seed": 1.5}, r"config\.seed is 1\.5, expected int"),
+        ({"learner_config": MAMLConfig()}, r"config\.learner_config: unknown key"),
+        ({"learner_config": None}, r"config\.learner_config is None, expected an object"),
+        ({"policy": MLPConfig(hidden=(4.5,))}, r"config\.policy\.hidden is 4\.5, expected int"),
+        ({"policy": MLPConfig(activation="gelu")}, r"config\.policy\.activation is 'gelu', expected 'tanh' or 'relu'"),
+        ({"train": TrainConfig(meta_iters=1.5)}, r"config\.train\.meta_iters is 1\.5, expected int"),
+        ({"train": TrainConfig(max_seconds=float("inf"))}, r"config\.train\.max_seconds is inf, must be a finite"),
+    ],
+)
+def test_a_configuration_of_wrong_types_is_refused_before_anything_is_written(tmp_path, change, text):
+    with pytest.raises(InputError, match=text):
+        session.start(replace(config_of("promp"), **change), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_cannot_be_written_to_is_refused_before_it_is_tested(tmp_path, monkeypatch):
+    session.start(config_of(meta_iters=1), tmp_path / "run")
+    monkeypatch.setattr("drml.session.os.access", lambda path, mode: False)
+    monkeypatch.setattr("drml.session.meta_test", None)
+    with pytest.raises(ResourceError, match="cannot be written to, and the result goes there"):
+        session.test(tmp_path / "run")
 
 
 def test_refusals(tmp_path):

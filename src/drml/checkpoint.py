@@ -132,6 +132,15 @@ def newest(directory: Path) -> Path | None:
     return None
 
 
+def is_sound(path: Path) -> bool:
+    """Return whether `path` is a checkpoint of which every bit is as it was written."""
+    try:
+        _verify(_read_manifest(path))
+    except CheckpointError:
+        return False
+    return True
+
+
 def prune(directory: Path, keep: int, keep_names: set[str]) -> None:
     """Delete all checkpoints but the `keep` newest sound ones, read back before anything goes, and `keep_names`.
 
@@ -148,7 +157,7 @@ def prune(directory: Path, keep: int, keep_names: set[str]) -> None:
         if num_sound == keep:
             surplus.append(manifest.path)
         else:
-            num_sound += _is_sound(manifest.path)
+            num_sound += is_sound(manifest.path)
     with writing(directory):
         for path in reversed(surplus):  # oldest first
             if path.name not in keep_names:
@@ -286,14 +295,6 @@ def _read_entry(where: Path, entry: Any) -> _Entry:  # noqa: ANN401 — whatever
         if type(size) is int and size >= 0 and isinstance(sha256, str) and _SHA256.fullmatch(sha256):
             return _Entry(size, sha256)
     raise CheckpointError(f"{where} is damaged: expected a size and a sha256 for each file")
-
-
-def _is_sound(path: Path) -> bool:
-    try:
-        _verify(_read_manifest(path))
-    except CheckpointError:
-        return False
-    return True
 
 
 def _verify(manifest: _Manifest) -> None:

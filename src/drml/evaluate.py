@@ -49,6 +49,12 @@ class AdaptationCurve:
         """Return the mean over episodes, `[K, S + 1]`."""
         return self.returns.nanmean(-1)
 
+    def std_by_task(self) -> Tensor:
+        """Return the sample standard deviation over sound episodes, `[K, S + 1]`; NaN where fewer than two are."""
+        squares = (self.returns - self.by_task()[..., None]).square()
+        degrees = ((~squares.isnan()).sum(-1) - 1).clamp(min=0)
+        return (squares.nansum(-1) / degrees).sqrt()
+
     def mean(self) -> list[float]:
         """Return the mean over tasks after each step."""
         return self.by_task().mean(0).tolist()

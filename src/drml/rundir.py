@@ -23,7 +23,7 @@ from drml.core.errors import InputError, ResourceError
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
 
-LOCK = ".lock"
+CONFIG, LOCK = "config.json", ".lock"
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PACKAGES = ("drml", "torch", "numpy", "mujoco")
 
@@ -42,10 +42,9 @@ def create(path: Path) -> Path:
         except FileExistsError:
             if not path.is_dir():
                 raise InputError(f"{path} is a file; choose another --out") from None
-            if set(os.listdir(path)) - {LOCK}:
-                raise InputError(
-                    f"{path} already holds a run; go on with it by --resume, or choose another --out"
-                ) from None
+            if held := set(os.listdir(path)) - {LOCK}:
+                what = "already holds a run; go on with it by --resume, or" if CONFIG in held else "is not empty;"
+                raise InputError(f"{path} {what} choose another --out") from None
         sync_directory(path.parent)
     return path
 

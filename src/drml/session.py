@@ -5,8 +5,10 @@ metrics.jsonl    what was measured           test.json        the adaptation cur
 """
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,11 +17,11 @@ from drml.algos.api import Learner, LearnerState
 from drml.algos.registry import AnyConfig, learner_entry
 from drml.collect import Collector
 from drml.core.config import from_dict, to_dict
-from drml.core.errors import CheckpointError, InputError
+from drml.core.errors import CheckpointError, InputError, ResourceError
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
-from drml.core.types import Tasks
+from drml.core.types import EnvSpec, Tasks
 from drml.envs.api import EnvOptions, Suite
 from drml.envs.registry import suite
 from drml.evaluate import AdaptationCurve, meta_test
@@ -30,8 +32,9 @@ from drml.tasks.distribution import Split
 from drml.tasks.sampler import StratifiedSampler
 from drml.train import Listener, Progress, Row, StopReason, TrainConfig, Trainer, init_progress, meta_train
 
-CONFIG = "config.json"
+CONFIG = rundir.CONFIG
 CHECKPOINTS = "checkpoints"
+STOP_RULES = ("meta_iters", "max_env_steps", "max_seconds", "patience")
 COUNTERS = ("best_return", "best_meta_iter", "validations_since_best", "meta_iter", "env_steps", "seconds")
 
 
@@ -71,8 +74,12 @@ def set_up(config: RunConfig) -> Setup:
 
     Raises:
         InputError: if a name or a value is not right.
+        ResourceError: if the policy cannot fit into memory.
     """
+    config = _checked(to_dict(config), "config")
     chosen = suite(config.suite)
+    widths = (chosen.spec.obs_size, *config.policy.hidden, chosen.spec.action.size)
+    _check_memory(f"a policy of hidden {config.policy.hidden}", sum(i * o for i, o in pairwise(widths)))
     policy = mlp_policy(chosen.spec, config.policy)
     return Setup(config, chosen, learner_entry(config.learner).make(chosen.spec, policy, config.learner_config))
 
@@ -83,23 +90,40 @@ def read_config(run: Path) -> RunConfig:
     Raises:
         InputError: if there is no run, or its configuration is damaged.
     """
+    path = run / CONFIG
     try:
-        data = json.loads((run / CONFIG).read_text())
-        kind = learner_entry(data["learner"]).config_type
-        learner_config = from_dict(kind, data.pop("learner_config"), f"{run / CONFIG}: learner_config")
-        data.pop("versions", None)
-        return RunConfig(
-            data["suite"],
-            data["learner"],
-            cast(AnyConfig, learner_config),
-            from_dict(MLPConfig, data["policy"], f"{run / CONFIG}: policy"),
-            from_dict(TrainConfig, data["train"], f"{run / CONFIG}: train"),
-            data["seed"],
-        )
-    except FileNotFoundError:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{run} is not a run directory: it has no {CONFIG}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{run / CONFIG} cannot be read: {error!r}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read: {error}; the file is damaged") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} cannot be read: expected an object; the file is damaged")
+    fields = cast("dict[str, Any]", data)
+    fields.pop("versions", None)
+    return _checked(fields, f"{path}: config")
+
+
+def _checked(data: Mapping[str, Any], where: str) -> RunConfig:
+    """Return the configuration that plain values stand for; each must be of the type that its field says."""
+    kind = learner_entry(str(data.get("learner", ""))).config_type
+    learner_config = from_dict(kind, data.get("learner_config"), f"{where}.learner_config")
+    return from_dict(RunConfig, {**data, "learner_config": learner_config}, where)
+
+
+def _check_memory(what: str, num_numbers: int) -> None:
+    """Refuse what can never fit, because where memory runs out the system kills without a word."""
+    need, has = 4 * num_numbers, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if need > has:
+        raise ResourceError(f"{what} takes {need // 10**9:,} GB of memory or more, the machine has {has // 10**9:,} GB")
+
+
+def _check_rollouts(spec: EnvSpec, num_tasks: int, copies: int, adapt_steps: int) -> None:
+    """Refuse rollouts of which the observations and rewards alone can never fit into memory."""
+    steps = (adapt_steps + 1) * num_tasks * spec.horizon * copies
+    _check_memory(f"acting in {num_tasks} tasks x {copies} episodes", steps * (spec.obs_size + 1))
 
 
 def start(
@@ -118,7 +142,7 @@ def start(
     trainer = make_trainer(setup, options, stop_requested)
     rundir.create(out)
     with rundir.lock(out):
-        rundir.write_json(out / CONFIG, to_dict(config) | {"versions": rundir.versions()})
+        rundir.write_json(out / CONFIG, to_dict(setup.config) | {"versions": rundir.versions()})
         return _run(setup, trainer, init_progress(trainer), out, listeners)
 
 
@@ -129,14 +153,18 @@ def resume(
     stop_requested: Callable[[], bool] = lambda: False,
     train: TrainConfig | None = None,
 ) -> tuple[Progress, StopReason]:
-    """Go on with a run from its newest checkpoint; `train` extends its budget.
+    """Go on with a run from its newest checkpoint; `train` may bring other stop rules, such as a larger budget.
 
     Raises:
-        InputError: if there is no run, or it is in use.
+        InputError: if there is no run, it is in use, or `train` differs in more than the stop rules.
         CheckpointError: if no checkpoint can be loaded.
     """
     config = read_config(out)
-    config = config if train is None else replace(config, train=train)
+    if train is not None:
+        kept = replace(train, **{name: getattr(config.train, name) for name in STOP_RULES})
+        if changed := [name for name, value in vars(kept).items() if value != getattr(config.train, name)]:
+            raise InputError(f"{changed[0]} cannot change within a run; start a new one, or leave it as it was")
+        config = replace(config, train=train)
     setup = set_up(config)
     trainer = make_trainer(setup, options, stop_requested)
     with rundir.lock(out):
@@ -150,6 +178,8 @@ def resume(
 
 def make_trainer(setup: Setup, options: EnvOptions, stop_requested: Callable[[], bool]) -> Trainer:
     """Return what meta-training works with."""
+    train, adapt_steps = setup.config.train, setup.learner.adapt_steps
+    _check_rollouts(setup.suite.spec, max(train.num_tasks, train.validation_tasks), train.copies, adapt_steps)
     return Trainer(
         setup.learner,
         setup.suite.tasks,
@@ -177,7 +207,7 @@ def _run(
                 _save(log, setup, trainer, reached, out)
 
         progress, reason = meta_train(trainer, progress, [record, keep, *listeners])
-        if not (out / CHECKPOINTS / _name(progress)).exists():
+        if not checkpoint.is_sound(out / CHECKPOINTS / _name(progress)):
             _save(log, setup, trainer, progress, out)
     return progress, reason
 
@@ -266,10 +296,19 @@ def test(
     seed: int = 0,
     options: EnvOptions = EnvOptions(),  # noqa: B008 — frozen
 ) -> dict[str, Any]:
-    """Return (and write to test.json) the adaptation curve of a run's best policy on held-out tasks."""
+    """Return (and write to test.json) the adaptation curve of a run's best policy on held-out tasks.
+
+    Raises:
+        InputError: if `run` is not a run directory, or there is nothing to test.
+        CheckpointError: if it has no checkpoint that can be loaded.
+        ResourceError: if the result cannot be written, or the rollouts cannot fit into memory.
+    """
     if adapt_steps < 1 or num_tasks < 1 or copies < 1:
         raise InputError("a test needs adapt_steps, tasks and episodes of 1 or more")
     trained = load(run)
+    if not os.access(run, os.W_OK):
+        raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")
+    _check_rollouts(trained.setup.suite.spec, num_tasks, copies, adapt_steps)
     rng = Streams(seed)["test", split]
     tasks = tasks_for(trained, split, num_tasks, rng)
     collect = trained.setup.collector(copies, options, Phases())
@@ -282,7 +321,7 @@ def test(
 def _result(
     trained: Trained, tasks: Tasks, curve: AdaptationCurve, intervals: list[Interval], split: Split
 ) -> dict[str, Any]:
-    by_task, std = curve.by_task(), curve.returns.std(-1)
+    by_task, std = curve.by_task(), curve.std_by_task()
     config, progress = trained.setup.config, trained.progress
     return {
         "suite": config.suite,

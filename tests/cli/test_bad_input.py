@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -50,25 +51,32 @@ MISTAKES: list[tuple[list[str], int, list[str]]] = [  # command line, exit code,
     ([*NAV, "--policy.init-std", "nan"], 2, ["init_std is nan"]),
     (["train", "navigation-maml-v1", "promp", "--learner.meta-lr", "nan"], 2, ["meta_lr"]),
     (["train", "navigation-maml-v1", "promp", "--learner.meta-lr", "0"], 2, ["meta_lr > 0"]),
+    (["train", "navigation-maml-v1", "fomaml", "--learner.order", "2"], 2, ["order 1", "choose maml"]),
     (["train", "navigation-maml-v1", "promp", "--learner.order", "1"], 2, ["'--learner.order'"]),
     ([*NAV, "--meta-iters", "0"], 2, ["meta_iters is 0", "1 or more"]),
     ([*NAV, "--tasks", "0"], 2, ["num_tasks is 0"]),
     ([*NAV, "--episodes", "-4"], 2, ["copies is -4"]),
+    ([*NAV, "--episodes", "9" * 20], 6, ["20 tasks x 99999999999999999999 episodes", "GB of memory"]),
+    ([*NAV, "--validation-tasks", "9" * 20], 6, ["99999999999999999999 tasks", "GB of memory"]),
+    ([*NAV, "--policy.hidden", "9" * 20], 6, ["a policy of hidden (99999999999999999999,)", "GB of memory"]),
     ([*NAV, "--max-seconds", "nan"], 2, ["max_seconds is nan"]),
     ([*NAV, "--max-seconds", "-1"], 2, ["max_seconds is -1"]),
     ([*NAV, "--patience", "-1"], 2, ["patience is -1"]),
     ([*NAV, "--threads", "-1"], 2, ["--threads is -1"]),
     ([*NAV, *TINY, "--json", "run"], 2, ["--json run is a directory"]),
+    ([*NAV, *TINY, "--json", "-"], 2, ["--json - is not a plain file"]),
+    ([*NAV, *TINY, "--json", "link"], 2, ["--json link is not a plain file"]),
+    (["list", "--json", "pipe"], 2, ["--json pipe is not a plain file"]),
     ([*NAV, *TINY, "--json", "nowhere/x.json"], 2, ["--json nowhere/x.json", "nowhere; make it first"]),
     ([*NAV, *TINY, "--out", "file"], 2, ["file is a file", "--out"]),
     ([*NAV, *TINY, "--out", "file/below"], 6, ["file/below"]),
     ([*NAV, *TINY, "--out", "run"], 2, ["run already holds", "--resume"]),
-    ([*NAV, *TINY, "--out", "foreign"], 2, ["foreign", "--out"]),
+    ([*NAV, *TINY, "--out", "foreign"], 2, ["foreign is not empty; choose another --out"]),
     (["train", "--resume"], 2, ["--resume needs the directory"]),
     (["train", "--resume", "nowhere"], 2, ["nowhere is not a run directory"]),
     (["train", "--resume", "foreign"], 2, ["foreign is not a run directory"]),
     (["train", "--resume", "file"], 2, ["file"]),
-    (["train", "--resume", "run", "--tasks", "3"], 2, ["--num-tasks cannot change"]),
+    (["train", "--resume", "run", "--tasks", "3"], 2, ["num_tasks cannot change"]),
     (["train", "--resume", "run", "--learner.inner.lr", "1"], 2, ["'--learner.inner.lr'"]),
     (["train", "--resume", "run", "--meta-iters", "0"], 2, ["meta_iters is 0"]),
     (["train", "navigation-maml-v1", "promp", "--resume", "run"], 2, ["run is a run of navigation-maml-v1 maml"]),
@@ -76,6 +84,8 @@ MISTAKES: list[tuple[list[str], int, list[str]]] = [  # command line, exit code,
     (["test", "nowhere"], 2, ["nowhere is not a run directory"]),
     (["test", "file"], 2, ["file"]),
     (["test", "run", "--adapt-steps", "0"], 2, ["adapt_steps"]),
+    (["test", "run", "--tasks", "9" * 20], 6, ["GB of memory"]),
+    (["test", "run/config.json"], 2, ["run/config.json is not a run directory"]),
     (["test", "run", "--tasks", "0"], 2, ["tasks"]),
     (["test", "run", "--split", "tset"], 2, ["'tset'", "test"]),
     (["test", "run", "--adapt-step", "1"], 2, ["'--adapt-step'", "Did you mean '--adapt-steps'"]),
@@ -132,10 +142,16 @@ BROKEN_RUNS: dict[str, tuple[Prepare, int, str]] = {  # what happened to the run
     "code in place of tensors": (replace_by_pickle, 4, "damaged"),
     "checkpoint of another suite": (edit_config(suite="navigation-promp-corners-v1"), 4, "navigation-maml-v1"),
     "checkpoint of another shape": (edit_config(policy={"hidden": [5]}), 4, "belongs to something else"),
-    "checkpoint of another learner": (edit_config(learner="fomaml"), 4, "belongs to learner 'maml'"),
+    "checkpoint of another learner": (edit_config(learner="fomaml", learner_config={"order": 1}), 4, "belongs to learner 'maml'"),
     "half-written configuration": (cut_config, 2, "config.json cannot be read"),
     "unknown key": (edit_config(policy={"hiden": [4]}), 2, "Did you mean 'hidden'"),
     "wrong type": (edit_config(policy={"hidden": "4"}), 2, "hidden"),
+    "text for a number": (edit_config(seed="1"), 2, "config.seed is '1', expected int"),
+    "number for a name": (edit_config(suite=5), 2, "config.suite is 5, expected str"),
+    "number for the learner": (edit_config(learner=5), 2, "unknown learner '5'"),
+    "list for a table": (edit_config(policy=[]), 2, "config.policy is [], expected MLPConfig"),
+    "key that is none": (edit_config(sed=3), 2, "Did you mean 'seed'"),
+    "bottomless configuration": (lambda run: (run / "config.json").write_text("[" * 100_000), 2, "cannot be read"),
     "suite that is gone": (edit_config(suite="navigation-v0"), 2, "unknown suite 'navigation-v0'"),
 }
 
@@ -166,6 +182,8 @@ def test_mistake(words: list[str], code: int, parts: list[str], run: Path, capsy
     (run.parent / "file").write_text("mine")
     (run.parent / "foreign").mkdir()
     (run.parent / "foreign" / "notes.txt").write_text("mine")
+    (run.parent / "link").symlink_to("file")
+    os.mkfifo(run.parent / "pipe")
     check_refusal(words, code, parts, capsys)
 
 
@@ -204,6 +222,18 @@ def test_missing_report_packages(
 ):
     monkeypatch.setitem(sys.modules, package, None)
     check_refusal(words, 2, [package, 'pip install "drml[report]"'], capsys)
+
+
+def test_a_broken_package_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+
+    def broken(name: str) -> object:
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+    monkeypatch.setattr("drml.cli.main.importlib.import_module", broken)
+    check_refusal(["list"], 2, ["libGL.so.1", "pip install"], capsys)
 
 
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]):

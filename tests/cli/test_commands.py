@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import sys
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from drml.algos.registry import LEARNERS
 from drml.cli.demo_command import set_aside
-from drml.cli.main import COMMANDS, EXIT_CODES
+from drml.cli.main import COMMANDS, EXIT_CODES, main
 from drml.cli.progress import ProgressLine, clock, seconds_left
 from drml.cli.stop import StopSignals
 from drml.core.errors import DrmlError, InputError
@@ -74,6 +75,38 @@ def test_resume_of_a_finished_run_has_nothing_to_do(run: Path, drml: Drml):
     answer = drml("train", SUITE, "maml", "--resume", "run")
     assert answer.code == 0 and "after 1 meta-iterations" in answer.out
     assert (run / "metrics.jsonl").read_bytes() == before
+
+
+def test_the_next_command_can_be_pasted(tmp_path: Path, drml: Drml):
+    run = tmp_path / "a run of ours"
+    assert f"drml test '{run}' && drml report '{run}'" in drml("train", SUITE, "maml", *TINY, "--out", run).out
+
+
+def test_of_two_resumes_the_last_counts(run: Path, drml: Drml):
+    assert "drml test run " in drml("train", "--resume", "nowhere", "--resume", "run").out
+
+
+def test_one_task_and_one_episode_have_no_spread(run: Path, drml: Drml):
+    answer = drml("test", "run", "--tasks", "1", "--episodes", "1", "--adapt-steps", "1")
+    assert answer.code == 0 and not answer.err
+    assert json.loads((run / "test.json").read_text())["tasks"][0]["std_by_step"] == [None, None]
+    assert drml("report", "run").code == 0
+
+
+def test_a_training_goes_on_when_its_reader_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w", encoding="utf-8") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert main(["train", SUITE, "maml", *TINY, "--out", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "run/checkpoints/000001").is_dir()
+
+
+def test_what_a_terminal_cannot_show_becomes_a_question_mark(monkeypatch: pytest.MonkeyPatch):
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="latin-1"))
+    assert main(["list"]) == 0
+    assert b"?" in shown.getvalue()  # the minus sign of a summary
 
 
 def test_test_and_report(run: Path, drml: Drml):
@@ -166,6 +199,18 @@ def test_first_signal_asks_and_second_leaves():
                 signal.raise_signal(number)
         assert leaving.value.code == code
         assert signal.getsignal(number) is previous
+
+
+def test_a_notice_that_nobody_reads_does_not_stop_the_stopping(monkeypatch: pytest.MonkeyPatch):
+    import signal
+
+    def refuse(handle: int, data: bytes) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with StopSignals() as stop:
+        monkeypatch.setattr("drml.cli.stop.os.write", refuse)
+        signal.raise_signal(signal.SIGINT)
+        assert stop()
 
 
 def test_torch_is_not_imported_to_refuse_a_command():

@@ -42,6 +42,14 @@ def test_learning_marks_validations_and_the_best_policy():
     assert lines["best policy"] == ([10], [3.0])
 
 
+def test_one_meta_iteration_can_be_seen():
+    train = {"meta_iter": [1], "env_steps": [800], "pre_return": [-2.0], "post_return": [-1.0]}
+    nothing = {"meta_iter": [], "env_steps": [], "post_return": []}
+    drawn = axes()
+    paint_learning(drawn, {"train": train, "validation": nothing, "best": []})
+    assert [line.get_marker() for line in drawn.lines[:2]] == ["o", "o"]
+
+
 def test_phases_stand_longest_first_with_their_shares():
     drawn = axes()
     paint_phases(drawn, {"act": 1.0, "env": 3.0, "lost": float("nan")})

@@ -174,6 +174,7 @@ def test_a_run_that_has_only_begun_and_cannot_be_filmed(tmp_path, run_files):
     (run_dir / "films.json").write_text(json.dumps({"unavailable": "EGL is missing: <install> libegl1"}))
     page = Page(write_report(run_dir).read_text())
     assert "No meta-iteration has been logged yet" in page.text
+    assert 'class="facts"' not in (run_dir / "report.html").read_text()  # no empty strip below the headline
     assert "EGL is missing: <install> libegl1" in page.text
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from drml.algos.api import Learner
 from drml.algos.maml import MAML, MAMLConfig
 from drml.algos.promp import ProMP, ProMPConfig
+from drml.core.errors import InputError
 from drml.core.lookup import look_up
 from drml.core.types import EnvSpec
 from drml.policies.api import Policy
@@ -27,6 +28,12 @@ class LearnerEntry:
     make: Callable[[EnvSpec, Policy, Any], Learner]
 
 
+def _fomaml(spec: EnvSpec, policy: Policy, config: MAMLConfig) -> MAML:
+    if config.order != 1:
+        raise InputError(f"fomaml is MAML of order 1, not {config.order}; leave the order away, or choose maml")
+    return MAML(spec, policy, config)
+
+
 LEARNERS: dict[str, LearnerEntry] = {
     "maml": LearnerEntry(
         "model-agnostic meta-learning, trust-region outer step (Finn et al. 2017)", MAMLConfig, MAMLConfig(), MAML
@@ -35,7 +42,7 @@ LEARNERS: dict[str, LearnerEntry] = {
         "first-order MAML: the inner gradient is a constant (Finn et al. 2017, section 5.2)",
         MAMLConfig,
         replace(MAMLConfig(), order=1),
-        MAML,
+        _fomaml,
     ),
     "promp": LearnerEntry("proximal meta-policy search (Rothfuss et al. 2019)", ProMPConfig, ProMPConfig(), ProMP),
 }

@@ -5,6 +5,7 @@ takes seconds to import and a misspelt command should not.
 """
 
 import importlib
+import io
 import logging
 import logging.handlers
 import os
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a "→" that a terminal cannot show is no reason to stop a training
     with _warnings_held_back() as forget_warnings:
         try:
             return _find_command(words)(words[1:])
@@ -51,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # as in `drml list | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        except (DrmlError, OSError, MemoryError, RuntimeError) as error:
+        except (DrmlError, ImportError, OSError, MemoryError, RuntimeError) as error:
             forget_warnings()
             failure = _as_failure(error)
             if failure is None:
@@ -93,6 +96,8 @@ def _as_failure(error: Exception) -> DrmlError | None:
     """Return the failure that a user can act on, or None where the error is a defect of this program."""
     if isinstance(error, DrmlError):
         return error
+    if isinstance(error, ImportError) and not (error.name or "").startswith("drml"):
+        return InputError(f'a package cannot be imported: {error}; install it anew: pip install "drml[mujoco,report]"')
     if isinstance(error, OSError):
         return ResourceError(f"{error.filename or 'the system'}: {error.strerror or error}")
     if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as LiveProgress
 
 from drml.cli.main import print_warnings
+from drml.cli.terminal import say
 from drml.train import Progress, Row, TrainConfig
 
 SECONDS_PER_LINE = 10.0
@@ -53,7 +54,7 @@ class ProgressLine:
         if self._console.is_terminal:
             self._live.update(self._bar, completed=progress.meta_iter, description=text)
         elif now - self._last_line >= SECONDS_PER_LINE or progress.meta_iter == self._config.meta_iters:
-            self._console.print(text, soft_wrap=True)
+            say(text)
             self._last_line = now
 
     def _describe(self, progress: Progress, row: Row) -> str:

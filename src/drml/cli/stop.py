@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -35,4 +36,5 @@ class StopSignals:
         if self.exit_code:
             raise SystemExit(EXIT_CODES[number])
         self.exit_code = EXIT_CODES[number]
-        os.write(2, NOTICE)  # print() may be in the middle of something
+        with suppress(OSError):  # whoever read it may have left, as `tee` does at the same Ctrl-C
+            os.write(2, NOTICE)  # print() may be in the middle of something

@@ -1,6 +1,7 @@
 """What the commands share on a terminal, and on paths that they write to."""
 
 import os
+import sys
 from pathlib import Path
 
 from rich.console import Console, RenderableType
@@ -25,6 +26,14 @@ def show(*things: RenderableType) -> None:
     print(shown.get(), end="", flush=True)
 
 
+def say(line: str) -> None:
+    """Print a line about work that matters more: where its reader has left, or its disk is full, it goes unread."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def check_json(path: Path | None) -> None:
     """Check, before any work is done, that a result can be written to a `--json` file.
 
@@ -36,6 +45,8 @@ def check_json(path: Path | None) -> None:
     folder = path.absolute().parent
     if path.is_dir():
         raise InputError(f"--json {path} is a directory; name a file in it")
+    if path.is_symlink() or (path.exists() and not path.is_file()) or path.name == "-":
+        raise InputError(f"--json {path} is not a plain file, and only such can be written in one step; name another")
     if not folder.is_dir():
         raise InputError(f"--json {path}: there is no directory {folder}; make it first")
     if not os.access(folder, os.W_OK):

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import tyro
@@ -14,7 +15,7 @@ from drml.algos.registry import AnyConfig, learner_entry
 from drml.cli.parse import parse
 from drml.cli.progress import ProgressLine
 from drml.cli.stop import StopSignals
-from drml.cli.terminal import check_json, check_threads, console
+from drml.cli.terminal import check_json, check_threads, console, say
 from drml.core.errors import InputError
 from drml.envs.api import EnvOptions
 from drml.envs.registry import suite
@@ -27,7 +28,6 @@ usage: drml train SUITE LEARNER [FLAGS]
 
 Meta-train a learner on a suite, in a run directory of its own; or go on with a run that was stopped.
 `drml list` shows suites and learners, `drml train SUITE LEARNER --help` the flags."""
-STOP_RULES = ("meta_iters", "max_env_steps", "max_seconds", "patience")
 
 
 @dataclass(frozen=True)
@@ -118,17 +118,13 @@ def _resume(names: list[str], flags: list[str]) -> int:
     args = parse(ResumeArgs, "drml train", flags, ResumeArgs(out, config.train))
     check_json(args.json)
     check_threads(args.threads)
-    kept = replace(args.train, **{name: getattr(config.train, name) for name in STOP_RULES})
-    if changed := [name for name, value in vars(kept).items() if value != getattr(config.train, name)]:
-        flag = changed[0].replace("_", "-")
-        raise InputError(f"--{flag} cannot change within a run; start a new one, or leave --{flag} away")
     config = replace(config, train=args.train)
     return _finish(resume(config, out, args.threads), config, args.json)
 
 
 def _resumed_run(flags: list[str]) -> Path:
-    """Return the directory that `--resume` names; it is needed before the other flags can be read."""
-    at = next(i for i, word in enumerate(flags) if word.partition("=")[0] == "--resume")
+    """Return the directory that the last `--resume` names; it is needed before the other flags can be read."""
+    at = max(i for i, word in enumerate(flags) if word.partition("=")[0] == "--resume")
     value = flags[at].partition("=")[2] or (flags[at + 1] if at + 1 < len(flags) else "")
     if not value or value.startswith("-"):
         raise InputError("drml train: --resume needs the directory of a run")
@@ -154,17 +150,17 @@ def resume(config: session.RunConfig, out: Path, threads: int = 0) -> Outcome:
 def _finish(outcome: Outcome, config: session.RunConfig, json: Path | None) -> int:
     if json:
         rundir.write_json(json, _result(outcome, config))
-    progress = outcome.progress
+    progress, run = outcome.progress, quote(str(outcome.run))
     if outcome.reason == "interrupted":
-        print(f"stopped and saved after {progress.meta_iter} meta-iterations; go on with:")
-        print(f"  drml train --resume {outcome.run}")
+        say(f"stopped and saved after {progress.meta_iter} meta-iterations; go on with:")
+        say(f"  drml train --resume {run}")
         return outcome.exit_code
     best = f"; best validation return {progress.best_return:.1f} at {progress.best_meta_iter}"
-    print(
+    say(
         f"ended ({outcome.reason}) after {progress.meta_iter} meta-iterations, {progress.env_steps:,} env steps, "
         f"{progress.seconds:.0f} s{best if progress.best_meta_iter else ''}; look at it with:"
     )
-    print(f"  drml test {outcome.run} && drml report {outcome.run}")
+    say(f"  drml test {run} && drml report {run}")
     return 0
 
 

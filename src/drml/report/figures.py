@@ -128,7 +128,8 @@ def paint_learning(axes: Axes, data: Mapping[str, Any]) -> None:
         window = 1 + 2 * (len(y) // 80)
         if window > 1:
             axes.plot(x, y, color=color, linewidth=0.7, alpha=0.35)
-        axes.plot(x, running_mean(y, window), color=color, linewidth=2, label=label)
+        lone = "o" if len(y) == 1 else ""  # one point makes no line
+        axes.plot(x, running_mean(y, window), color=color, linewidth=2, marker=lone, label=label)
     axes.plot(
         validation["env_steps"], validation["post_return"], "o", color=MARK, markersize=3.4, label="validation tasks"
     )

@@ -84,6 +84,8 @@ def _budget(run: RunRecord) -> str:
     if run.evaluation is not None or best:
         meta_iter = best[-1] if run.evaluation is None else run.evaluation.best_meta_iter
         facts.append(("Best policy", f"iteration {count(meta_iter)}"))
+    if not facts:
+        return ""
     return f'<dl class="facts">{"".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)}</dl>'
 
 
