@@ -10,7 +10,7 @@ SRC = ROOT / "src" / "drml"
 FLOORS = [
     {"core", "__init__"},
     {"tasks", "envs", "policies", "returns", "stats"},
-    {"collect", "losses", "baselines"},
+    {"collect", "losses", "baselines", "references"},
     {"adapt", "optim"},
     {"algos"},
     {"train", "evaluate", "session", "checkpoint", "runlog", "rundir", "recipes"},

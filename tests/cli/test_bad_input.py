@@ -142,7 +142,11 @@ BROKEN_RUNS: dict[str, tuple[Prepare, int, str]] = {  # what happened to the run
     "code in place of tensors": (replace_by_pickle, 4, "damaged"),
     "checkpoint of another suite": (edit_config(suite="navigation-promp-corners-v1"), 4, "navigation-maml-v1"),
     "checkpoint of another shape": (edit_config(policy={"hidden": [5]}), 4, "belongs to something else"),
-    "checkpoint of another learner": (edit_config(learner="fomaml", learner_config={"order": 1}), 4, "belongs to learner 'maml'"),
+    "checkpoint of another learner": (
+        edit_config(learner="fomaml", learner_config={"order": 1}),
+        4,
+        "belongs to learner 'maml'",
+    ),
     "half-written configuration": (cut_config, 2, "config.json cannot be read"),
     "unknown key": (edit_config(policy={"hiden": [4]}), 2, "Did you mean 'hidden'"),
     "wrong type": (edit_config(policy={"hidden": "4"}), 2, "hidden"),

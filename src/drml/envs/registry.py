@@ -1,11 +1,11 @@
 """All suites by name."""
 
 from drml.core.lookup import look_up
-from drml.envs import bandit, navigation, probe, tabular
+from drml.envs import bandit, grid, navigation, probe, tabular
 from drml.envs.api import Suite
 from drml.envs.mujoco import half_cheetah
 
-_FAMILIES = (navigation, bandit, tabular, half_cheetah, probe)
+_FAMILIES = (navigation, bandit, tabular, grid, half_cheetah, probe)
 SUITES: dict[str, Suite] = {suite.name: suite for family in _FAMILIES for suite in family.SUITES}
 
 

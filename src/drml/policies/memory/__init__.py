@@ -1,0 +1,1 @@
+"""Memories: what a policy remembers of the steps before this one."""

@@ -1,0 +1,172 @@
+"""Causal transformer whose state is the keys and values of the steps that each sequence has taken.
+
+    x ← x + W_o attention(norm x)
+    x ← x + W₂ gelu(W₁ norm x)             in every layer; the outputs are norm x after the last
+
+Queries and keys are turned by angles proportional to their position, so that attention sees distances in time.
+
+Sources: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3; norm before each part as in Xiong et al.
+2020, https://arxiv.org/abs/2002.04745, and for agents in Parisotto et al. 2020, https://arxiv.org/abs/1910.06764,
+section 3.1; root mean square norm: Zhang & Sennrich 2019; rotary positions: Su et al. 2021,
+https://arxiv.org/abs/2104.09864, eq. 34; the last weights of every part start smaller by 1/√(2 layers): Radford et al.
+2019, section 2.3.
+
+Second derivatives need torch's plain attention: wrap the call in `sdpa_kernel(SDPBackend.MATH)`.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import cast, final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from drml.core.errors import InputError
+from drml.core.rng import Streams
+from drml.core.tree import Params, Tree
+from drml.policies.memory.weights import scaled_normal
+
+EPS = 1e-6  # of the norms; keeps inputs of zero finite
+WIDENING = 4  # hidden units of the feed-forward part per unit (Vaswani et al., section 3.3)
+LONGEST_WAVE = 10_000.0  # of the rotary positions, in steps over 2π (Su et al., section 3.2.2)
+
+
+@dataclass(frozen=True)
+class _Times:
+    """When each step was taken, counted from the first step of this call: earlier steps have negative times."""
+
+    origins: Tensor
+    """`[N, T]`, the time at which the sequence of each step started."""
+    visible: Tensor
+    """`[N, 1, T, S]` bool, which of the S held and new steps each step attends to."""
+    turns: tuple[Tensor, Tensor]
+    """Cosine and sine `[N, 1, T, D / heads / 2]` of each step's angles."""
+
+
+@final
+@dataclass(frozen=True)
+class Transformer:
+    """Pre-norm causal transformer with rotary positions and a key-value cache."""
+
+    input_size: int
+    size: int
+    """D, width."""
+    layers: int
+    heads: int
+    """Heads of attention; D / heads is even."""
+    context: int
+    """L, longest sequence in steps."""
+
+    @property
+    def output_size(self) -> int:
+        """Return D."""
+        return self.size
+
+    def init(self, rng: Streams) -> Params:
+        """Return normal weights of standard deviation 1/√in, those that add to x smaller by 1/√(2 layers)."""
+        size, wide, last = self.size, WIDENING * self.size, 1.0 / math.sqrt(2 * self.layers)
+        params = {"embed.weight": scaled_normal(self.input_size, size, 1.0, rng["embed"])}
+        params["embed.bias"] = torch.zeros(size)
+        for i in range(self.layers):
+            draw = rng["layer", i]
+            params[f"layer{i}.attention_norm"] = torch.ones(size)
+            params[f"layer{i}.attention_in"] = scaled_normal(size, 3 * size, 1.0, draw["attention_in"])
+            params[f"layer{i}.attention_out"] = scaled_normal(size, size, last, draw["attention_out"])
+            params[f"layer{i}.forward_norm"] = torch.ones(size)
+            params[f"layer{i}.forward_in"] = scaled_normal(size, wide, 1.0, draw["forward_in"])
+            params[f"layer{i}.forward_out"] = scaled_normal(wide, size, last, draw["forward_out"])
+        return params | {"norm": torch.ones(size)}
+
+    def start(self, batch: int, like: Tensor) -> Tree:
+        """Return an empty cache: keys and values `[N, layers, L, D]`, and `[N]` int64 counts of the steps held."""
+        shape = (batch, self.layers, self.context, self.size)
+        position = torch.zeros(batch, dtype=torch.int64, device=like.device)
+        return {"keys": like.new_zeros(shape), "values": like.new_zeros(shape), "position": position}
+
+    def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
+        """Return the outputs `[N, D]` and the next state.
+
+        Raises:
+            InputError: if a sequence is longer than the context.
+        """
+        outputs, state = self.sequence(params, inputs.unsqueeze(0), state, starts.unsqueeze(0))
+        return outputs[0], state
+
+    def sequence(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
+        """Return the outputs of every step `[T, N, D]` and the last state.
+
+        Raises:
+            InputError: if a sequence is longer than the context.
+        """
+        position = cast(Tensor, state["position"])
+        held = int(position.max())  # slots beyond it are empty in every sequence
+        times = self._times(position, held, starts.t(), inputs)
+        caches = [cast(Tensor, state[name])[:, :, :held] for name in ("keys", "values")]
+        x = inputs.transpose(0, 1) @ params["embed.weight"] + params["embed.bias"]  # [N, T, D]
+        held_and_new: list[list[Tensor]] = [[], []]
+        for i in range(self.layers):
+            normed = functional.rms_norm(x, (self.size,), params[f"layer{i}.attention_norm"], EPS)
+            attended, *memories = self._attend(params, i, normed, [cache[:, i] for cache in caches], times)
+            x = x + attended
+            normed = functional.rms_norm(x, (self.size,), params[f"layer{i}.forward_norm"], EPS)
+            x = x + functional.gelu(normed @ params[f"layer{i}.forward_in"]) @ params[f"layer{i}.forward_out"]
+            for layers, memory in zip(held_and_new, memories, strict=True):
+                layers.append(memory)
+        outputs = functional.rms_norm(x, (self.size,), params["norm"], EPS).transpose(0, 1)
+        keys, values = self._kept(held_and_new, position, held, times.origins[:, -1])
+        return outputs, {"keys": keys, "values": values, "position": len(inputs) - times.origins[:, -1]}
+
+    def _times(self, position: Tensor, held: int, starts: Tensor, like: Tensor) -> _Times:
+        now = torch.arange(starts.shape[1], device=starts.device)  # [T]
+        origins = torch.where(starts, now, -position[:, None]).cummax(1).values  # [N, T]
+        positions = now - origins
+        if int(positions.max()) >= self.context:
+            raise InputError(
+                f"memory: a sequence takes its step {int(positions.max()) + 1}, but the transformer's context is "
+                f"{self.context}; set context to the longest sequence"
+            )
+        slots = torch.arange(held, device=starts.device)
+        empty = slots >= position[:, None]
+        seen = torch.where(empty, len(now), slots - position[:, None])  # an empty slot lies in the future
+        seen = torch.cat([seen, now.expand(len(position), -1)], 1).unsqueeze(1)  # [N, 1, S]
+        visible = (seen >= origins.unsqueeze(2)) & (seen <= now.unsqueeze(1))
+        half = self.size // self.heads // 2
+        waves = LONGEST_WAVE ** -(torch.arange(half, dtype=like.dtype, device=like.device) / half)
+        angles = (positions.unsqueeze(2) * waves).unsqueeze(1)
+        return _Times(origins, visible.unsqueeze(1), (angles.cos(), angles.sin()))
+
+    def _attend(
+        self, params: Params, layer: int, normed: Tensor, cached: list[Tensor], times: _Times
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what attention adds `[N, T, D]`, and all keys and values `[N, S, D]`, held and new."""
+        projected = (normed @ params[f"layer{layer}.attention_in"]).chunk(3, 2)
+        queries, new_keys, new_values = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in projected)
+        queries, new_keys = _turned(queries, times.turns), _turned(new_keys, times.turns)
+        keys, values = (
+            torch.cat([old, new.transpose(1, 2).flatten(2)], 1)
+            for old, new in zip(cached, (new_keys, new_values), strict=True)
+        )
+        split_keys, split_values = (whole.unflatten(2, (self.heads, -1)).transpose(1, 2) for whole in (keys, values))
+        attended = functional.scaled_dot_product_attention(queries, split_keys, split_values, times.visible)
+        return attended.transpose(1, 2).flatten(2) @ params[f"layer{layer}.attention_out"], keys, values
+
+    def _kept(self, parts: list[list[Tensor]], position: Tensor, held: int, origins: Tensor) -> list[Tensor]:
+        """Return keys and values `[N, layers, L, D]` of the steps since each sequence's start; zeros beyond."""
+        batch, num_columns, _ = parts[0][0].shape
+        num_new = num_columns - held
+        times = origins[:, None] + torch.arange(self.context, device=origins.device)  # [N, L], of each slot
+        columns = torch.where(times < 0, times + position[:, None], held + times).clamp_(max=num_columns - 1)
+        rows = (columns + num_columns * torch.arange(batch, device=origins.device)[:, None]).flatten()
+        beyond = (times >= num_new)[:, None, :, None]
+        kept: list[Tensor] = []
+        for layers in parts:
+            picked = [layer.flatten(0, 1).index_select(0, rows).unflatten(0, times.shape) for layer in layers]
+            kept.append(torch.stack(picked, 1).masked_fill_(beyond, 0.0))
+        return kept
+
+
+def _turned(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+    """Return `[N, heads, T, C]` vectors with each pair (xᵢ, xᵢ₊C/2) turned by its angle."""
+    (cos, sin), (a, b) = turns, x.chunk(2, 3)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], 3)
