@@ -41,6 +41,7 @@ def rollout(horizon=HORIZON, steps=T, seed=0, terminate=()):
         log_prob=torch.zeros(K, steps, B),
         acting=Gaussian(torch.zeros(K, steps, B, 1), torch.zeros(K, steps, B, 1)),
         first_carry={},
+        last_carry={},
     )
 
 

@@ -75,6 +75,9 @@ class Echo:
     def step(self, params, obs, carry):
         return Gaussian(0.1 * obs[..., STEP:], torch.zeros(obs.shape[:2]).unsqueeze(-1)), carry
 
+    def remember(self, carry, action, reward, ended):
+        return carry
+
 
 class Counter:
     """Acts by the number of steps that it remembers."""
@@ -86,7 +89,10 @@ class Counter:
 
     def step(self, params, obs, carry):
         mean = carry["steps"].unsqueeze(-1)
-        return Gaussian(mean, torch.zeros_like(mean)), {"steps": carry["steps"] + 1.0}
+        return Gaussian(mean, torch.zeros_like(mean)), {**carry, "steps": carry["steps"] + 1.0}
+
+    def remember(self, carry, action, reward, ended):
+        return {**carry, "action": action, "reward": reward, "ended": ended}
 
 
 def collect(policy=None, tasks=TASKS, faults=None, params=None, carry=None, steps=T):
@@ -96,7 +102,7 @@ def collect(policy=None, tasks=TASKS, faults=None, params=None, carry=None, step
 
 def tensors(rollout):
     """All tensors `[K, T, B, ...]` of a rollout by name."""
-    names = [f.name for f in fields(rollout) if f.name not in ("acting", "first_carry")]
+    names = [f.name for f in fields(rollout) if f.name not in ("acting", "first_carry", "last_carry")]
     return {name: getattr(rollout, name) for name in names} | rollout.acting.tensors()
 
 
@@ -255,6 +261,16 @@ def test_the_carry_flows_from_step_to_step_and_its_start_is_kept():
     later = collect(Counter(), carry={"steps": torch.full((K, B), 10.0)})
     assert torch.equal(later.acting.mean[..., 0], rollout.acting.mean[..., 0] + 10.0)
     assert torch.equal(later.first_carry["steps"], torch.full((K, B), 10.0))
+
+
+def test_what_came_of_each_action_is_remembered_up_to_the_last():
+    rollout = collect(Counter())
+    last = rollout.last_carry
+    assert torch.equal(last["steps"], torch.full((K, B), float(T)))
+    assert torch.equal(last["action"], rollout.action[:, -1])
+    assert torch.equal(last["reward"], rollout.reward[:, -1])
+    assert torch.equal(last["ended"], (rollout.terminated | rollout.truncated)[:, -1])
+    assert last["ended"].all()  # looking ended, whatever the environment says
 
 
 def test_discrete_actions_are_drawn_by_their_probabilities():

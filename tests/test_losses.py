@@ -43,6 +43,7 @@ def recorded(acting, action, elapsed, valid=None):
         log_prob=acting.log_prob(action),
         acting=acting,
         first_carry={},
+        last_carry={},
     )
 
 
@@ -175,7 +176,7 @@ def test_tasks_at_once_equal_one_by_one(loss):
     together = LOSSES[loss](new, rollout, advantages)
     assert together.shape == (K,)
     for k in range(K):
-        one = replace(rollout.map(lambda value, k=k: value[k]), first_carry={})
+        one = replace(rollout.map(lambda value, k=k: value[k]), first_carry={}, last_carry={})
         new_one = Gaussian(new.mean[k], new.log_std[k])
         alone = LOSSES[loss](new_one, one, Advantages(advantages.advantage[k], advantages.weight[k]))
         assert alone.shape == ()

@@ -56,8 +56,10 @@ class Collector:
             with self.phases("record"):
                 record.add(t, distribution, action, step)
                 obs = step.obs
+            with self.phases("policy"):
+                carry = policy.remember(carry, action, record.reward[t], record.ended[:2, t].any(0))
         with self.phases("record"):
-            return record.rollout(first_carry)
+            return record.rollout(first_carry, carry)
 
 
 class _Record:
@@ -91,7 +93,7 @@ class _Record:
         if bool(ended.any()):
             self.final_obs[t] = step.final_obs.to(ended.device).masked_fill(~ended.unsqueeze(-1), 0.0)
 
-    def rollout(self, first_carry: Tree) -> Rollout:
+    def rollout(self, first_carry: Tree, last_carry: Tree) -> Rollout:
         terminated, truncated, diverged = (whole(flags) for flags in self.ended)
         ended = terminated | truncated
         acting = self.distributions[0]
@@ -111,6 +113,7 @@ class _Record:
             log_prob=acting.log_prob(action),
             acting=acting,
             first_carry=first_carry,
+            last_carry=last_carry,
         )
         return without_unsound_episodes(rollout, diverged)
 

@@ -8,13 +8,12 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
 from drml import checkpoint, rundir
 from drml.algos.api import Learner, LearnerState
-from drml.algos.registry import AnyConfig, learner_entry
+from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
 from drml.collect import Collector
 from drml.core.config import from_dict, to_dict
 from drml.core.errors import CheckpointError, InputError, ResourceError
@@ -25,7 +24,7 @@ from drml.core.types import EnvSpec, Tasks
 from drml.envs.api import EnvOptions, Suite
 from drml.envs.registry import suite
 from drml.evaluate import AdaptationCurve, meta_test
-from drml.policies.mlp import MLPConfig, mlp_policy
+from drml.policies.mlp import MLPConfig
 from drml.runlog import RunLog
 from drml.stats import Interval
 from drml.tasks.distribution import Split
@@ -48,8 +47,8 @@ class RunConfig:
     """Name of the learner."""
     learner_config: AnyConfig
     """Its hyper-parameters."""
-    policy: MLPConfig = field(default_factory=MLPConfig)
-    """The policy's shape."""
+    policy: AnyPolicyConfig = field(default_factory=MLPConfig)
+    """The policy's shape: an MLP, or a memory for a learner that remembers."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """Sizes and stop rules."""
     seed: int = 0
@@ -78,10 +77,12 @@ def set_up(config: RunConfig) -> Setup:
     """
     config = _checked(to_dict(config), "config")
     chosen = suite(config.suite)
-    widths = (chosen.spec.obs_size, *config.policy.hidden, chosen.spec.action.size)
-    _check_memory(f"a policy of hidden {config.policy.hidden}", sum(i * o for i, o in pairwise(widths)))
-    policy = mlp_policy(chosen.spec, config.policy)
-    return Setup(config, chosen, learner_entry(config.learner).make(chosen.spec, policy, config.learner_config))
+    _check_memory(
+        f"a policy of {config.policy}", config.policy.num_weights(chosen.spec.obs_size, chosen.spec.action.size)
+    )
+    entry = learner_entry(config.learner)
+    policy = entry.make_policy(chosen.spec, config.policy, config.learner_config)
+    return Setup(config, chosen, entry.make(chosen.spec, policy, config.learner_config))
 
 
 def read_config(run: Path) -> RunConfig:
@@ -108,9 +109,10 @@ def read_config(run: Path) -> RunConfig:
 
 def _checked(data: Mapping[str, Any], where: str) -> RunConfig:
     """Return the configuration that plain values stand for; each must be of the type that its field says."""
-    kind = learner_entry(str(data.get("learner", ""))).config_type
-    learner_config = from_dict(kind, data.get("learner_config"), f"{where}.learner_config")
-    return from_dict(RunConfig, {**data, "learner_config": learner_config}, where)
+    entry = learner_entry(str(data.get("learner", "")))
+    kinds = {"learner_config": entry.config_type, "policy": type(entry.default_policy)}
+    typed = {key: from_dict(kind, data.get(key), f"{where}.{key}") for key, kind in kinds.items()}
+    return from_dict(RunConfig, {**data, **typed}, where)
 
 
 def _check_memory(what: str, num_numbers: int) -> None:

@@ -4,7 +4,7 @@ import torch
 
 from drml.core.distribution import Gaussian
 from drml.core.rng import Streams
-from drml.core.types import Advantages, Rollout, Tasks, whole
+from drml.core.types import Advantages, Rollout, Tasks, join_rollouts, whole
 
 K, T, B, OBS, A = 3, 4, 2, 5, 1
 
@@ -25,6 +25,7 @@ def rollout():
         log_prob=rng["log_prob"].normal((K, T, B)),
         acting=Gaussian(rng["mean"].normal((K, T, B, A)), torch.zeros(K, T, B, A)),
         first_carry={"memory": {"h": rng["h"].normal((K, B, 7))}},
+        last_carry={"memory": {"h": rng["last"].normal((K, B, 7))}},
     )
 
 
@@ -32,7 +33,9 @@ def test_map_reaches_every_tensor_with_the_axes_of_a_rollout_once():
     before = rollout()
     seen = []
     after = before.map(lambda value: (seen.append(value), value[:, :2])[1])
-    expected = [getattr(before, f.name) for f in fields(before) if f.name not in ("acting", "first_carry")]
+    expected = [
+        getattr(before, f.name) for f in fields(before) if f.name not in ("acting", "first_carry", "last_carry")
+    ]
     expected += list(before.acting.tensors().values())
     assert len(seen) == len(expected)
     assert all(any(value is other for other in seen) for value in expected)
@@ -45,10 +48,19 @@ def test_select_tasks_takes_all_that_belongs_to_a_task():
     whole_batch = rollout()
     part = whole_batch.select_tasks(slice(1, 3))
     for f in fields(part):
-        if f.name not in ("acting", "first_carry"):
+        if f.name not in ("acting", "first_carry", "last_carry"):
             assert torch.equal(getattr(part, f.name), getattr(whole_batch, f.name)[1:3])
     assert torch.equal(part.acting.mean, whole_batch.acting.mean[1:3])
-    assert torch.equal(part.first_carry["memory"]["h"], whole_batch.first_carry["memory"]["h"][1:3])
+    for carry in ("first_carry", "last_carry"):
+        assert torch.equal(getattr(part, carry)["memory"]["h"], getattr(whole_batch, carry)["memory"]["h"][1:3])
+
+
+def test_joined_rollouts_are_one_after_the_other():
+    first, second = rollout(), rollout().map(lambda value: value[:, 1:])
+    joined = join_rollouts([first, second])
+    assert torch.equal(joined.obs, torch.cat([first.obs, first.obs[:, 1:]], 1))
+    assert joined.acting.mean.shape == (K, 2 * T - 1, B, A)
+    assert joined.first_carry is first.first_carry and joined.last_carry is second.last_carry
 
 
 def test_selected_advantages():

@@ -83,6 +83,7 @@ def random_rollout(params: Params, num_tasks: int, seed: int, spread: float = 0.
         log_prob=normal(),
         acting=acting,
         first_carry={},
+        last_carry={},
     )
     near = POLICY.unroll(params, rollout)
     mean, log_std = torch.broadcast_tensors(near.mean, near.log_std)

@@ -179,6 +179,7 @@ def enumerated(process: Process, paths: Paths, stacked: Params, baseline: Tensor
         log_prob=torch.zeros(action.shape, dtype=torch.float64),
         acting=process.policy.step(stacked, obs.flatten(1, 2), {})[0],
         first_carry={},
+        last_carry={},
     )
     acting = process.policy.unroll(stacked, rollout)
     log_prob = acting.log_prob(action)

@@ -1,18 +1,23 @@
 """All learners by name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from drml.algos.api import Learner
 from drml.algos.maml import MAML, MAMLConfig
 from drml.algos.promp import ProMP, ProMPConfig
+from drml.algos.rl2 import RL2, RL2Config
 from drml.core.errors import InputError
 from drml.core.lookup import look_up
 from drml.core.types import EnvSpec
+from drml.policies.actor_critic import MemoryPolicy, input_size
 from drml.policies.api import Policy
+from drml.policies.memory.registry import MemoryConfig, memory_of
+from drml.policies.mlp import MLPConfig, mlp_policy
 
-AnyConfig = MAMLConfig | ProMPConfig
+AnyConfig = MAMLConfig | ProMPConfig | RL2Config
+AnyPolicyConfig = MLPConfig | MemoryConfig
 
 
 @dataclass(frozen=True)
@@ -25,13 +30,23 @@ class LearnerEntry:
     """The frozen dataclass of its hyper-parameters."""
     default: AnyConfig
     """The hyper-parameters that it starts from."""
-    make: Callable[[EnvSpec, Policy, Any], Learner]
+    make: Callable[[EnvSpec, Any, Any], Learner]
+    """Makes the learner of a policy and hyper-parameters."""
+    default_policy: AnyPolicyConfig = field(default_factory=MLPConfig)
+    """The policy that it starts from; its type says which kind of policy the learner works with."""
+    make_policy: Callable[[EnvSpec, Any, Any], Policy] = field(default=lambda spec, config, _: mlp_policy(spec, config))
+    """Makes the policy of its configuration and the learner's hyper-parameters."""
 
 
 def _fomaml(spec: EnvSpec, policy: Policy, config: MAMLConfig) -> MAML:
     if config.order != 1:
         raise InputError(f"fomaml is MAML of order 1, not {config.order}; leave the order away, or choose maml")
     return MAML(spec, policy, config)
+
+
+def _memory_policy(spec: EnvSpec, memory: MemoryConfig, config: RL2Config) -> MemoryPolicy:
+    trial_steps = config.episodes * spec.horizon
+    return MemoryPolicy(memory_of(memory, input_size(spec)), spec.action, trial_steps)
 
 
 LEARNERS: dict[str, LearnerEntry] = {
@@ -45,6 +60,14 @@ LEARNERS: dict[str, LearnerEntry] = {
         _fomaml,
     ),
     "promp": LearnerEntry("proximal meta-policy search (Rothfuss et al. 2019)", ProMPConfig, ProMPConfig(), ProMP),
+    "rl2": LearnerEntry(
+        "a memory that learns within a trial, trained by PPO (Duan et al. 2016)",
+        RL2Config,
+        RL2Config(),
+        RL2,
+        MemoryConfig(),
+        _memory_policy,
+    ),
 }
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from drml import rundir, session
-from drml.algos.registry import AnyConfig, learner_entry
+from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
 from drml.cli.parse import parse
 from drml.cli.progress import ProgressLine
 from drml.cli.stop import StopSignals
@@ -19,7 +19,6 @@ from drml.cli.terminal import check_json, check_threads, console, say
 from drml.core.errors import InputError
 from drml.envs.api import EnvOptions
 from drml.envs.registry import suite
-from drml.policies.mlp import MLPConfig
 from drml.train import Progress, StopReason, TrainConfig
 
 USAGE = """\
@@ -36,7 +35,7 @@ class NewArgs:
 
     learner: tyro.conf.AvoidSubcommands[AnyConfig]
     """Hyper-parameters of the learner."""
-    policy: MLPConfig = field(default_factory=MLPConfig)
+    policy: tyro.conf.AvoidSubcommands[AnyPolicyConfig]
     """The policy."""
     train: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
     """Sizes and stop rules; --tasks and --episodes are short for --num-tasks and --copies."""
@@ -91,7 +90,8 @@ def run(words: list[str]) -> int:
 
 def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
     suite(suite_name)
-    default = NewArgs(learner_entry(learner_name).default)
+    entry = learner_entry(learner_name)
+    default = NewArgs(entry.default, entry.default_policy)
     args = parse(NewArgs, f"drml train {suite_name} {learner_name}", flags, default)
     check_json(args.json)
     check_threads(args.threads)

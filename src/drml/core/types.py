@@ -6,7 +6,7 @@ What was observed (`Rollout`) and what was computed from it (`Advantages`) are d
 Every boolean says which moment it speaks about: `terminated` and `truncated` describe the step they stand at.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -109,17 +109,32 @@ class Rollout:
     """The acting distribution, `[K, T, B]`."""
     first_carry: Tree
     """The carry at the first step, leaves `[K, B, ...]`; empty for a policy without memory."""
+    last_carry: Tree
+    """The carry after the last step: what a memory takes into the task's next episode."""
 
-    def map(self, fn: Callable[[Tensor], Tensor]) -> "Rollout":
-        """Return the rollout with `fn` applied to each tensor that has the axes `[K, T, B]`."""
-        changed = {f.name: fn(getattr(self, f.name)) for f in fields(self) if f.name not in ("acting", "first_carry")}
-        acting = self.acting.replace({name: fn(value) for name, value in self.acting.tensors().items()})
-        return replace(self, **changed, acting=acting)
+    def map(self, fn: Callable[..., Tensor], *others: "Rollout") -> "Rollout":
+        """Return the rollout with `fn` applied to each tensor that has the axes `[K, T, B]`, here and in the others."""
+        apart = ("acting", "first_carry", "last_carry")
+        names = [f.name for f in fields(self) if f.name not in apart]
+        changed = {name: fn(*(getattr(rollout, name) for rollout in (self, *others))) for name in names}
+        acting = [rollout.acting.tensors() for rollout in (self, *others)]
+        return replace(
+            self, **changed, acting=self.acting.replace({name: fn(*(a[name] for a in acting)) for name in acting[0]})
+        )
 
     def select_tasks(self, index: slice) -> "Rollout":
         """Return the rollout of a slice of its tasks."""
-        part = self.map(lambda value: value[index])
-        return replace(part, first_carry=tree_map(lambda value: value[index], self.first_carry))
+        return self.map(lambda value: value[index]).map_carries(lambda value: value[index])
+
+    def map_carries(self, fn: Callable[[Tensor], Tensor]) -> "Rollout":
+        """Return the rollout with `fn` applied to each tensor of its carries, `[K, B, ...]`."""
+        return replace(self, first_carry=tree_map(fn, self.first_carry), last_carry=tree_map(fn, self.last_carry))
+
+
+def join_rollouts(rollouts: Sequence[Rollout]) -> Rollout:
+    """Return the rollouts of one agent's consecutive episodes as one, joined along T."""
+    joined = rollouts[0].map(lambda *parts: torch.cat(parts, 1), *rollouts[1:])
+    return replace(joined, last_carry=rollouts[-1].last_carry)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,17 @@ class Policy(Protocol):
         """Return the action distribution `[K, B]` at `obs` `[K, B, O]` and the next carry."""
         ...
 
+    def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
+        """Return the carry with what came of an action, `[K, B]` each; unchanged for a policy without memory.
+
+        Args:
+            carry: from `step`.
+            action: `[K, B, A]` or `[K, B]`.
+            reward: what it earned.
+            ended: bool, whether the episode ended with it.
+        """
+        ...
+
     def unroll(self, params: Params, rollout: Rollout) -> Distribution:
         """Return the action distributions `[K, T, B]` at each step of a rollout; differentiable in `params`."""
         ...

@@ -100,6 +100,10 @@ class GaussianMLP:
         """Return the action distribution `[K, B]` and the empty memory."""
         return self._distribution(params, obs), carry
 
+    def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
+        """Return the empty memory."""
+        return carry
+
     def unroll(self, params: Params, rollout: Rollout) -> Gaussian:
         """Return the action distributions `[K, T, B]` of a rollout."""
         return self._distribution(params, rollout.obs)
@@ -138,6 +142,10 @@ class CategoricalMLP:
         """Return the action distribution `[K, B]` and the empty memory."""
         return self._distribution(params, obs), carry
 
+    def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
+        """Return the empty memory."""
+        return carry
+
     def unroll(self, params: Params, rollout: Rollout) -> Categorical:
         """Return the action distributions `[K, T, B]` of a rollout."""
         return self._distribution(params, rollout.obs)
@@ -167,6 +175,10 @@ class MLPConfig:
             raise InputError(f"policy min_std is {self.min_std:g}, must be above 0")
         if not self.min_std <= self.init_std < math.exp(MAX_LOG_STD):
             raise InputError(f"policy init_std is {self.init_std:g}, must be at least min_std and below 148")
+
+    def num_weights(self, inputs: int, outputs: int) -> int:
+        """Return how many weights the layers have."""
+        return sum(i * o for i, o in pairwise((inputs, *self.hidden, outputs)))
 
 
 def mlp_policy(spec: EnvSpec, config: MLPConfig) -> GaussianMLP | CategoricalMLP:

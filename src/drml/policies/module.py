@@ -76,6 +76,10 @@ class ModulePolicy:
         """Return the action distribution `[K, B]` and the empty memory."""
         return self._distribution(params, obs), carry
 
+    def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
+        """Return the empty memory."""
+        return carry
+
     def unroll(self, params: Params, rollout: Rollout) -> Gaussian | Categorical:
         """Return the action distributions `[K, T, B]` of a rollout."""
         return self._distribution(params, rollout.obs)

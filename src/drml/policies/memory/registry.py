@@ -39,6 +39,10 @@ class MemoryConfig:
                 "of a transformer takes an even part of it"
             )
 
+    def num_weights(self, inputs: int, outputs: int) -> int:
+        """Return how many weights there are at least."""
+        return self.size * (inputs + outputs + self.layers * self.size)
+
 
 def memory_of(config: MemoryConfig, input_size: int) -> Memory:
     """Return the memory that a configuration describes, for inputs `[N, input_size]`."""

@@ -1,0 +1,192 @@
+"""RL²: the update rule is what a memory does between episodes; PPO trains the memory over whole trials.
+
+Duan, Schulman, Chen, Bartlett, Sutskever & Abbeel 2016, "RL²: Fast reinforcement learning via slow reinforcement
+learning"; Wang et al. 2016, "Learning to reinforcement learn".
+
+    trial     n episodes of one task in a row, the memory h kept across them and cleared between tasks
+    maximise  E[Σₜ γᵗ rₜ] over the whole trial, by PPO (Schulman et al. 2017, eq. 7) on whole sequences
+
+An adaptation step is an episode: the return after j steps is that of episode j + 1 of a trial. Advantages run over the
+trial, through the ends of its episodes, because what an episode teaches pays in the next.
+
+Differs from the paper: PPO in place of TRPO, and the time in the trial is an input.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from drml.adapt import chunks, value_and_gradient
+from drml.algos.api import LearnerState
+from drml.core.errors import InputError
+from drml.core.rng import Streams
+from drml.core.tree import Params, Tree, flatten, params_map, tree_map
+from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks, join_rollouts
+from drml.losses import clipped_surrogate_loss, expectation
+from drml.optim.first_order import AdamState, adam_init, adam_step
+from drml.policies.actor_critic import MemoryPolicy
+from drml.returns import gae
+
+
+@dataclass(frozen=True)
+class RL2Config:
+    """Hyper-parameters of RL² with PPO."""
+
+    episodes: int = 2
+    """Episodes per trial in meta-training."""
+    gamma: float = 0.99
+    """Discount per step of the trial (RL²: 0.99)."""
+    gae_lambda: float = 0.3
+    """λ of the advantage estimates (RL²: 0.3)."""
+    clip_eps: float = 0.2
+    """ε of the clipped surrogate (PPO: 0.2)."""
+    epochs: int = 4
+    """Passes over a meta-iteration's trials."""
+    minibatches: int = 4
+    """Minibatches of whole trials per pass; each makes one Adam step."""
+    meta_lr: float = 1e-3
+    """Adam's step size at the start."""
+    decay_iters: int = 0
+    """Meta-iterations over which step size and entropy weight fall to zero, linearly; 0 keeps them."""
+    entropy_coef: float = 0.01
+    """Weight of the entropy bonus at the start."""
+    value_coef: float = 0.5
+    """Weight of the value loss."""
+    max_grad_norm: float = 0.5
+    """Gradients are scaled down to this norm."""
+    trials_per_chunk: int = 100
+    """Trials per backward pass; changes the speed and the order of rounding, nothing else."""
+
+    def __post_init__(self) -> None:
+        for name, is_right, rule in (
+            ("episodes", self.episodes >= 1, "1 or more"),
+            ("gamma", 0.0 <= self.gamma <= 1.0, "between 0 and 1"),
+            ("gae_lambda", 0.0 <= self.gae_lambda <= 1.0, "between 0 and 1"),
+            ("clip_eps", self.clip_eps > 0.0, "above 0"),
+            ("epochs", self.epochs >= 1, "1 or more"),
+            ("minibatches", self.minibatches >= 1, "1 or more"),
+            ("meta_lr", self.meta_lr > 0.0, "above 0"),
+            ("decay_iters", self.decay_iters >= 0, "0 or more"),
+            ("entropy_coef", self.entropy_coef >= 0.0, "0 or more"),
+            ("value_coef", self.value_coef >= 0.0, "0 or more"),
+            ("max_grad_norm", self.max_grad_norm > 0.0, "above 0"),
+            ("trials_per_chunk", self.trials_per_chunk >= 1, "1 or more"),
+        ):
+            if not is_right:
+                raise InputError(f"RL² {name} is {getattr(self, name)}, must be {rule}")
+
+
+class RL2:
+    """The learner: a memory that is trained to learn within a trial."""
+
+    def __init__(self, spec: EnvSpec, policy: MemoryPolicy, config: RL2Config) -> None:
+        self.policy = policy
+        self.config = config
+        self.adapt_steps = config.episodes - 1
+
+    def init(self, rng: Streams) -> LearnerState:
+        """Return fresh parameters, a fresh Adam and a count of meta-iterations."""
+        params = self.policy.init(rng)
+        return LearnerState(params, {"adam": adam_init(params).tree(), "num_updates": torch.zeros(())})
+
+    def prior(self, state: LearnerState, tasks: Tasks, rng: Streams) -> Agent:
+        """Return the agent with the shared parameters and nothing in memory."""
+        return Agent(state.params, carry={})
+
+    def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int) -> Agent:
+        """Return the agent with the episode in memory; what an unsound episode left there is forgotten."""
+        blank = self.policy.initial_carry(rollout.reward.shape[0], rollout.reward.shape[2])
+        return replace(agent, carry=_where(rollout.valid.all(1), rollout.last_carry, blank))
+
+    def update(self, state: LearnerState, history: Sequence[Rollout]) -> tuple[LearnerState, Mapping[str, float]]:
+        """Return the state after `epochs` x `minibatches` Adam steps on the trials that the history's episodes form."""
+        trials = one_by_one(join_rollouts(history))
+        num_updates = int(cast(Tensor, state.optimiser["num_updates"]))
+        left = max(0.0, 1.0 - num_updates / self.config.decay_iters) if self.config.decay_iters else 1.0
+        whole = self._targets(state.params, trials)
+        params, adam = state.params, AdamState.from_tree(cast(Tree, state.optimiser["adam"]))
+        losses: list[float] = []
+        norms: list[float] = []
+        for _ in range(self.config.epochs):
+            for batch in interleaved(len(trials.reward), self.config.minibatches):
+                loss = replace(whole.select(batch), entropy_coef=left * self.config.entropy_coef)
+                parts = chunks(len(loss.target), self.config.trials_per_chunk)
+                value, gradient = value_and_gradient(loss, params, parts)
+                norms.append(float(flatten(gradient).norm()))
+                scale = min(1.0, self.config.max_grad_norm / (norms[-1] + 1e-12))
+                step = params_map(partial(torch.mul, scale), gradient)
+                params, adam = adam_step(params, step, adam, left * self.config.meta_lr)
+                losses.append(value)
+        metrics = {
+            "outer_loss_first": losses[0],
+            "outer_loss_last": losses[-1],
+            "grad_norm": sum(norms) / len(norms),
+        }
+        optimiser: Tree = {"adam": adam.tree(), "num_updates": torch.tensor(float(num_updates + 1))}
+        return LearnerState(params, optimiser), metrics
+
+    @torch.no_grad()
+    def _targets(self, params: Params, trials: Rollout) -> "_Loss":
+        """Return the loss on whole trials, with advantages and value targets by the parameters that acted."""
+        evaluated = [
+            self.policy.evaluate(params, trials.select_tasks(part))[1]
+            for part in chunks(len(trials.reward), self.config.trials_per_chunk)
+        ]
+        value = torch.cat(evaluated)
+        last = torch.zeros_like(trials.terminated)
+        last[:, -1] = True  # the trial is all there is: beyond it nothing is earned
+        follows = torch.cat([value[:, 1:], torch.zeros_like(value[:, :1])], 1)
+        gain = gae(trials.reward, value, follows, last, self.config.gamma, self.config.gae_lambda)
+        sound = trials.valid.all(1, keepdim=True)  # of a trial with an unsound episode nothing is learned from
+        valid = sound.expand_as(gain).to(gain.dtype)
+        mean = (valid * gain).sum() / valid.sum()
+        std = ((valid * (gain - mean).square()).sum() / valid.sum()).sqrt()
+        weight = valid / valid.sum((1, 2), keepdim=True).clamp_min(1.0)
+        return _Loss(self.policy, self.config, trials, Advantages((gain - mean) / (std + 1e-8), weight), value + gain)
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """PPO's loss on trials `[N, T, 1]`, as a function of the parameters and a slice of the trials."""
+
+    policy: MemoryPolicy
+    config: RL2Config
+    trials: Rollout
+    advantages: Advantages
+    target: Tensor
+    entropy_coef: float = 0.0
+
+    def select(self, batch: slice) -> "_Loss":
+        """Return the loss on a slice of the trials."""
+        trials, advantages = self.trials.select_tasks(batch), self.advantages.select_tasks(batch)
+        return replace(self, trials=trials, advantages=advantages, target=self.target[batch])
+
+    def __call__(self, params: Params, part: slice) -> Tensor:
+        """Return 1/N Σ [ L^clip + c_v ½(v − target)² − c_e H ] over a slice of the N trials."""
+        trials, advantages = self.trials.select_tasks(part), self.advantages.select_tasks(part)
+        new, value = self.policy.evaluate(params, trials)
+        surrogate = clipped_surrogate_loss(new, trials, advantages, self.config.clip_eps)
+        value_loss = expectation(0.5 * (value - self.target[part]).square(), advantages.weight)
+        entropy = expectation(new.entropy(), advantages.weight)
+        loss = surrogate + self.config.value_coef * value_loss - self.entropy_coef * entropy
+        return loss.sum() / len(self.target)
+
+
+def _where(keep: Tensor, carry: Tree, other: Tree) -> Tree:
+    """Return `carry` where `keep` `[K, B]` is true, else `other`."""
+    return tree_map(lambda x, y: torch.where(keep.view(*keep.shape, *(1,) * (x.dim() - 2)), x, y), carry, other)
+
+
+def one_by_one(rollout: Rollout) -> Rollout:
+    """Return a rollout `[K, T, B]` as K·B sequences `[K·B, T, 1]`."""
+    apart = rollout.map(lambda x: x.transpose(1, 2).flatten(0, 1).unsqueeze(2))
+    return apart.map_carries(lambda x: x.flatten(0, 1).unsqueeze(1))
+
+
+def interleaved(length: int, parts: int) -> list[slice]:
+    """Return slices that deal `length` items out to `parts` hands, so that each hand holds copies of every task."""
+    return [slice(start, None, parts) for start in range(min(parts, length))]

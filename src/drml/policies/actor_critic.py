@@ -1,0 +1,163 @@
+"""A policy with a memory: one network that remembers a whole trial, with a head that acts and a head that values.
+
+    xₜ = [oₜ, aₜ₋₁, rₜ₋₁, eₜ₋₁, t/n]        hₜ = memory(xₜ, hₜ₋₁)        π(·|hₜ), v(hₜ)
+
+A trial is several episodes of one task in a row; e marks the end of an episode, n is the length of the trial. What
+came before (action, reward, end) is part of the carry, so it crosses from one episode's rollout into the next, and is
+cleared with the memory where a trial begins.
+
+Source: Duan et al. 2016, "RL²: Fast reinforcement learning via slow reinforcement learning", section 2.2; the time in
+the trial is added.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import cast, final
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from drml.core.distribution import Categorical, Gaussian
+from drml.core.errors import InputError
+from drml.core.rng import Streams
+from drml.core.tree import Params, Tree, tree_map
+from drml.core.types import ActionSpec, EnvSpec, Noise, Rollout
+from drml.policies.memory.api import Memory
+from drml.policies.mlp import MAX_LOG_STD, init_layers
+
+ActionDistribution = Gaussian | Categorical
+
+
+@final
+@dataclass(frozen=True)
+class MemoryPolicy:
+    """An actor and a critic on one memory; implements `Policy`. Its parameters are shared by all tasks."""
+
+    memory: Memory
+    action: ActionSpec
+    trial_steps: int
+    """n, steps of a trial; the time input is t/n."""
+    init_std: float = 1.0
+    """Gaussian policies: standard deviation at the start."""
+    min_std: float = 1e-6
+    """Gaussian policies: standard deviation never falls below this."""
+
+    @property
+    def noise(self) -> Noise:
+        """Return standard normal noise `[A]`, or one uniform number where actions are discrete."""
+        return Noise("normal", (self.action.size,)) if self._is_gaussian else Noise("uniform", ())
+
+    def init(self, rng: Streams) -> Params:
+        """Return initial parameters; the heads start near zero, so that the first actions are nearly uniform."""
+        size = self.memory.output_size
+        params = {f"memory.{name}": value for name, value in self.memory.init(rng["memory"]).items()}
+        for head, outputs, scale in (("actor", self.action.size, 0.01), ("critic", 1, 1.0)):
+            layer = init_layers((size, outputs), rng[head])
+            params[f"{head}.weight"], params[f"{head}.bias"] = scale * layer["layer0.weight"], layer["layer0.bias"]
+        if self._is_gaussian:
+            params["log_std"] = torch.full((self.action.size,), math.log(self.init_std))
+        return params
+
+    def initial_carry(self, num_tasks: int, copies: int) -> Tree:
+        """Return the cleared memory, and nothing before the trial: leaves `[K, B, ...]`."""
+        blank = torch.zeros(num_tasks, copies)
+        memory = self.memory.start(num_tasks * copies, blank)
+        before: Tree = {
+            "action": torch.zeros(num_tasks, copies, self.action.size),
+            "reward": blank,
+            "ended": blank,
+            "elapsed": blank,
+        }
+        return {"memory": _unfold(memory, num_tasks), "before": before}
+
+    def step(self, params: Params, obs: Tensor, carry: Tree) -> tuple[ActionDistribution, Tree]:
+        """Return the action distribution `[K, B]` and the carry with this observation in memory."""
+        before = cast(Params, carry["before"])
+        inputs = self._inputs(obs, **before)
+        memory = _fold(cast(Tree, carry["memory"]))
+        starts = torch.zeros(inputs.shape[0] * inputs.shape[1], dtype=torch.bool, device=inputs.device)
+        outputs, memory = self.memory.step(_own(params), inputs.flatten(0, 1), memory, starts)
+        distribution = self._act(params, outputs.unflatten(0, inputs.shape[:2]))
+        return distribution, {"memory": _unfold(memory, len(obs)), "before": carry["before"]}
+
+    def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
+        """Return the carry with what came of an action."""
+        before = cast(Params, carry["before"])
+        after: Tree = {
+            "action": self._embedded(action),
+            "reward": reward,
+            "ended": ended.to(reward.dtype),
+            "elapsed": before["elapsed"] + 1.0,
+        }
+        return {"memory": carry["memory"], "before": after}
+
+    def unroll(self, params: Params, rollout: Rollout) -> ActionDistribution:
+        """Return the action distributions `[K, T, B]` of a rollout."""
+        return self.evaluate(params, rollout)[0]
+
+    def evaluate(self, params: Params, rollout: Rollout) -> tuple[ActionDistribution, Tensor]:
+        """Return the action distributions and the values, `[K, T, B]`, in the memory's whole-sequence form.
+
+        Raises:
+            InputError: if the parameters are stacked, one set per task: a memory adapts by its carry.
+        """
+        if params["critic.bias"].dim() != 1:
+            raise InputError("a policy with a memory shares its parameters between tasks; it adapts by its carry")
+        num_tasks, steps, copies = rollout.reward.shape
+        first = cast(Params, rollout.first_carry["before"])
+        ended = (rollout.terminated | rollout.truncated).to(rollout.reward.dtype)
+        time = torch.arange(steps, device=ended.device, dtype=ended.dtype).view(1, -1, 1)
+        inputs = self._inputs(
+            rollout.obs,
+            _shifted(first["action"], self._embedded(rollout.action)),
+            _shifted(first["reward"], rollout.reward),
+            _shifted(first["ended"], ended),
+            first["elapsed"].unsqueeze(1) + time,
+        )
+        memory = _fold(cast(Tree, rollout.first_carry["memory"]))
+        starts = torch.zeros((steps, num_tasks * copies), dtype=torch.bool, device=inputs.device)
+        in_a_row = inputs.transpose(0, 1).flatten(1, 2)  # [T, K·B, F]
+        outputs, _ = self.memory.sequence(_own(params), in_a_row, memory, starts)
+        outputs = outputs.unflatten(1, (num_tasks, copies)).transpose(0, 1)  # [K, T, B, D]
+        value = torch.addmm(params["critic.bias"], outputs.flatten(0, 2), params["critic.weight"])
+        return self._act(params, outputs), value.view(rollout.reward.shape)
+
+    @property
+    def _is_gaussian(self) -> bool:
+        return self.action.kind == "continuous"
+
+    def _embedded(self, action: Tensor) -> Tensor:
+        return action if self._is_gaussian else one_hot(action, self.action.size).to(torch.float32)
+
+    def _inputs(self, obs: Tensor, action: Tensor, reward: Tensor, ended: Tensor, elapsed: Tensor) -> Tensor:
+        rest = torch.stack([reward, ended, elapsed / self.trial_steps], -1)
+        return torch.cat([obs, action, rest.to(obs.dtype)], -1)
+
+    def _act(self, params: Params, outputs: Tensor) -> ActionDistribution:
+        actor = outputs @ params["actor.weight"] + params["actor.bias"]
+        if not self._is_gaussian:
+            return Categorical(torch.log_softmax(actor, -1))
+        return Gaussian(actor, params["log_std"].clamp(math.log(self.min_std), MAX_LOG_STD).expand_as(actor))
+
+
+def input_size(spec: EnvSpec) -> int:
+    """Return the length F of what a memory sees at a step: observation, action, reward, end, time."""
+    return spec.obs_size + spec.action.size + 3
+
+
+def _own(params: Params) -> Params:
+    return {name.removeprefix("memory."): value for name, value in params.items() if name.startswith("memory.")}
+
+
+def _fold(carry: Tree) -> Tree:
+    return tree_map(lambda x: x.flatten(0, 1), carry)
+
+
+def _unfold(carry: Tree, num_tasks: int) -> Tree:
+    return tree_map(lambda x: x.unflatten(0, (num_tasks, -1)), carry)
+
+
+def _shifted(first: Tensor, values: Tensor) -> Tensor:
+    """Return what came before each step, `[K, T, B, ...]`, from what came before the first and at each step."""
+    return torch.cat([first.unsqueeze(1), values[:, :-1]], 1)

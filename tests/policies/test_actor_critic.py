@@ -1,0 +1,117 @@
+"""A policy with a memory: what it is shown in a trial, number by number, and its two forms against each other."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from drml.collect import Collector
+from drml.core.errors import InputError
+from drml.core.phases import Phases
+from drml.core.rng import Streams
+from drml.core.types import Agent, join_rollouts
+from drml.envs.api import EnvOptions
+from drml.envs.registry import suite
+from drml.policies.actor_critic import MemoryPolicy, input_size
+from drml.policies.memory.registry import MemoryConfig, memory_of
+from drml.tasks.sampler import UniformSampler
+
+K, B, EPISODES = 3, 2, 3
+
+
+class Transcript:
+    """A memory that remembers nothing, gives back what it is shown, and keeps a copy of whole sequences."""
+
+    def __init__(self, size):
+        self.output_size = size
+        self.shown = []
+
+    def init(self, rng):
+        return {}
+
+    def start(self, batch, like):
+        return {}
+
+    def step(self, params, inputs, state, starts):
+        return inputs, state
+
+    def sequence(self, params, inputs, state, starts):
+        self.shown.append(inputs)
+        return inputs, state
+
+
+def trial(policy, params, family, episodes=EPISODES):
+    """The rollouts of consecutive episodes, each beginning with the carry that the one before ended with."""
+    tasks = UniformSampler().sample({}, family.tasks, "train", K, Streams(0)["tasks"])
+    collect = Collector(family.make(EnvOptions()), family.spec.horizon, B, Phases())
+    agent, history = Agent(params, {}), []
+    for episode in range(episodes):
+        history.append(collect(policy, agent, tasks, Streams(0)["collect", episode]))
+        agent = replace(agent, carry=history[-1].last_carry)
+    return history
+
+
+def policy_for(family, kind="gru", size=8):
+    memory = memory_of(MemoryConfig(kind, size=size, heads=2, context=100), input_size(family.spec))
+    return MemoryPolicy(memory, family.spec.action, EPISODES * family.spec.horizon)
+
+
+@pytest.mark.parametrize("name", ["tabular-mdp-rl2-v1", "navigation-maml-v1"])
+def test_a_trial_shows_what_came_before_each_step_and_nothing_from_other_trials(name):
+    family = suite(name)
+    obs_size, size = family.spec.obs_size, family.spec.action.size
+    transcript = Transcript(input_size(family.spec))
+    policy = MemoryPolicy(transcript, family.spec.action, EPISODES * family.spec.horizon)
+    params = policy.init(Streams(0))
+    whole = join_rollouts(trial(policy, params, family))
+    policy.evaluate(params, whole)
+    shown = transcript.shown[0].unflatten(1, (K, B)).transpose(0, 1)  # [K, T, B, F]
+    ended = whole.terminated | whole.truncated
+    for k, t, b in [(k, t, b) for k in range(K) for t in range(whole.reward.shape[1]) for b in range(B)]:
+        row = shown[k, t, b]
+        assert torch.equal(row[:obs_size], whole.obs[k, t, b])
+        before = row[obs_size:]
+        if t == 0:
+            assert not before.any()  # nothing came before the trial
+            continue
+        action = whole.action[k, t - 1, b]
+        expected = torch.eye(size)[action] if family.spec.action.kind == "discrete" else action
+        assert torch.equal(before[:size], expected)
+        assert before[size] == whole.reward[k, t - 1, b]
+        assert before[size + 1] == float(ended[k, t - 1, b])
+        assert before[size + 2].item() == pytest.approx(t / whole.reward.shape[1])
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm", "mingru", "transformer"])
+@pytest.mark.parametrize("name", ["tabular-mdp-rl2-v1", "navigation-pearl-sparse-v1"])
+def test_the_whole_trial_at_once_gives_the_probabilities_that_acting_step_by_step_gave(name, kind):
+    family = suite(name)
+    policy = policy_for(family, kind)
+    params = policy.init(Streams(1))
+    params["actor.weight"] = 50.0 * params["actor.weight"]  # so that what is remembered shows in the actions
+    whole = join_rollouts(trial(policy, params, family))
+    distribution, value = policy.evaluate(params, whole)
+    # sums of some tens of float32 products of size 1, through up to 60 steps
+    torch.testing.assert_close(distribution.log_prob(whole.action), whole.log_prob, atol=2e-5, rtol=2e-5)
+    assert value.shape == whole.reward.shape
+
+
+def test_what_an_episode_showed_changes_how_the_next_one_begins():
+    family = suite("tabular-mdp-rl2-v1")
+    policy = policy_for(family)
+    params = policy.init(Streams(1))
+    params["actor.weight"] = 50.0 * params["actor.weight"]
+    history = trial(policy, params, family)
+    first, second = (rollout.acting.logits[:, 0] for rollout in history[:2])
+    assert torch.equal(first[0, 0], first[1, 1])  # before anything happened, all trials are alike
+    assert not torch.allclose(second[0, 0], second[1, 1], atol=1e-3)
+
+
+def test_stacked_parameters_are_refused():
+    family = suite("tabular-mdp-rl2-v1")
+    policy = policy_for(family)
+    params = policy.init(Streams(0))
+    (rollout,) = trial(policy, params, family, episodes=1)
+    stacked = {name: value.expand(K, *value.shape) for name, value in params.items()}
+    with pytest.raises(InputError, match="adapts by its carry"):
+        policy.evaluate(stacked, rollout)
