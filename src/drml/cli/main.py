@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "meta-train a learner on a suite, in a run directory",
     "test": "adapt a run's best policy to held-out tasks and measure the return after each step",
     "report": "write a run's report, one page of HTML",
+    "reproduce": "train a published recipe with several seeds, and hold it against the published numbers",
     "demo": "the main job in five minutes: train, test, film and report on the half-cheetah",
 }
 EXIT_CODES = {
@@ -66,8 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def help_text() -> str:
     """Return what `drml --help` prints."""
-    commands = "\n".join(f"  {name:8}{what}" for name, what in COMMANDS.items())
-    codes = "\n".join(f"  {code:<8}{what}" for code, what in EXIT_CODES.items())
+    commands = "\n".join(f"  {name:11}{what}" for name, what in COMMANDS.items())
+    codes = "\n".join(f"  {code:<11}{what}" for code, what in EXIT_CODES.items())
     return (
         "usage: drml COMMAND [ARGUMENTS]\n\n"
         "Deep reinforcement meta-learning: policies that adapt to a new task in a few episodes.\n\n"

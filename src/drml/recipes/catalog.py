@@ -1,6 +1,6 @@
 """The recipes: each a configuration with its source, its budget and the published numbers it is held against.
 
-`python benchmarks/reproduce.py NAME --seeds 5` trains one and stores its result in `recipes/results/NAME.json`.
+`drml reproduce NAME --seeds 5` trains one; results that were reached are kept in `recipes/results/NAME.json`.
 """
 
 from dataclasses import dataclass

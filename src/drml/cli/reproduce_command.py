@@ -1,0 +1,99 @@
+"""`drml reproduce`: train a published recipe with several seeds and hold it against the published numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.table import Table
+
+from drml.cli.parse import parse
+from drml.cli.terminal import check_json, check_threads, say, show
+from drml.envs.api import EnvOptions
+from drml.recipes.catalog import RECIPES
+from drml.recipes.reproduce import budget, reproduce, stored_result
+from drml.rundir import write_json
+
+WORDS = {True: "reached", False: "below", None: ""}
+
+
+@dataclass(frozen=True)
+class ReproduceArgs:
+    """Train a recipe with several seeds, test them, and hold the result against the published numbers."""
+
+    name: tyro.conf.Positional[str]
+    """The recipe; --list shows them."""
+    seeds: int = 3
+    """Train seeds 1 to N; a seed that was trained before is not trained again."""
+    runs: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("runs/recipes")
+    """Where the seeds' run directories are."""
+    threads: int = 0
+    """Simulator threads; 0 takes all cores."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the result to this file."""
+
+
+@dataclass(frozen=True)
+class ListArgs:
+    """Show the recipes with what they take and what they reached."""
+
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the list to this file."""
+
+
+def run(words: list[str]) -> int:
+    """Run the command; the exit code is 0 whether or not the published numbers were reached."""
+    if "--list" in words:
+        return _list(parse(ListArgs, "drml reproduce --list", [word for word in words if word != "--list"]))
+    args = parse(ReproduceArgs, "drml reproduce", words)
+    check_json(args.json)
+    check_threads(args.threads)
+    result = reproduce(args.name, args.seeds, args.runs, EnvOptions(threads=args.threads), say)
+    show_result(result, stored_result(args.name))
+    if args.json:
+        write_json(args.json, result)
+    return 0
+
+
+def show_result(result: Mapping[str, Any], stored: Mapping[str, Any] | None) -> None:
+    """Print the return after each adaptation step beside the published and the stored one."""
+    table = Table()
+    for column in ("steps", "mean", "± 95 %", "IQM", "95 % from", "to", "published", "", "stored mean"):
+        table.add_column(column, justify="right")
+    kept = {point["step"]: f"{point['mean']:.2f}" for point in stored["return_by_step"]} if stored else {}
+    for point in result["return_by_step"]:
+        half, target = point["mean_half_width_95"], point["published"]
+        table.add_row(
+            str(point["step"]),
+            f"{point['mean']:.2f}",
+            "" if half is None else f"{half:.2f}",
+            *(f"{point[name]:.2f}" for name in ("iqm", "low", "high")),
+            "" if target is None else f"{target:.2f}",
+            WORDS[point["reached"]],
+            kept.get(point["step"], ""),
+        )
+    show(f"{result['recipe']}, {len(result['seeds'])} seeds; {result['source']}", table)
+
+
+def _list(args: ListArgs) -> int:
+    check_json(args.json)
+    rows: list[dict[str, Any]] = []
+    for name, recipe in RECIPES.items():
+        stored = stored_result(name)
+        minutes = None if stored is None else sum(stored["seconds"]) / len(stored["seconds"]) / 60.0
+        rows.append(
+            {"name": name, "env_steps_per_seed": budget(recipe), "minutes_per_seed": minutes, "source": recipe.source}
+        )
+    table = Table(box=None, pad_edge=False)
+    for column in ("recipe", "env steps per seed", "minutes per seed", "source"):
+        table.add_column(
+            column, no_wrap=column == "recipe", justify="left" if column in ("recipe", "source") else "right"
+        )
+    for row in rows:
+        took = "" if row["minutes_per_seed"] is None else f"{row['minutes_per_seed']:.0f}"
+        table.add_row(row["name"], f"{row['env_steps_per_seed']:,}", took, row["source"])
+    show(table)
+    if args.json:
+        write_json(args.json, {"recipes": rows})
+    return 0
