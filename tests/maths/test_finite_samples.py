@@ -67,7 +67,7 @@ def pulls_rollout(arms: Tensor, acting_logits: Tensor) -> Rollout:
     acting = Categorical(torch.log_softmax(acting_logits, -1)[:, None, None].expand(*shape, 3))
     obs = torch.zeros((*shape, 1), dtype=torch.float64)  # zero: only the biases, which are the logits, matter
     reward, elapsed = ARM_REWARDS[action], torch.zeros(shape, dtype=torch.int64)
-    return Rollout(obs, action, reward, ~off, off, ~off, obs, elapsed, acting.log_prob(action), acting, {})
+    return Rollout(obs, action, reward, ~off, off, ~off, obs, elapsed, acting.log_prob(action), acting, {}, {})
 
 
 def library_gradient(alpha: float, inner_loss: str, order: int) -> Tensor:

@@ -47,11 +47,21 @@ def test_each_seed_is_a_run_and_is_trained_once(tiny, tmp_path):
 
 def test_a_run_with_other_settings_is_refused_and_kept(tiny, tmp_path, monkeypatch):
     reproduce.reproduce("tiny", 1, tmp_path, EnvOptions())
-    other = replace(TINY, config=replace(TINY.config, train=replace(TINY.config.train, num_tasks=3)))
-    monkeypatch.setitem(catalog.RECIPES, "tiny", other)
-    with pytest.raises(InputError, match="other settings"):
-        reproduce.reproduce("tiny", 1, tmp_path, EnvOptions())
+    policy = replace(TINY.config.policy, hidden=(3,))
+    train = replace(TINY.config.train, num_tasks=3)
+    for words, change in (("other settings", {"policy": policy}), ("num_tasks cannot change", {"train": train})):
+        monkeypatch.setitem(catalog.RECIPES, "tiny", replace(TINY, config=replace(TINY.config, **change)))
+        with pytest.raises(InputError, match=words):
+            reproduce.reproduce("tiny", 1, tmp_path, EnvOptions())
     assert (tmp_path / "tiny-seed1" / "test.json").exists()
+
+
+def test_a_recipe_whose_budget_has_grown_goes_on(tiny, tmp_path, monkeypatch):
+    reproduce.reproduce("tiny", 1, tmp_path, EnvOptions())
+    longer = replace(TINY, config=replace(TINY.config, train=replace(TINY.config.train, meta_iters=2)))
+    monkeypatch.setitem(catalog.RECIPES, "tiny", longer)
+    reproduce.reproduce("tiny", 1, tmp_path, EnvOptions())
+    assert [row["meta_iter"] for row in read_rows(tmp_path / "tiny-seed1") if row["kind"] == "train"] == [1, 2]
 
 
 def result(by_seed):

@@ -55,9 +55,9 @@ def _train(recipe: Recipe, seed: int, run: Path, options: EnvOptions) -> None:
     if not (run / session.CONFIG).exists():
         session.start(config, run, options=options)
         return
-    if to_dict(session.read_config(run)) != to_dict(config):
+    if to_dict(replace(session.read_config(run), train=config.train)) != to_dict(config):
         raise InputError(f"{run} was trained with other settings than the recipe's; name another --runs, or remove it")
-    session.resume(run, options=options)
+    session.resume(run, options=options, train=config.train)  # the budget may have grown; refuses other sizes
 
 
 def summary(name: str, recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
