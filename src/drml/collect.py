@@ -54,10 +54,10 @@ class Collector:
             with self.phases("env"):
                 step = self.env.step(action)
             with self.phases("record"):
-                record.add(t, distribution, action, step)
+                ended = record.add(t, distribution, action, step)
                 obs = step.obs
             with self.phases("policy"):
-                carry = policy.remember(carry, action, record.reward[t], record.ended[:2, t].any(0))
+                carry = policy.remember(carry, action, record.reward[t], ended)
         with self.phases("record"):
             return record.rollout(first_carry, carry)
 
@@ -78,7 +78,8 @@ class _Record:
     def see(self, t: int, obs: Tensor) -> None:
         self.obs[t] = obs
 
-    def add(self, t: int, distribution: Distribution, action: Tensor, step: Step) -> None:
+    def add(self, t: int, distribution: Distribution, action: Tensor, step: Step) -> Tensor:
+        """Record a step and return whether the episode, or the look at it, ended there, `[K, B]`."""
         self.distributions.append(distribution)
         self.actions.append(action)
         self.reward[t] = step.reward
@@ -92,6 +93,7 @@ class _Record:
         ended = terminated | truncated
         if bool(ended.any()):
             self.final_obs[t] = step.final_obs.to(ended.device).masked_fill(~ended.unsqueeze(-1), 0.0)
+        return ended
 
     def rollout(self, first_carry: Tree, last_carry: Tree) -> Rollout:
         terminated, truncated, diverged = (whole(flags) for flags in self.ended)

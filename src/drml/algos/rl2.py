@@ -29,7 +29,7 @@ from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks, join_rol
 from drml.losses import clipped_surrogate_loss, expectation
 from drml.optim.first_order import AdamState, adam_init, adam_step
 from drml.policies.actor_critic import MemoryPolicy
-from drml.returns import gae
+from drml.returns import gae, next_values
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class RL2:
         value = torch.cat(evaluated)
         last = torch.zeros_like(trials.terminated)
         last[:, -1] = True  # the trial is all there is: beyond it nothing is earned
-        follows = torch.cat([value[:, 1:], torch.zeros_like(value[:, :1])], 1)
+        follows = next_values(value, torch.zeros_like(value), last, torch.zeros_like(last))
         gain = gae(trials.reward, value, follows, last, self.config.gamma, self.config.gae_lambda)
         sound = trials.valid.all(1, keepdim=True)  # of a trial with an unsound episode nothing is learned from
         valid = sound.expand_as(gain).to(gain.dtype)
