@@ -20,6 +20,7 @@ from drml.recipes.catalog import RECIPES
 from drml.runlog import read_rows
 from drml.session import RunConfig
 
+VALIDATE_EVERY = 10  # meta-iterations
 RESULT = Path(__file__).parent / "results" / "curvature-navigation.json"
 
 
@@ -31,7 +32,7 @@ def configured(episodes: int, seed: int, meta_iters: int) -> RunConfig:
     return replace(
         recipe,
         learner_config=replace(learner, curvature_episodes=episodes),
-        train=replace(recipe.train, meta_iters=meta_iters),
+        train=replace(recipe.train, meta_iters=meta_iters, validate_every=VALIDATE_EVERY),
         seed=seed,
     )
 
