@@ -1,11 +1,13 @@
 """RL² on trials of random MDPs: its loss against the formula, what an unsound episode costs, and that it learns."""
 
+import math
 from dataclasses import replace
 from itertools import chain, pairwise
 
 import pytest
 import torch
 
+from drml.algos.registry import learner_entry
 from drml.algos.rl2 import RL2, RL2Config, interleaved
 from drml.collect import Collector
 from drml.core.errors import InputError
@@ -16,18 +18,17 @@ from drml.envs.api import EnvOptions
 from drml.envs.bandit import bandit_suite
 from drml.envs.registry import suite
 from drml.evaluate import episode_returns, meta_episode
-from drml.policies.actor_critic import MemoryPolicy, input_size
-from drml.policies.memory.registry import MemoryConfig, memory_of
+from drml.policies.memory.registry import MemoryConfig
 from drml.tasks.sampler import UniformSampler
 
 K, B, EPISODES = 5, 2, 3
 FAMILY = suite("tabular-mdp-rl2-v1")
 
 
-def make(family=FAMILY, size=8, **changes):
+def make(family=FAMILY, size=8, head="linear", **changes):
     config = RL2Config(**{"episodes": EPISODES, "epochs": 1, "minibatches": 1, **changes})
-    memory = memory_of(MemoryConfig("gru", size), input_size(family.spec))
-    return RL2(family.spec, MemoryPolicy(memory, family.spec.action, config.episodes * family.spec.horizon), config)
+    memory = MemoryConfig("gru", size, head=head, head_hidden=4)
+    return RL2(family.spec, learner_entry("rl2").make_policy(family.spec, memory, config), config)
 
 
 def meta_iteration(learner, state, family=FAMILY, num_tasks=K, copies=B, seed=0):
@@ -106,6 +107,24 @@ def test_minibatches_deal_out_every_trial_once():
     assert sorted(chain(*hands)) == list(range(10))
     assert max(map(len, hands)) - min(map(len, hands)) <= 1
     assert interleaved(2, 5) == [slice(0, None, 5), slice(1, None, 5)]
+
+
+def test_a_hypernetwork_is_trained_from_the_first_update_and_the_memory_below_it_from_the_second():
+    learner = make(head="hypernetwork")
+    state = learner.init(Streams(0)["init"])
+    generator_norms, memory_moves = [], []
+    for i in range(2):
+        after, metrics = learner.update(state, meta_iteration(learner, state, seed=i))
+        assert math.isfinite(metrics["outer_loss_last"])
+        generator_norms.append(float(_part(after.params, "generator.").norm()))
+        memory_moves.append(float((_part(after.params, "memory.") - _part(state.params, "memory.")).norm()))
+        state = after
+    assert 0.0 < generator_norms[0] < generator_norms[1]
+    assert memory_moves[0] == 0.0 < memory_moves[1]  # while the generator is zero, nothing depends on the memory
+
+
+def _part(params, prefix):
+    return flatten({name: value for name, value in params.items() if name.startswith(prefix)})
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from drml.cli.main import EXIT_CODES, main
 from drml.rundir import lock
 
 NAV = ["train", "navigation-maml-v1", "maml"]
+RL2 = ["train", "navigation-maml-v1", "rl2"]
 TINY = ["--meta-iters", "1", "--tasks", "2", "--episodes", "2", "--validation-tasks", "2"]
 CHECKPOINT = Path("run/checkpoints/000001")
 Prepare = Callable[[Path], object]
@@ -53,6 +54,9 @@ MISTAKES: list[tuple[list[str], int, list[str]]] = [  # command line, exit code,
     (["train", "navigation-maml-v1", "promp", "--learner.meta-lr", "0"], 2, ["meta_lr > 0"]),
     (["train", "navigation-maml-v1", "fomaml", "--learner.order", "2"], 2, ["order 1", "choose maml"]),
     (["train", "navigation-maml-v1", "promp", "--learner.order", "1"], 2, ["'--learner.order'"]),
+    ([*RL2, "--policy.head", "film"], 2, ["'film'", "--policy.head", "linear", "hypernetwork"]),
+    ([*RL2, "--policy.head-hidden", "0"], 2, ["head_hidden is 0", "1 or more"]),
+    ([*RL2, "--policy.head", "hypernetwork", "--policy.head-hidden", "9" * 20], 6, ["GB of memory"]),
     ([*NAV, "--meta-iters", "0"], 2, ["meta_iters is 0", "1 or more"]),
     ([*NAV, "--tasks", "0"], 2, ["num_tasks is 0"]),
     ([*NAV, "--episodes", "-4"], 2, ["copies is -4"]),

@@ -16,6 +16,7 @@ from drml.cli.stop import StopSignals
 from drml.core.errors import DrmlError, InputError
 from drml.envs.registry import SUITES
 from drml.rundir import lock
+from drml.session import load
 from drml.train import Progress, TrainConfig
 
 from .conftest import SUITE, TINY, Answer
@@ -56,6 +57,15 @@ def test_train_writes_the_result(drml: Drml, tmp_path: Path, monkeypatch: pytest
     assert result["stop_reason"] == "budget" and result["meta_iters"] == 1
     config = json.loads(Path(result["run"], "config.json").read_text())
     assert config["learner_config"]["inner"]["lr"] == 0.05 and config["train"]["copies"] == 2
+
+
+def test_a_memory_takes_the_head_that_the_flags_ask_for(drml: Drml, tmp_path: Path):
+    sizes = ["--meta-iters", "1", "--tasks", "2", "--episodes", "2", "--validation-tasks", "2", "--policy.size", "4"]
+    head = ["--policy.head", "hypernetwork", "--policy.head-hidden", "3"]
+    answer = drml("train", SUITE, "rl2", *sizes, *head, "--out", tmp_path / "run")
+    assert answer.code == 0, answer.err
+    trained = load(tmp_path / "run")
+    assert trained.best.params["generator.hidden.weight"].shape == (4, 2 * 3)  # memory x (observation x width)
 
 
 def test_runs_without_out_do_not_collide(drml: Drml, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -83,11 +83,20 @@ def test_noise_kinds():
 @pytest.mark.parametrize("kind", ["normal", "uniform"])
 def test_the_noise_of_a_task_does_not_depend_on_the_tasks_beside_it(kind):
     rng = Streams(4)["action"]
-    noise = task_noise(rng, IDS, kind, (5, 2))
-    assert noise.shape == (3, 5, 2)
-    assert torch.equal(task_noise(rng, IDS[[2, 0]], kind, (5, 2)), noise[[2, 0]])
-    assert torch.equal(noise[1], rng["task", 3].noise(kind, (5, 2)))
-    assert len(noise.unique()) == 30
+    noise = task_noise(rng, IDS, kind, (5, 1))  # an odd number: float32 noise takes half of a 64-bit word each
+    assert noise.shape == (3, 5, 1)
+    assert torch.equal(task_noise(rng, IDS[[2, 0]], kind, (5, 1)), noise[[2, 0]])
+    assert len(noise.unique()) == 15
+
+
+def test_the_noise_of_a_task_begins_at_its_own_counter():
+    key = Streams(4)["action", "task"].generator().bit_generator.state["state"]["key"]
+    ids = torch.tensor([3, -1, 2**63 - 1])
+    for row, counter in zip(
+        task_noise(Streams(4)["action"], ids, "uniform", (7,)), (3, 2**64 - 1, 2**63 - 1), strict=True
+    ):
+        alone = np.random.Generator(np.random.Philox(key=key, counter=counter << 128))
+        assert torch.equal(row, torch.from_numpy(alone.random(7, dtype=np.float32)))
 
 
 def test_block_noise_does_not_depend_on_the_order_or_number_of_questions():

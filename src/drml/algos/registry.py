@@ -13,7 +13,7 @@ from drml.core.lookup import look_up
 from drml.core.types import EnvSpec
 from drml.policies.actor_critic import MemoryPolicy, input_size
 from drml.policies.api import Policy
-from drml.policies.memory.registry import MemoryConfig, memory_of
+from drml.policies.memory.registry import MemoryConfig, head_of, memory_of
 from drml.policies.mlp import MLPConfig, mlp_policy
 
 AnyConfig = MAMLConfig | ProMPConfig | RL2Config
@@ -44,9 +44,10 @@ def _fomaml(spec: EnvSpec, policy: Policy, config: MAMLConfig) -> MAML:
     return MAML(spec, policy, config)
 
 
-def _memory_policy(spec: EnvSpec, memory: MemoryConfig, config: RL2Config) -> MemoryPolicy:
-    trial_steps = config.episodes * spec.horizon
-    return MemoryPolicy(memory_of(memory, input_size(spec)), spec.action, trial_steps)
+def _memory_policy(spec: EnvSpec, shape: MemoryConfig, config: RL2Config) -> MemoryPolicy:
+    memory = memory_of(shape, input_size(spec))
+    head = head_of(shape, memory.output_size, spec.obs_size, spec.action.size)
+    return MemoryPolicy(memory, head, spec.action, config.episodes * spec.horizon)
 
 
 LEARNERS: dict[str, LearnerEntry] = {

@@ -1,6 +1,6 @@
-"""A policy with a memory: one network that remembers a whole trial, with a head that acts and a head that values.
+"""A policy with a memory: one network that remembers a whole trial, with a head that acts and values.
 
-    xₜ = [oₜ, aₜ₋₁, rₜ₋₁, eₜ₋₁, t/n]        hₜ = memory(xₜ, hₜ₋₁)        π(·|hₜ), v(hₜ)
+    xₜ = [oₜ, aₜ₋₁, rₜ₋₁, eₜ₋₁, t/n]        hₜ = memory(xₜ, hₜ₋₁)        π(·|hₜ, oₜ), v(hₜ, oₜ)
 
 A trial is several episodes of one task in a row; e marks the end of an episode, n is the length of the trial. What
 came before (action, reward, end) is part of the carry, so it crosses from one episode's rollout into the next, and is
@@ -23,8 +23,9 @@ from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree, tree_map
 from drml.core.types import ActionSpec, EnvSpec, Noise, Rollout
+from drml.policies.heads import Head
 from drml.policies.memory.api import Memory
-from drml.policies.mlp import MAX_LOG_STD, init_layers
+from drml.policies.mlp import MAX_LOG_STD
 
 ActionDistribution = Gaussian | Categorical
 
@@ -35,6 +36,7 @@ class MemoryPolicy:
     """An actor and a critic on one memory; implements `Policy`. Its parameters are shared by all tasks."""
 
     memory: Memory
+    head: Head
     action: ActionSpec
     trial_steps: int
     """n, steps of a trial; the time input is t/n."""
@@ -49,12 +51,9 @@ class MemoryPolicy:
         return Noise("normal", (self.action.size,)) if self._is_gaussian else Noise("uniform", ())
 
     def init(self, rng: Streams) -> Params:
-        """Return initial parameters; the heads start near zero, so that the first actions are nearly uniform."""
-        size = self.memory.output_size
+        """Return initial parameters; the actor starts near zero, so that the first actions are nearly uniform."""
         params = {f"memory.{name}": value for name, value in self.memory.init(rng["memory"]).items()}
-        for head, outputs, scale in (("actor", self.action.size, 0.01), ("critic", 1, 1.0)):
-            layer = init_layers((size, outputs), rng[head])
-            params[f"{head}.weight"], params[f"{head}.bias"] = scale * layer["layer0.weight"], layer["layer0.bias"]
+        params |= self.head.init(rng)
         if self._is_gaussian:
             params["log_std"] = torch.full((self.action.size,), math.log(self.init_std))
         return params
@@ -78,8 +77,8 @@ class MemoryPolicy:
         memory = _fold(cast(Tree, carry["memory"]))
         starts = torch.zeros(inputs.shape[0] * inputs.shape[1], dtype=torch.bool, device=inputs.device)
         outputs, memory = self.memory.step(_own(params), inputs.flatten(0, 1), memory, starts)
-        distribution = self._act(params, outputs.unflatten(0, inputs.shape[:2]))
-        return distribution, {"memory": _unfold(memory, len(obs)), "before": carry["before"]}
+        actor = self.head.act(params, outputs.unflatten(0, inputs.shape[:2]), obs)
+        return self._distribution(params, actor), {"memory": _unfold(memory, len(obs)), "before": carry["before"]}
 
     def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
         """Return the carry with what came of an action."""
@@ -102,7 +101,7 @@ class MemoryPolicy:
         Raises:
             InputError: if the parameters are stacked, one set per task: a memory adapts by its carry.
         """
-        if params["critic.bias"].dim() != 1:
+        if any(value.dim() > 2 for value in params.values()):
             raise InputError("a policy with a memory shares its parameters between tasks; it adapts by its carry")
         num_tasks, steps, copies = rollout.reward.shape
         first = cast(Params, rollout.first_carry["before"])
@@ -120,8 +119,8 @@ class MemoryPolicy:
         in_a_row = inputs.transpose(0, 1).flatten(1, 2)  # [T, K·B, F]
         outputs, _ = self.memory.sequence(_own(params), in_a_row, memory, starts)
         outputs = outputs.unflatten(1, (num_tasks, copies)).transpose(0, 1)  # [K, T, B, D]
-        value = torch.addmm(params["critic.bias"], outputs.flatten(0, 2), params["critic.weight"])
-        return self._act(params, outputs), value.view(rollout.reward.shape)
+        actor, value = self.head.evaluate(params, outputs, rollout.obs)
+        return self._distribution(params, actor), value
 
     @property
     def _is_gaussian(self) -> bool:
@@ -134,8 +133,7 @@ class MemoryPolicy:
         rest = torch.stack([reward, ended, elapsed / self.trial_steps], -1)
         return torch.cat([obs, action, rest.to(obs.dtype)], -1)
 
-    def _act(self, params: Params, outputs: Tensor) -> ActionDistribution:
-        actor = outputs @ params["actor.weight"] + params["actor.bias"]
+    def _distribution(self, params: Params, actor: Tensor) -> ActionDistribution:
         if not self._is_gaussian:
             return Categorical(torch.log_softmax(actor, -1))
         return Gaussian(actor, params["log_std"].clamp(math.log(self.min_std), MAX_LOG_STD).expand_as(actor))

@@ -1,9 +1,10 @@
-"""The memories by name."""
+"""The memories and the heads that stand on them, by name."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from drml.core.errors import InputError
+from drml.policies.heads import Head, HypernetworkHead, LinearHead
 from drml.policies.memory.api import Memory
 from drml.policies.memory.gru import GRU
 from drml.policies.memory.layered import Layered
@@ -12,11 +13,12 @@ from drml.policies.memory.recurrence import MinGRU
 from drml.policies.memory.transformer import Transformer
 
 MemoryKind = Literal["gru", "lstm", "transformer", "mingru"]
+HeadKind = Literal["linear", "hypernetwork"]
 
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """The kind and the size of a memory."""
+    """The kind and the size of a memory and of its head."""
 
     kind: MemoryKind = "gru"
     """How the past is held: gru, lstm, transformer or mingru (RL²: gru)."""
@@ -28,9 +30,13 @@ class MemoryConfig:
     """Transformer: heads of attention; size is a multiple of twice their number."""
     context: int = 100
     """Longest sequence, in steps: the transformer's limit, and how far back mingru's slowest units reach at first."""
+    head: HeadKind = "linear"
+    """What acts and values: linear (RL²), or hypernetwork, a network on the observation that the memory generates."""
+    head_hidden: int = 64
+    """Hypernetwork: width of the generated network."""
 
     def __post_init__(self) -> None:
-        for name in ("size", "layers", "heads", "context"):
+        for name in ("size", "layers", "heads", "context", "head_hidden"):
             if getattr(self, name) < 1:
                 raise InputError(f"memory {name} is {getattr(self, name)}, must be 1 or more")
         if self.kind == "transformer" and self.size % (2 * self.heads):
@@ -41,7 +47,7 @@ class MemoryConfig:
 
     def num_weights(self, inputs: int, outputs: int) -> int:
         """Return how many weights there are at least."""
-        return self.size * (inputs + outputs + self.layers * self.size)
+        return self.size * (inputs + self.layers * self.size) + head_of(self, self.size, inputs, outputs).num_weights
 
 
 def memory_of(config: MemoryConfig, input_size: int) -> Memory:
@@ -51,6 +57,13 @@ def memory_of(config: MemoryConfig, input_size: int) -> Memory:
     sizes = [input_size] + [config.size] * (config.layers - 1)
     layers = tuple(_recurrent(config, size) for size in sizes)
     return layers[0] if len(layers) == 1 else Layered(layers)
+
+
+def head_of(config: MemoryConfig, size: int, obs_size: int, action_size: int) -> Head:
+    """Return the head that a configuration describes, for a memory's outputs `[..., size]`."""
+    if config.head == "hypernetwork":
+        return HypernetworkHead(size, obs_size, config.head_hidden, action_size)
+    return LinearHead(size, action_size)
 
 
 def _recurrent(config: MemoryConfig, input_size: int) -> Memory:
