@@ -3,7 +3,7 @@ import torch
 
 from drml.core.errors import InputError
 from drml.core.rng import Streams
-from drml.returns import discounted_sum, first_episode_returns, gae, next_values
+from drml.returns import RunningScale, discounted_sum, first_episode_returns, gae, next_values
 
 
 def batch(*copies):
@@ -126,3 +126,22 @@ def test_shapes_are_checked():
         next_values(VALUE, FINAL_VALUE[:, :2], TERMINATED, TRUNCATED)
     with pytest.raises(InputError, match="next_value has shape"):
         gae(REWARD, VALUE, NEXT_VALUE[0], ENDED, 0.9, 0.9)
+
+
+def test_the_running_scale_by_hand():
+    start = RunningScale.initial()
+    returns = torch.tensor([1.0, 3.0, 100.0])
+    assert torch.equal(start.restore(returns), returns)
+    once = start.observe(returns, torch.tensor([1.0, 1.0, 0.0]))  # mean 2, deviation 1: the third does not count
+    torch.testing.assert_close(once.normalise(returns), torch.tensor([-1.0, 1.0, 98.0]))
+    twice = once.observe(torch.tensor([4.0, 4.0, 4.0]), torch.ones(3))
+    # weights 0.9 and 1: mean (0.9·2 + 4)/1.9, mean square (0.9·5 + 16)/1.9
+    mean = 5.8 / 1.9
+    std = (20.5 / 1.9 - mean**2) ** 0.5
+    torch.testing.assert_close(twice.normalise(returns), (returns - mean) / std)
+    torch.testing.assert_close(twice.restore(twice.normalise(returns)), returns)
+
+
+def test_constant_returns_normalise_to_zeros():
+    scale = RunningScale.initial().observe(torch.full((4,), 0.1), torch.ones(4))
+    assert float(scale.normalise(torch.full((4,), 0.1)).abs().max()) < 1e-3

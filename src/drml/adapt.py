@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from drml.baselines import LinearFeatureBaseline
-from drml.core.check import check_finite
+from drml.core.check import check_finite, check_ranges
 from drml.core.distribution import Distribution
-from drml.core.errors import InputError
 from drml.core.parallel import parallel_map
 from drml.core.tree import Params, flatten, flatten_stacked, join_stacked, params_map, stack_shared, unflatten
 from drml.core.types import Advantages, Agent, Rollout
@@ -52,16 +51,13 @@ class InnerConfig:
     """λ of the advantage estimates (rllab, ProMP: 1)."""
 
     def __post_init__(self) -> None:
-        if self.num_steps < 1:
-            raise InputError(f"inner num_steps is {self.num_steps}, must be 1 or more")
-        for name, low, high in (
-            ("lr", 0.0, 1e6),
-            ("later_lr", 0.0, 1e6),
-            ("gamma", 0.0, 1.0),
-            ("gae_lambda", 0.0, 1.0),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"inner {name} is {getattr(self, name)}, must lie in [{low:g}, {high:g}]")
+        check_ranges(
+            "inner ",
+            self,
+            at_least_1=("num_steps",),
+            at_least_0=("lr", "later_lr"),
+            between_0_and_1=("gamma", "gae_lambda"),
+        )
 
     def lr_at(self, adapt_step: int) -> float:
         """Return the step size of an inner step; steps count from 0."""

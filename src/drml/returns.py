@@ -4,10 +4,15 @@ Termination is data: `terminated` ends the future, `truncated` only our looking.
 where the task ended, the value of `final_obs` where looking ended, and the value of the next step everywhere else.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from drml.core.check import check_shapes
+from drml.core.tree import Tree
+
+KEPT = 0.9  # share of the running moments that an observation leaves
 
 
 def discounted_sum(x: Tensor, discount: Tensor) -> Tensor:
@@ -70,3 +75,51 @@ def first_episode_returns(reward: Tensor, ended: Tensor) -> Tensor:
     """
     ended_before = ended.to(torch.int32).cumsum(1) - ended.to(torch.int32) > 0
     return reward.masked_fill(ended_before, 0.0).sum(1)
+
+
+class RunningScale(NamedTuple):
+    """Mean and standard deviation of returns over the last ten or so meta-iterations, for a critic of unit scale.
+
+    Moments decay by 0.9 with each observation and are divided by the weight that they have gathered, so that the first
+    observation counts in full.
+    """
+
+    weight: Tensor
+    """Scalar float64: 1 − 0.9ⁿ after n observations."""
+    mean: Tensor
+    """Weighted sum of the observed means."""
+    square: Tensor
+    """Weighted sum of the observed mean squares."""
+
+    @staticmethod
+    def initial() -> "RunningScale":
+        """Return the scale before any observation: mean 0, standard deviation 1."""
+        return RunningScale(*torch.zeros(3, dtype=torch.float64).unbind())
+
+    def tree(self) -> Tree:
+        """Return the scale as a tree of tensors, named as the fields are."""
+        return dict(self._asdict())
+
+    def observe(self, returns: Tensor, counted: Tensor) -> "RunningScale":
+        """Return the scale after `returns`, each counted as often as `counted` says (same shape)."""
+        share = counted.double() / counted.sum().clamp_min(1.0)
+        mean, square = (share * returns).sum(), (share * returns.double().square()).sum()
+        seen = (torch.ones_like(mean), mean, square)
+        return RunningScale(*(KEPT * old + (1.0 - KEPT) * new for old, new in zip(self, seen, strict=True)))
+
+    def normalise(self, returns: Tensor) -> Tensor:
+        """Return (R − mean)/std."""
+        mean, std = self._moments()
+        return (returns - mean) / std
+
+    def restore(self, normalised: Tensor) -> Tensor:
+        """Return mean + std · R̂, the inverse."""
+        mean, std = self._moments()
+        return mean + std * normalised
+
+    def _moments(self) -> tuple[float, float]:
+        if not bool(self.weight > 0.0):
+            return 0.0, 1.0
+        mean = float(self.mean / self.weight)
+        variance = float(self.square / self.weight) - mean**2
+        return mean, max(variance, 1e-8) ** 0.5  # constant returns normalise to zeros

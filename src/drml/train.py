@@ -8,7 +8,8 @@ from typing import Literal
 
 from drml.algos.api import Learner, LearnerState
 from drml.collect import Collector
-from drml.core.errors import EnvError, InputError
+from drml.core.check import check_ranges
+from drml.core.errors import EnvError
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
 from drml.core.types import Rollout, Tasks
@@ -44,12 +45,8 @@ class TrainConfig:
     """Meta-iterations between checkpoints."""
 
     def __post_init__(self) -> None:
-        for name in ("meta_iters", "num_tasks", "copies", "validate_every", "validation_tasks", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, must be 1 or more")
-        for name in ("max_env_steps", "max_seconds", "patience"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)}, must be 0 or more")
+        counts = ("meta_iters", "num_tasks", "copies", "validate_every", "validation_tasks", "checkpoint_every")
+        check_ranges("", self, at_least_1=counts, at_least_0=("max_env_steps", "max_seconds", "patience"))
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
 import math
+import re
+from dataclasses import dataclass
 
 import pytest
 import torch
 
-from drml.core.check import check_finite, check_shapes
+from drml.core.check import check_finite, check_ranges, check_shapes
 from drml.core.errors import InputError, NumericError
 
 
@@ -48,3 +50,36 @@ def test_finite_numbers_pass():
 def test_numbers_that_are_not_finite_are_counted():
     with pytest.raises(NumericError, match=r"^loss: 2 of 4 numbers are not finite$"):
         check_finite("loss", torch.tensor([1.0, math.nan, -math.inf, 0.0]))
+
+
+@dataclass
+class Settings:
+    count: float = 1
+    share: float = 1.0
+    size: float = 1e-300
+
+
+def check_settings(settings):
+    check_ranges(
+        "my ", settings, at_least_1=["count"], between_0_and_1=["share"], above_0=["size"], at_least_0=["share"]
+    )
+
+
+def test_settings_at_the_ends_of_their_ranges_pass():
+    check_settings(Settings())
+    check_settings(Settings(share=0.0, count=10**9, size=math.inf))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Settings(count=0), "my count is 0, must be 1 or more"),
+        (Settings(share=1.01), "my share is 1.01, must be between 0 and 1"),
+        (Settings(share=-1e-9), "my share is -1e-09, must be 0 or more"),
+        (Settings(size=0.0), "my size is 0.0, must be above 0"),
+        (Settings(size=math.nan), "my size is nan, must be above 0"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_named(settings, message):
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        check_settings(settings)

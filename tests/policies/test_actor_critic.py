@@ -128,3 +128,26 @@ def test_stacked_parameters_are_refused(head):
     stacked = {name: value.expand(K, *value.shape) for name, value in params.items()}
     with pytest.raises(InputError, match="adapts by its carry"):
         policy.evaluate(stacked, rollout)
+
+
+def test_gradients_are_cut_where_asked_and_the_numbers_stay():
+    family = suite("tabular-mdp-rl2-v1")
+    policy = policy_for(family)
+    whole = join_rollouts(trial(policy, remembering(policy), family))
+    half = whole.reward.shape[1] // 2
+
+    def slopes(bptt_steps):
+        """Values, and how the last value and the one before the cut depend on the first memory."""
+        carry = whole.first_carry | {"memory": {"hidden": torch.zeros(K, B, 8, requires_grad=True)}}
+        _, value = policy.evaluate(remembering(policy), replace(whole, first_carry=carry), bptt_steps)
+        start = carry["memory"]["hidden"]
+        asked = (value[:, half - 1].sum(), value[:, -1].sum())
+        found = [torch.autograd.grad(x, start, retain_graph=True, allow_unused=True)[0] for x in asked]
+        return value, *found
+
+    full, before_full, last_full = slopes(0)
+    cut, before_cut, last_cut = slopes(half)
+    torch.testing.assert_close(cut, full)
+    torch.testing.assert_close(before_cut, before_full)
+    assert last_full.abs().max() > 0.0
+    assert last_cut is None or not last_cut.any()

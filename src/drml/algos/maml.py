@@ -36,8 +36,7 @@ from drml.adapt import (
 )
 from drml.algos.api import LearnerState
 from drml.baselines import LinearFeatureBaseline
-from drml.core.check import check_finite
-from drml.core.errors import InputError
+from drml.core.check import check_finite, check_ranges
 from drml.core.parallel import parallel_map
 from drml.core.rng import Streams
 from drml.core.tree import Params, flatten, flatten_stacked, join_stacked, params_map, stack_shared, unflatten
@@ -67,8 +66,7 @@ class MAMLConfig:
     """Tasks per backward pass; changes the speed and the order of rounding, nothing else."""
 
     def __post_init__(self) -> None:
-        if self.curvature_episodes < 0 or self.tasks_per_chunk < 1:
-            raise InputError("MAML needs curvature_episodes >= 0 and tasks_per_chunk >= 1")
+        check_ranges("MAML ", self, at_least_1=("tasks_per_chunk",), at_least_0=("curvature_episodes",))
 
 
 class MAML:

@@ -26,7 +26,7 @@ from drml.adapt import (
 )
 from drml.algos.api import LearnerState
 from drml.baselines import LinearFeatureBaseline
-from drml.core.errors import InputError
+from drml.core.check import check_ranges
 from drml.core.rng import Streams
 from drml.core.tree import Params, params_map, stack_shared
 from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks
@@ -55,8 +55,13 @@ class ProMPConfig:
     """Tasks per backward pass; changes the speed and the order of rounding, nothing else."""
 
     def __post_init__(self) -> None:
-        if self.meta_lr <= 0.0 or self.outer_steps < 1 or self.clip_eps <= 0.0 or self.tasks_per_chunk < 1:
-            raise InputError("ProMP needs meta_lr > 0, outer_steps >= 1, clip_eps > 0 and tasks_per_chunk >= 1")
+        check_ranges(
+            "ProMP ",
+            self,
+            at_least_1=("outer_steps", "tasks_per_chunk"),
+            at_least_0=("inner_kl_coef",),
+            above_0=("meta_lr", "clip_eps"),
+        )
 
 
 class ProMP:

@@ -45,9 +45,15 @@ def _fomaml(spec: EnvSpec, policy: Policy, config: MAMLConfig) -> MAML:
 
 
 def _memory_policy(spec: EnvSpec, shape: MemoryConfig, config: RL2Config) -> MemoryPolicy:
+    trial_steps = config.episodes * spec.horizon
+    if shape.kind == "transformer" and trial_steps > shape.context:
+        raise InputError(
+            f"a trial of {config.episodes} x {spec.horizon} steps is longer than the transformer's context of "
+            f"{shape.context}; set the policy's context to {trial_steps} or more, or train with fewer episodes"
+        )
     memory = memory_of(shape, input_size(spec))
     head = head_of(shape, memory.output_size, spec.obs_size, spec.action.size)
-    return MemoryPolicy(memory, head, spec.action, config.episodes * spec.horizon)
+    return MemoryPolicy(memory, head, spec.action, trial_steps)
 
 
 LEARNERS: dict[str, LearnerEntry] = {

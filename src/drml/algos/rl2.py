@@ -9,7 +9,10 @@ learning"; Wang et al. 2016, "Learning to reinforcement learn".
 An adaptation step is an episode: the return after j steps is that of episode j + 1 of a trial. Advantages run over the
 trial, through the ends of its episodes, because what an episode teaches pays in the next.
 
-Differs from the paper: PPO in place of TRPO, and the time in the trial is an input.
+Differs from the paper: PPO in place of TRPO; the time in the trial is an input; the critic learns returns that are
+normalised to mean 0 and standard deviation 1 (as in Yu et al. 2022, "The surprising effectiveness of PPO in cooperative
+multi-agent games", section 5.1), without which the value loss of long trials leaves nothing of a gradient of norm ½ to
+the policy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,14 +25,15 @@ from torch import Tensor
 
 from drml.adapt import chunks, value_and_gradient
 from drml.algos.api import LearnerState
-from drml.core.errors import InputError
+from drml.core.check import check_ranges
+from drml.core.parallel import parallel_map
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree, flatten, params_map, tree_map
 from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks, join_rollouts
 from drml.losses import clipped_surrogate_loss, expectation
 from drml.optim.first_order import AdamState, adam_init, adam_step
 from drml.policies.actor_critic import MemoryPolicy
-from drml.returns import gae, next_values
+from drml.returns import RunningScale, gae, next_values
 
 
 @dataclass(frozen=True)
@@ -58,26 +62,20 @@ class RL2Config:
     """Weight of the value loss."""
     max_grad_norm: float = 0.5
     """Gradients are scaled down to this norm."""
+    bptt_steps: int = 0
+    """Steps of a trial through which gradients flow back before they are cut; 0 takes whole trials."""
     trials_per_chunk: int = 100
     """Trials per backward pass; changes the speed and the order of rounding, nothing else."""
 
     def __post_init__(self) -> None:
-        for name, is_right, rule in (
-            ("episodes", self.episodes >= 1, "1 or more"),
-            ("gamma", 0.0 <= self.gamma <= 1.0, "between 0 and 1"),
-            ("gae_lambda", 0.0 <= self.gae_lambda <= 1.0, "between 0 and 1"),
-            ("clip_eps", self.clip_eps > 0.0, "above 0"),
-            ("epochs", self.epochs >= 1, "1 or more"),
-            ("minibatches", self.minibatches >= 1, "1 or more"),
-            ("meta_lr", self.meta_lr > 0.0, "above 0"),
-            ("decay_iters", self.decay_iters >= 0, "0 or more"),
-            ("entropy_coef", self.entropy_coef >= 0.0, "0 or more"),
-            ("value_coef", self.value_coef >= 0.0, "0 or more"),
-            ("max_grad_norm", self.max_grad_norm > 0.0, "above 0"),
-            ("trials_per_chunk", self.trials_per_chunk >= 1, "1 or more"),
-        ):
-            if not is_right:
-                raise InputError(f"RL² {name} is {getattr(self, name)}, must be {rule}")
+        check_ranges(
+            "RL² ",
+            self,
+            at_least_1=("episodes", "epochs", "minibatches", "trials_per_chunk"),
+            at_least_0=("decay_iters", "entropy_coef", "value_coef", "bptt_steps"),
+            above_0=("clip_eps", "meta_lr", "max_grad_norm"),
+            between_0_and_1=("gamma", "gae_lambda"),
+        )
 
 
 class RL2:
@@ -91,7 +89,12 @@ class RL2:
     def init(self, rng: Streams) -> LearnerState:
         """Return fresh parameters, a fresh Adam and a count of meta-iterations."""
         params = self.policy.init(rng)
-        return LearnerState(params, {"adam": adam_init(params).tree(), "num_updates": torch.zeros(())})
+        optimiser: Tree = {
+            "adam": adam_init(params).tree(),
+            "num_updates": torch.zeros(()),
+            "returns": RunningScale.initial().tree(),
+        }
+        return LearnerState(params, optimiser)
 
     def prior(self, state: LearnerState, tasks: Tasks, rng: Streams) -> Agent:
         """Return the agent with the shared parameters and nothing in memory."""
@@ -107,7 +110,7 @@ class RL2:
         trials = one_by_one(join_rollouts(history))
         num_updates = int(cast(Tensor, state.optimiser["num_updates"]))
         left = max(0.0, 1.0 - num_updates / self.config.decay_iters) if self.config.decay_iters else 1.0
-        whole = self._targets(state.params, trials)
+        whole, scale = self._targets(state.params, trials, RunningScale(**cast(Params, state.optimiser["returns"])))
         params, adam = state.params, AdamState.from_tree(cast(Tree, state.optimiser["adam"]))
         losses: list[float] = []
         norms: list[float] = []
@@ -117,8 +120,8 @@ class RL2:
                 parts = chunks(len(loss.target), self.config.trials_per_chunk)
                 value, gradient = value_and_gradient(loss, params, parts)
                 norms.append(float(flatten(gradient).norm()))
-                scale = min(1.0, self.config.max_grad_norm / (norms[-1] + 1e-12))
-                step = params_map(partial(torch.mul, scale), gradient)
+                shrink = min(1.0, self.config.max_grad_norm / (norms[-1] + 1e-12))
+                step = params_map(partial(torch.mul, shrink), gradient)
                 params, adam = adam_step(params, step, adam, left * self.config.meta_lr)
                 losses.append(value)
         metrics = {
@@ -126,17 +129,22 @@ class RL2:
             "outer_loss_last": losses[-1],
             "grad_norm": sum(norms) / len(norms),
         }
-        optimiser: Tree = {"adam": adam.tree(), "num_updates": torch.tensor(float(num_updates + 1))}
+        optimiser: Tree = {
+            "adam": adam.tree(),
+            "num_updates": torch.tensor(float(num_updates + 1)),
+            "returns": scale.tree(),
+        }
         return LearnerState(params, optimiser), metrics
 
     @torch.no_grad()
-    def _targets(self, params: Params, trials: Rollout) -> "_Loss":
-        """Return the loss on whole trials, with advantages and value targets by the parameters that acted."""
-        evaluated = [
-            self.policy.evaluate(params, trials.select_tasks(part))[1]
-            for part in chunks(len(trials.reward), self.config.trials_per_chunk)
-        ]
-        value = torch.cat(evaluated)
+    def _targets(self, params: Params, trials: Rollout, scale: RunningScale) -> tuple["_Loss", RunningScale]:
+        """Return the loss on whole trials, with advantages and value targets by the parameters that acted.
+
+        The scale of the returns moves on with these trials, and the targets are by the scale after it.
+        """
+        parts = chunks(len(trials.reward), self.config.trials_per_chunk)
+        evaluated = parallel_map(lambda part: self.policy.evaluate(params, trials.select_tasks(part))[1], parts)
+        value = scale.restore(torch.cat(evaluated))
         last = torch.zeros_like(trials.terminated)
         last[:, -1] = True  # the trial is all there is: beyond it nothing is earned
         follows = next_values(value, torch.zeros_like(value), last, torch.zeros_like(last))
@@ -146,12 +154,17 @@ class RL2:
         mean = (valid * gain).sum() / valid.sum()
         std = ((valid * (gain - mean).square()).sum() / valid.sum()).sqrt()
         weight = valid / valid.sum((1, 2), keepdim=True).clamp_min(1.0)
-        return _Loss(self.policy, self.config, trials, Advantages((gain - mean) / (std + 1e-8), weight), value + gain)
+        advantages = Advantages((gain - mean) / (std + 1e-8), weight)
+        scale = scale.observe(value + gain, valid)
+        return _Loss(self.policy, self.config, trials, advantages, scale.normalise(value + gain)), scale
 
 
 @dataclass(frozen=True)
 class _Loss:
-    """PPO's loss on trials `[N, T, 1]`, as a function of the parameters and a slice of the trials."""
+    """PPO's loss on trials `[N, T, 1]`, as a function of the parameters and a slice of the trials.
+
+    The value target is normalised, as the critic's output is.
+    """
 
     policy: MemoryPolicy
     config: RL2Config
@@ -168,7 +181,7 @@ class _Loss:
     def __call__(self, params: Params, part: slice) -> Tensor:
         """Return 1/N Σ [ L^clip + c_v ½(v − target)² − c_e H ] over a slice of the N trials."""
         trials, advantages = self.trials.select_tasks(part), self.advantages.select_tasks(part)
-        new, value = self.policy.evaluate(params, trials)
+        new, value = self.policy.evaluate(params, trials, self.config.bptt_steps)
         surrogate = clipped_surrogate_loss(new, trials, advantages, self.config.clip_eps)
         value_loss = expectation(0.5 * (value - self.target[part]).square(), advantages.weight)
         entropy = expectation(new.entropy(), advantages.weight)

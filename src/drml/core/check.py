@@ -1,4 +1,7 @@
-"""Checks at public entrances: shapes by axis name, and finiteness."""
+"""Checks at public entrances: shapes by axis name, finiteness, and the ranges of settings."""
+
+import math
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -34,3 +37,29 @@ def check_finite(what: str, tensor: Tensor) -> None:
     if not bool(tensor.isfinite().all()):
         bad = int((~tensor.isfinite()).sum())
         raise NumericError(f"{what}: {bad} of {tensor.numel()} numbers are not finite")
+
+
+def check_ranges(
+    what: str,
+    config: object,
+    *,
+    at_least_1: Sequence[str] = (),
+    at_least_0: Sequence[str] = (),
+    above_0: Sequence[str] = (),
+    between_0_and_1: Sequence[str] = (),
+) -> None:
+    """Check that the named fields of a configuration lie in their ranges; NaN lies in none.
+
+    Raises:
+        InputError: names the first field that does not, what it is and what it must be.
+    """
+    for names, low, high, rule in (
+        (at_least_1, 1.0, math.inf, "1 or more"),
+        (at_least_0, 0.0, math.inf, "0 or more"),
+        (above_0, math.ulp(0.0), math.inf, "above 0"),
+        (between_0_and_1, 0.0, 1.0, "between 0 and 1"),
+    ):
+        for name in names:
+            value = getattr(config, name)
+            if not low <= value <= high:
+                raise InputError(f"{what}{name} is {value}, must be {rule}")

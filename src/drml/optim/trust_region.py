@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from drml.core.check import check_ranges
 from drml.core.errors import InputError
 from drml.optim.conjugate_gradient import conjugate_gradient
 
@@ -32,15 +33,15 @@ class TrustRegionConfig:
     """Tries before the step is given up (maml-rl: 15)."""
 
     def __post_init__(self) -> None:
-        for name, is_right, rule in (
-            ("max_kl", self.max_kl > 0.0, "above 0"),
-            ("cg_iters", self.cg_iters >= 1, "1 or more"),
-            ("cg_damping", self.cg_damping >= 0.0, "0 or more"),
-            ("backtrack_ratio", 0.0 < self.backtrack_ratio < 1.0, "between 0 and 1"),
-            ("max_backtracks", self.max_backtracks >= 1, "1 or more"),
-        ):
-            if not is_right:
-                raise InputError(f"trust region {name} is {getattr(self, name)}, must be {rule}")
+        check_ranges(
+            "trust region ",
+            self,
+            at_least_1=("cg_iters", "max_backtracks"),
+            at_least_0=("cg_damping",),
+            above_0=("max_kl", "backtrack_ratio"),
+        )
+        if not self.backtrack_ratio < 1.0:
+            raise InputError(f"trust region backtrack_ratio is {self.backtrack_ratio}, must be below 1")
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,13 @@ class MemoryPolicy:
         """Return the action distributions `[K, T, B]` of a rollout."""
         return self.evaluate(params, rollout)[0]
 
-    def evaluate(self, params: Params, rollout: Rollout) -> tuple[ActionDistribution, Tensor]:
+    def evaluate(self, params: Params, rollout: Rollout, bptt_steps: int = 0) -> tuple[ActionDistribution, Tensor]:
         """Return the action distributions and the values, `[K, T, B]`, in the memory's whole-sequence form.
+
+        Args:
+            params: shared parameters.
+            rollout: whole trials, or parts of them that begin with the carry `first_carry`.
+            bptt_steps: n > 0 lets no gradient flow through the memory between step n − 1 and n, 2n − 1 and 2n, … .
 
         Raises:
             InputError: if the parameters are stacked, one set per task: a memory adapts by its carry.
@@ -117,8 +122,14 @@ class MemoryPolicy:
         memory = _fold(cast(Tree, rollout.first_carry["memory"]))
         starts = torch.zeros((steps, num_tasks * copies), dtype=torch.bool, device=inputs.device)
         in_a_row = inputs.transpose(0, 1).flatten(1, 2)  # [T, K·B, F]
-        outputs, _ = self.memory.sequence(_own(params), in_a_row, memory, starts)
-        outputs = outputs.unflatten(1, (num_tasks, copies)).transpose(0, 1)  # [K, T, B, D]
+        pieces: list[Tensor] = []
+        for piece, starts_there in zip(
+            in_a_row.split(length := bptt_steps or steps), starts.split(length), strict=True
+        ):
+            outputs, memory = self.memory.sequence(_own(params), piece, memory, starts_there)
+            memory = tree_map(torch.detach, memory)
+            pieces.append(outputs)
+        outputs = torch.cat(pieces).unflatten(1, (num_tasks, copies)).transpose(0, 1)  # [K, T, B, D]
         actor, value = self.head.evaluate(params, outputs, rollout.obs)
         return self._distribution(params, actor), value
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from drml.core.check import check_ranges
 from drml.core.errors import InputError
 from drml.policies.heads import Head, HypernetworkHead, LinearHead
 from drml.policies.memory.api import Memory
@@ -36,9 +37,7 @@ class MemoryConfig:
     """Hypernetwork: width of the generated network."""
 
     def __post_init__(self) -> None:
-        for name in ("size", "layers", "heads", "context", "head_hidden"):
-            if getattr(self, name) < 1:
-                raise InputError(f"memory {name} is {getattr(self, name)}, must be 1 or more")
+        check_ranges("memory ", self, at_least_1=("size", "layers", "heads", "context", "head_hidden"))
         if self.kind == "transformer" and self.size % (2 * self.heads):
             raise InputError(
                 f"memory size is {self.size}, must be a multiple of {2 * self.heads}: each of the {self.heads} heads "
