@@ -305,8 +305,8 @@ def test(
         CheckpointError: if it has no checkpoint that can be loaded.
         ResourceError: if the result cannot be written, or the rollouts cannot fit into memory.
     """
-    if adapt_steps < 1 or num_tasks < 1 or copies < 1:
-        raise InputError("a test needs adapt_steps, tasks and episodes of 1 or more")
+    if adapt_steps < 0 or num_tasks < 1 or copies < 1:
+        raise InputError("a test needs adapt_steps of 0 or more, and tasks and episodes of 1 or more")
     trained = load(run)
     if not os.access(run, os.W_OK):
         raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")

@@ -86,6 +86,33 @@ def test_a_number_is_reached_where_the_interval_over_seeds_is_not_below_it(by_se
     assert point["reached"] is reached
 
 
+@pytest.mark.parametrize(
+    ("at_least", "reached"),
+    [(0.0, True), (0.1, False)],  # 2 ± 1.96: the lower end counts
+)
+def test_a_share_of_an_optimum_is_reached_where_the_interval_lies_above_it(at_least, reached):
+    recipe = replace(TINY, published=(1.0,), at_least=(at_least,))
+    (point,) = reproduce.summary("tiny", recipe, result((1.0, 3.0)))["return_by_step"]
+    assert point["reached"] is reached
+
+
+def test_the_return_of_a_trial_is_the_sum_over_its_episodes():
+    tests = [
+        {
+            "seed": i,
+            "tasks": [{"return_by_step": [i, 10.0]}, {"return_by_step": [i, 30.0]}],
+            "env_steps": 1,
+            "seconds": 1.0,
+        }
+        for i in (1, 3)
+    ]
+    recipe = replace(TINY, at_least_trial=22.0)
+    trial = reproduce.summary("tiny", recipe, tests)["trial_return"]
+    assert trial["mean_by_seed"] == [21.0, 23.0] and trial["mean"] == 22.0
+    assert trial["reached"] is False  # 22 - 1.96
+    assert reproduce.summary("tiny", TINY, tests)["trial_return"] is None
+
+
 def test_nothing_published_is_nothing_reached():
     (point,) = reproduce.summary("tiny", replace(TINY, published=()), result((1.0, 2.0)))["return_by_step"]
     assert point["published"] is None and point["reached"] is None

@@ -57,7 +57,7 @@ def test_what_is_not_a_run_directory_is_refused(tmp_path):
         ("test.json", '{"return_by_step": []}', "at least one step"),
         ("test.json", '{"return_by_step": [{"step": 0, "iqm": true}]}', "'iqm' should be a number, found True"),
         ("test.json", '{"return_by_step": [{"step": 0, "iqm": 1e400}]}', "'iqm' should be a number, found inf"),
-        ("test.json", '{"return_by_step": [{"step": 0}], "trained_adapt_steps": 0}', "should be 1 or more, found 0"),
+        ("test.json", '{"return_by_step": [{"step": 0}], "trained_adapt_steps": -1}', "should be 0 or more, found -1"),
         ("metrics.jsonl", "nonsense\n", "line 1: not a row of a log"),
         ("metrics.jsonl", '{"kind": "train", "meta_iter": 1, "env_steps": "x"}\n', "'env_steps' should be a number"),
         (

@@ -57,23 +57,32 @@ def run(words: list[str]) -> int:
 
 
 def show_result(result: Mapping[str, Any], stored: Mapping[str, Any] | None) -> None:
-    """Print the return after each adaptation step beside the published and the stored one."""
+    """Print the return after each adaptation step and of whole trials beside the published and the stored one."""
     table = Table()
-    for column in ("steps", "mean", "± 95 %", "IQM", "95 % from", "to", "published", "", "stored mean"):
+    for column in ("steps", "mean", "± 95 %", "IQM", "95 % from", "to", "published", "at least", "", "stored mean"):
         table.add_column(column, justify="right")
-    kept = {point["step"]: f"{point['mean']:.2f}" for point in stored["return_by_step"]} if stored else {}
-    for point in result["return_by_step"]:
-        half, target = point["mean_half_width_95"], point["published"]
+    points, kept = _points(result), _points(stored) if stored else {}
+    for name, point in points.items():
         table.add_row(
-            str(point["step"]),
-            f"{point['mean']:.2f}",
-            "" if half is None else f"{half:.2f}",
-            *(f"{point[name]:.2f}" for name in ("iqm", "low", "high")),
-            "" if target is None else f"{target:.2f}",
+            name,
+            *(_number(point[column]) for column in ("mean", "mean_half_width_95", "iqm", "low", "high")),
+            *(_number(point[column]) for column in ("published", "at_least")),
             WORDS[point["reached"]],
-            kept.get(point["step"], ""),
+            _number(kept[name]["mean"] if name in kept else None),
         )
     show(f"{result['recipe']}, {len(result['seeds'])} seeds; {result['source']}", table)
+    if result["references"]:
+        say("whole trials under other strategies: " + ", ".join(f"{n} {v:g}" for n, v in result["references"].items()))
+
+
+def _points(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the rows of the table by name."""
+    rows = {str(point["step"]): point for point in result["return_by_step"]}
+    return rows | {"trial": result["trial_return"]} if result["trial_return"] else rows
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _list(args: ListArgs) -> int:

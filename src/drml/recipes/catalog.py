@@ -3,7 +3,8 @@
 `drml reproduce NAME --seeds 5` trains one; results that were reached are kept in `recipes/results/NAME.json`.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from drml.adapt import InnerConfig
 from drml.algos.maml import MAMLConfig
@@ -19,10 +20,20 @@ class Recipe:
 
     config: RunConfig
     """What is run, but for the seed."""
-    published: tuple[float, ...]
-    """Published mean returns after 0, 1, 2, … adaptation steps; empty where only curves were published."""
     source: str
     """Where the hyper-parameters and the numbers come from."""
+    published: tuple[float, ...] = ()
+    """Published mean returns after 0, 1, 2, … adaptation steps; empty where only curves were published."""
+    at_least: tuple[float, ...] = ()
+    """What the lower end of our interval is to reach after 0, 1, 2, … adaptation steps."""
+    published_trial: float | None = None
+    """Published mean return of a whole trial: the sum over its episodes."""
+    at_least_trial: float | None = None
+    """What the lower end of our interval is to reach on whole trials."""
+    references: Mapping[str, float] = field(default_factory=dict)
+    """Mean returns of whole trials under other strategies."""
+    adapt_steps: int = 3
+    """Adaptation steps of a test."""
     test_tasks: int = 40
     """Tasks of a test."""
     test_copies: int = 40

@@ -237,8 +237,8 @@ def _evaluation(test: _Fields) -> Evaluation:
     if not steps:
         raise test.wrong("a list with at least one step", [], "return_by_step")
     trained_adapt_steps = test.integer("trained_adapt_steps")
-    if trained_adapt_steps < 1:
-        raise test.wrong("1 or more", trained_adapt_steps, "trained_adapt_steps")
+    if trained_adapt_steps < 0:
+        raise test.wrong("0 or more", trained_adapt_steps, "trained_adapt_steps")
     return Evaluation(
         split=test.text("split"),
         held_out=test.flag("held_out"),
