@@ -20,11 +20,11 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from torch import Tensor
 from drml.algos.api import Learner, LearnerState
 from drml.algos.registry import LEARNERS, learner_entry
 from drml.collect import Collector
+from drml.core.config import from_dict, to_dict
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
@@ -40,9 +41,9 @@ from drml.envs.api import BatchEnv, EnvOptions
 from drml.envs.mujoco.half_cheetah import HalfCheetah
 from drml.envs.registry import suite
 from drml.evaluate import episode_returns, meta_episode
-from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.tasks.sampler import StratifiedSampler
 
+T = TypeVar("T")
 WARM_UP_ITERS = 2
 HOLDING_ITERS = 5  # meta-iterations that a return has to hold for
 MAX_ITERS = 300  # meta-iterations after which a return counts as out of reach
@@ -110,15 +111,21 @@ def _step_all(env: BatchEnv, actions: list[Tensor]) -> None:
         env.step(action)
 
 
+def changed(settings: T, changes: str) -> T:
+    """Return settings with some of them replaced by those of a JSON object."""
+    return from_dict(type(settings), to_dict(settings) | json.loads(changes))
+
+
 class Loop:
     """Meta-iterations of one learner on one suite."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         family = suite(args.suite)
         self.env = RecordingEnv(family.make(EnvOptions(threads=args.threads)))
-        policy = mlp_policy(family.spec, MLPConfig(hidden=tuple(args.hidden)))
         entry = learner_entry(args.learner)
-        self.config = replace(entry.default, **json.loads(args.config))
+        self.config = changed(entry.default, args.config)
+        self.policy = changed(entry.default_policy, args.policy)
+        policy = entry.make_policy(family.spec, self.policy, self.config)
         self.learner: Learner = entry.make(family.spec, policy, self.config)
         self.state: LearnerState = self.learner.init(Streams(args.seed)["init"])
         self.phases = Phases()
@@ -232,8 +239,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--meta-iters", type=int, default=7, help="timed turns, after a warm-up")
     parser.add_argument("--threads", type=int, default=0, help="simulator threads; 0 takes all cores")
     parser.add_argument("--torch-threads", type=int, default=0, help="0 is torch's own choice")
-    parser.add_argument("--hidden", type=int, nargs="+", default=[64, 64])
     parser.add_argument("--config", default="{}", help="learner settings to change, as a JSON object")
+    parser.add_argument("--policy", default="{}", help="policy settings to change, as a JSON object")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--until-return", type=float, metavar="R", help="measure the time to this return instead")
     parser.add_argument("--memory-growth", type=int, default=0, metavar="N", help="measure memory over N instead")
@@ -258,7 +265,7 @@ def main(argv: list[str]) -> None:
     result = measured | {
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "load_before_and_after": [load_before, os.getloadavg()],
-        "settings": vars(args) | {"config": asdict(loop.config)},
+        "settings": vars(args) | {"config": asdict(loop.config), "policy": asdict(loop.policy)},
         "machine": machine(),
     }
     text = json.dumps(result, indent=1)

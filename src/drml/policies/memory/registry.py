@@ -7,13 +7,14 @@ from drml.core.check import check_ranges
 from drml.core.errors import InputError
 from drml.policies.heads import Head, HypernetworkHead, LinearHead
 from drml.policies.memory.api import Memory
+from drml.policies.memory.feedforward import Feedforward
 from drml.policies.memory.gru import GRU
 from drml.policies.memory.layered import Layered
 from drml.policies.memory.lstm import LSTM
 from drml.policies.memory.recurrence import MinGRU
 from drml.policies.memory.transformer import Transformer
 
-MemoryKind = Literal["gru", "lstm", "transformer", "mingru"]
+MemoryKind = Literal["gru", "lstm", "transformer", "mingru", "none"]
 HeadKind = Literal["linear", "hypernetwork"]
 
 
@@ -22,7 +23,7 @@ class MemoryConfig:
     """The kind and the size of a memory and of its head."""
 
     kind: MemoryKind = "gru"
-    """How the past is held: gru, lstm, transformer or mingru (RL²: gru)."""
+    """How the past is held: gru, lstm, transformer or mingru (RL²: gru); or none, for comparison."""
     size: int = 256
     """Units of each layer (RL²: 256)."""
     layers: int = 1
@@ -46,7 +47,9 @@ class MemoryConfig:
 
     def num_weights(self, inputs: int, outputs: int) -> int:
         """Return how many weights there are at least."""
-        return self.size * (inputs + self.layers * self.size) + head_of(self, self.size, inputs, outputs).num_weights
+        return (
+            self.size * (inputs + (self.layers - 1) * self.size) + head_of(self, self.size, inputs, outputs).num_weights
+        )
 
 
 def memory_of(config: MemoryConfig, input_size: int) -> Memory:
@@ -54,7 +57,7 @@ def memory_of(config: MemoryConfig, input_size: int) -> Memory:
     if config.kind == "transformer":
         return Transformer(input_size, config.size, config.layers, config.heads, config.context)
     sizes = [input_size] + [config.size] * (config.layers - 1)
-    layers = tuple(_recurrent(config, size) for size in sizes)
+    layers = tuple(_layer(config, size) for size in sizes)
     return layers[0] if len(layers) == 1 else Layered(layers)
 
 
@@ -65,7 +68,9 @@ def head_of(config: MemoryConfig, size: int, obs_size: int, action_size: int) ->
     return LinearHead(size, action_size)
 
 
-def _recurrent(config: MemoryConfig, input_size: int) -> Memory:
+def _layer(config: MemoryConfig, input_size: int) -> Memory:
     if config.kind == "mingru":
         return MinGRU(input_size, config.size, config.context)
+    if config.kind == "none":
+        return Feedforward(input_size, config.size)
     return (GRU if config.kind == "gru" else LSTM)(input_size, config.size)
