@@ -129,8 +129,8 @@ RECIPES: dict[str, Recipe] = {
     "rl2-bandit-5-10": _bandit(
         5, 10, 250, 2000, 6.6, 6.7, random=5.0, thompson=5.7, ots=6.5, ucb1=6.7, gittins=6.6, optimum=6.660
     ),
-    "rl2-bandit-5-20": _bandit(5, 20, 300, 2000, 0.985 * 14.2873, None, random=10.0, greedy=14.11, optimum=14.2873),
-    "rl2-bandit-2-100": _bandit(2, 100, 200, 500, 0.99 * 64.9184, None, random=50.0, greedy=63.95, optimum=64.9184),
+    "rl2-bandit-5-20": _bandit(5, 20, 200, 2000, 0.985 * 14.2873, None, random=10.0, greedy=14.11, optimum=14.2873),
+    "rl2-bandit-2-100": _bandit(2, 100, 120, 500, 0.99 * 64.9184, None, random=50.0, greedy=63.95, optimum=64.9184),
     "rl2-bandit-5-100": _bandit(
         5, 100, 400, 500, 77.9, 78.7, random=49.9, thompson=74.7, ots=77.9, ucb1=78.0, gittins=78.3
     ),
