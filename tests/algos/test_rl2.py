@@ -1,8 +1,9 @@
 """RL² on trials of random MDPs: its loss against the formula, what an unsound episode costs, and that it learns."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
+from typing import final
 
 import pytest
 import torch
@@ -12,13 +13,17 @@ from drml.algos.rl2 import RL2, RL2Config, interleaved
 from drml.collect import Collector
 from drml.core.errors import InputError
 from drml.core.phases import Phases
-from drml.core.rng import Streams
+from drml.core.rng import BlockNoise, Streams
 from drml.core.tree import flatten, tree_leaves
+from drml.core.types import ActionSpec, EnvSpec
 from drml.envs.api import EnvOptions
 from drml.envs.bandit import bandit_suite
+from drml.envs.episode import Outcome, native_suite
 from drml.envs.registry import suite
 from drml.evaluate import episode_returns, meta_episode
 from drml.policies.memory.registry import MemoryConfig
+from drml.tasks.distribution import TaskDistribution
+from drml.tasks.parameter import Uniform
 from drml.tasks.sampler import UniformSampler
 
 K, B, EPISODES = 5, 2, 3
@@ -150,3 +155,44 @@ def test_it_learns_to_find_the_better_of_two_arms():
     score = episode_returns(final[0])
     # 2000 trials with a standard deviation below 3: the standard error is 0.07, and chance plus 5 of them 5.35
     assert float(score.mean()) > 5.35
+
+
+@final
+@dataclass(frozen=True)
+class Dealer:
+    """Each step asks for one of two actions at random; reward 1 if right. Whether it shows which is up to `is_open`."""
+
+    answer: BlockNoise
+    is_open: bool
+
+    def start(self, t):
+        return self.answer.row(t)[..., None]
+
+    def observe(self, state):
+        return state if self.is_open else torch.ones_like(state)
+
+    def move(self, state, action, t):
+        right = (self.answer.row(t) < 0.5) == (action == 1)
+        return Outcome(self.start(t + 1), right.float(), torch.zeros_like(right))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_open", [False, True])
+def test_what_cannot_be_known_is_not_known_after_training_either(is_open):
+    """Would a policy see the reward, the task or the noise of its own step, it would rise above chance."""
+    spec = EnvSpec(obs_size=1, action=ActionSpec("discrete", 2), horizon=5)
+    tasks = TaskDistribution({"unused": Uniform(0.0, 1.0)})
+
+    def begin(tasks, copies, rng):
+        return Dealer(BlockNoise(rng, tasks.ids, copies, "uniform", (), 20), is_open)
+
+    family = native_suite("dealer-v1", "", "", tasks, spec, begin)
+    learner = make(family, 32, epochs=4, minibatches=4, meta_lr=3e-3, entropy_coef=0.0)
+    state = learner.init(Streams(0)["init"])
+    for i in range(30):
+        state, _ = learner.update(state, meta_iteration(learner, state, family, num_tasks=200, copies=1, seed=i))
+    rewards = torch.cat([r.reward for r in meta_iteration(learner, state, family, 5000, 1, seed=10**6)], 1)
+    if is_open:
+        assert float(rewards.mean()) > 0.8  # so this training would have found it
+    else:  # answers are independent coins, so the mean of n rewards has standard error 0.5/√n whatever the policy
+        assert abs(float(rewards.mean()) - 0.5) < 1.96 * 0.5 / rewards.numel() ** 0.5

@@ -134,4 +134,49 @@ RECIPES: dict[str, Recipe] = {
     "rl2-bandit-5-100": _bandit(
         5, 100, 400, 500, 77.9, 78.7, random=49.9, thompson=74.7, ots=77.9, ucb1=78.0, gittins=78.3
     ),
+    "rl2-random-mdp": Recipe(
+        _remembered("tabular-mdp-rl2-v1", 400, 500, episodes=10, memory=MemoryConfig(size=128)),
+        f"{DUAN}; 10 episodes of 10 steps",
+        published_trial=156.2,
+        at_least_trial=150.0,
+        references={"random": 100.1, "psrl": 138.1, "opsrl": 144.1, "ucrl2": 146.6, "beb": 150.2, "snail": 159.1},
+        adapt_steps=9,
+        test_tasks=2000,
+        test_copies=1,
+    ),
+    "rl2-gridnavi": Recipe(
+        _remembered("gridnavi-varibad-v1", 300, 500, episodes=4),
+        "Zintgraf et al. 2020, section 5.1 (RL² beside VariBAD, curves only); optimum by exact search",
+        at_least=(0.95 * 4.0, *(0.95 * 11.0714,) * 3),
+        adapt_steps=3,
+        test_tasks=1000,
+        test_copies=4,
+    ),
+    "rl2-tmaze": Recipe(
+        _remembered("tmaze-passive-v1", 150, 500),
+        "Ni et al. 2023, passive T-maze: 1 is the best return, 0.5 that of a policy without memory",
+        at_least=(0.95,),
+        adapt_steps=0,
+        test_tasks=1,
+        test_copies=4000,
+    ),
+    "rl2-tmaze-without-memory": Recipe(
+        _remembered("tmaze-passive-v1", 150, 500, memory=MemoryConfig("none", 64)),
+        "beside rl2-tmaze: one layer of units that see the present and the step before it",
+        adapt_steps=0,
+        test_tasks=1,
+        test_copies=4000,
+    ),
+    "rl2-half-cheetah-vel": Recipe(
+        RunConfig(
+            "half-cheetah-vel-promp-v1",
+            "rl2",
+            replace(RL2_RULE, episodes=2, gamma=0.99, meta_lr=1e-3, entropy_coef=0.0, decay_iters=100),
+            MemoryConfig(size=64),
+            TrainConfig(meta_iters=100, num_tasks=20, copies=20, validate_every=10),
+        ),
+        "no published numbers at this horizon: two episodes of 100 steps are a trial; tasks as in Rothfuss et al. 2019",
+        adapt_steps=1,
+        test_copies=20,
+    ),
 }
