@@ -28,7 +28,7 @@ test-all: lint
 bench: $(VENV)/.ready-to-run
 	$(THROUGHPUT) --suite half-cheetah-dir-promp-v1 --learner promp --json -
 	$(THROUGHPUT) --suite half-cheetah-dir-promp-v1 --learner maml --json -
-	$(THROUGHPUT) --suite navigation-maml-v1 --learner maml --json -
+	$(THROUGHPUT) --suite navigation-maml-v1 --learner maml --tasks 20 --json -
 
 lint: $(VENV)/.ready-to-test
 	$(BIN)/ruff check .
