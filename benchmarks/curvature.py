@@ -2,7 +2,7 @@
 
     python benchmarks/curvature.py --episodes 1 2 0 --seeds 3 --meta-iters 60 --runs runs/curvature
 
-trains the navigation recipe with each number of curvature episodes (0: all of them) and stores the validation returns
+trains the navigation recipe on 20 tasks with each number of curvature episodes (0: all of them) and stores the validation returns
 after adaptation, the line search's tries and the seconds of an update in results/curvature-navigation.json.
 """
 
@@ -20,6 +20,7 @@ from drml.recipes.catalog import RECIPES
 from drml.runlog import read_rows
 from drml.session import RunConfig
 
+TASKS = 20
 VALIDATE_EVERY = 10  # meta-iterations
 RESULT = Path(__file__).parent / "results" / "curvature-navigation.json"
 
@@ -32,7 +33,7 @@ def configured(episodes: int, seed: int, meta_iters: int) -> RunConfig:
     return replace(
         recipe,
         learner_config=replace(learner, curvature_episodes=episodes),
-        train=replace(recipe.train, meta_iters=meta_iters, validate_every=VALIDATE_EVERY),
+        train=replace(recipe.train, meta_iters=meta_iters, num_tasks=TASKS, validate_every=VALIDATE_EVERY),
         seed=seed,
     )
 
