@@ -2,8 +2,9 @@
 
     python benchmarks/curvature.py --episodes 1 2 0 --seeds 3 --meta-iters 60 --runs runs/curvature
 
-trains the navigation recipe on 20 tasks with each number of curvature episodes (0: all of them) and stores the validation returns
-after adaptation, the line search's tries and the seconds of an update in results/curvature-navigation.json.
+trains the navigation recipe on 20 tasks with each number of curvature episodes (0: all of them) and stores the
+validation returns after adaptation, the line search's tries and the seconds of an update in
+results/curvature-navigation.json.
 """
 
 import argparse
