@@ -41,24 +41,27 @@ def cleared(state: Tensor, starts: Tensor) -> Tensor:
     return state.masked_fill(starts.unsqueeze(-1), 0.0)
 
 
-def from_inputs(inputs: Tensor, weight: Tensor, bias: Tensor, num_gates: int) -> Tensor:
-    """Return inputs Wᵀ + b of each gate, `[gates, T, N, H]`, for inputs `[T, N, F]` and W `[gates * H, F]`."""
-    rows = inputs.flatten(0, 1)
-    products = inputs.new_empty(num_gates, len(rows), len(bias) // num_gates)
-    for product, matrix, offset in zip(
-        products, gate_matrices(weight, num_gates), bias.view(num_gates, -1), strict=True
-    ):
-        torch.addmm(offset, rows, matrix.t(), out=product)
-    return products.unflatten(1, inputs.shape[:2])
+def from_inputs(inputs: Tensor, weight: Tensor, bias: Tensor, products: Sequence[Tensor]) -> None:
+    """Write inputs Wᵀ + b of each gate into `products`, one `[T, N, H]` per gate.
+
+    Args:
+        inputs: `[T, N, F]`.
+        weight: `[gates * H, F]`.
+        bias: `[gates * H]`.
+        products: where the products go, gate by gate.
+    """
+    rows, gates = inputs.flatten(0, 1), len(products)
+    for product, matrix, offset in zip(products, gate_matrices(weight, gates), bias.view(gates, -1), strict=True):
+        torch.addmm(offset, rows, matrix.t(), out=product.flatten(0, 1))
 
 
-def to_inputs(slopes: Tensor, weight: Tensor) -> Tensor:
-    """Return the gradient of inputs `[T, N, F]` from those of their products `[gates, T, N, H]`."""
+def to_inputs(slopes: Sequence[Tensor], weight: Tensor) -> Tensor:
+    """Return the gradient of inputs `[T, N, F]` from those of their products, one `[T, N, H]` per gate."""
     matrices = gate_matrices(weight, len(slopes))
-    total = slopes.new_zeros(slopes[0, ..., 0].numel(), weight.shape[1])
-    for slope, matrix in zip(slopes.flatten(1, 2), matrices, strict=True):
-        total.addmm_(slope, matrix)
-    return total.unflatten(0, slopes.shape[1:3])
+    total = weight.new_zeros(slopes[0][..., 0].numel(), weight.shape[1])
+    for slope, matrix in zip(slopes, matrices, strict=True):
+        total.addmm_(slope.flatten(0, 1), matrix)
+    return total.unflatten(0, slopes[0].shape[:2])
 
 
 def to_weights(slopes: Sequence[Tensor], inputs: Tensor) -> Tensor:

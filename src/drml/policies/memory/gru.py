@@ -25,7 +25,6 @@ from drml.policies.memory.gates import (
     from_inputs,
     gate_matrices,
     init_gates,
-    tanh_,
     to_inputs,
     to_weights,
 )
@@ -74,72 +73,84 @@ class _Sequence(Function):
     @staticmethod
     def forward(ctx: Any, starts: Tensor, inputs: Tensor, hidden: Tensor, *weights: Tensor) -> Tensor:  # noqa: ANN401
         weight_ih, weight_hh, bias_ih, bias_hh = weights
-        always, candidate_bias = bias_hh.split([2 * len(bias_hh) // GATES, len(bias_hh) // GATES])
-        bias = bias_ih + torch.cat([always, torch.zeros_like(candidate_bias)])
-        gates = from_inputs(inputs, weight_ih, bias, GATES)  # [3, T, N, H]
-        through = torch.empty_like(gates[0])  # [T, N, H], U_n h + c_n, which the reset gate multiplies
-        states = torch.empty((len(inputs) + 1, *hidden.shape), dtype=hidden.dtype, device=hidden.device)
+        size = hidden.shape[1]
+        always, candidate_bias = bias_hh.split([2 * size, size])
+        gates = inputs.new_empty(4, len(inputs), *hidden.shape)  # r, z, m = U_n h + c_n, which r multiplies, and n
+        r, z, m, n = gates
+        from_inputs(inputs, weight_ih, bias_ih + torch.cat([always, torch.zeros_like(candidate_bias)]), (r, z, n))
+        m.copy_(candidate_bias)
+        states = inputs.new_empty(len(inputs) + 1, *hidden.shape)
         states[0] = hidden
-        u_r, u_z, u_n = (matrix.t().contiguous() for matrix in gate_matrices(weight_hh, GATES))
+        recurrent = torch.stack([matrix.t() for matrix in gate_matrices(weight_hh, GATES)])  # [3, H, H]
+        minus_one = inputs.new_tensor(-1.0)
         some_start = starts.any(1).tolist()
-        steps = zip(some_start, starts, *gates, through, states[:-1], states[1:], strict=True)
-        for some, starts_t, r, z, n, m, before, after in steps:
+        of_steps = (starts, *gates, states[:-1], states[1:])
+        several = (gates[:3].unbind(1), gates[:2].unbind(1))  # sums that wait for h, and gates
+        for some, starts_t, r, z, m, n, before, after, sums, r_and_z in zip(
+            some_start, *of_steps, *several, strict=True
+        ):
             h = cleared(before, starts_t) if some else before
-            r.addmm_(h, u_r).sigmoid_()
-            z.addmm_(h, u_z).sigmoid_()
-            torch.addmm(candidate_bias, h, u_n, out=m)
-            torch.lerp(tanh_(n.addcmul_(r, m)), h, z, out=after)
-        ctx.save_for_backward(starts, inputs, hidden, *weights, gates, through, states)
+            sums.baddbmm_(h.expand(GATES, -1, -1), recurrent)
+            r_and_z.sigmoid_()
+            n.addcmul_(r, m).mul_(2.0).sigmoid_()
+            torch.add(minus_one, n, alpha=2.0, out=n)  # tanh x = 2 σ(2x) − 1, in less than half of the library's time
+            torch.lerp(n, h, z, out=after)
+        ctx.save_for_backward(starts, inputs, hidden, *weights, gates, states)
         ctx.some_start = some_start
         return states[1:]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        starts, inputs, hidden, *weights = ctx.saved_tensors[:-3]
+        starts, inputs, hidden, *weights = ctx.saved_tensors[:-2]
         if torch.is_grad_enabled():
             return None, *differentiate(_by_steps(starts), (inputs, hidden, *weights), grads)
-        gates, through, states = ctx.saved_tensors[-3:]
+        gates, states = ctx.saved_tensors[-2:]
         before = cleared(states[:-1], starts) if any(ctx.some_start) else states[:-1]
-        slopes = _local_slopes(gates, through, before)
-        to_hidden = _back_through_time(slopes, gates, weights[1], grads[0], starts, ctx.some_start)
-        r, z, n, m = slopes
-        to_biases = slopes.sum((1, 2))
+        slopes = _local_slopes(gates, before)
+        to_hidden = _back_through_time(slopes, gates[1], weights[1], grads[0], starts, ctx.some_start)
+        n, z, r, m = slopes
+        to_n, to_z, to_r, to_m = slopes.sum((1, 2))
         return (
             None,
-            to_inputs(slopes[:3], weights[0]) if ctx.needs_input_grad[1] else None,
+            to_inputs((r, z, n), weights[0]) if ctx.needs_input_grad[1] else None,
             to_hidden,
             to_weights((r, z, n), inputs),
             to_weights((r, z, m), before),
-            to_biases[:3].flatten(),
-            to_biases[[0, 1, 3]].flatten(),
+            torch.cat([to_r, to_z, to_n]),
+            torch.cat([to_r, to_z, to_m]),
         )
 
 
-def _local_slopes(gates: Tensor, through: Tensor, before: Tensor) -> Tensor:
-    """Return, for all steps at once, what will be multiplied by ∂h′ to make ∂z and ∂n, and by ∂n to make ∂r."""
-    r, z, n = gates
-    slopes = torch.empty((4, *r.shape), dtype=r.dtype, device=r.device)  # of the sums inside r, z, n, and of m
+def _local_slopes(gates: Tensor, before: Tensor) -> Tensor:
+    """Return, for all steps at once, what ∂h′ will multiply to make ∂n and ∂z, and what ∂n will to make ∂r and ∂m.
+
+    ∂n, ∂z and ∂r are those of the sums inside n, z and r; `[4, T, N, H]`.
+    """
+    r, z, m, n = gates
+    slopes = torch.empty_like(gates)
+    to_n, to_z, to_r, to_m = slopes
     kept = 1.0 - z
-    torch.sub(1.0, r, out=slopes[0]).mul_(r).mul_(through)
-    torch.sub(before, n, out=slopes[1]).mul_(z).mul_(kept)
-    torch.mul(n, n, out=slopes[2]).neg_().add_(1.0).mul_(kept)
+    torch.mul(n, n, out=to_n).neg_().add_(1.0).mul_(kept)
+    torch.sub(before, n, out=to_z).mul_(z).mul_(kept)
+    torch.sub(1.0, r, out=to_r).mul_(r).mul_(m)
+    to_m.copy_(r)
     return slopes
 
 
 def _back_through_time(
-    slopes: Tensor, gates: Tensor, weight: Tensor, grads: Tensor, starts: Tensor, some_start: Sequence[bool]
+    slopes: Tensor, update: Tensor, weight: Tensor, grads: Tensor, starts: Tensor, some_start: Sequence[bool]
 ) -> Tensor:
     """Turn local slopes into gradients, last step first, and return the gradient of the first hidden state."""
     u_r, u_z, u_n = gate_matrices(weight, GATES)
+    recurrent = torch.stack([u_z, u_r, u_n])
     to_hidden = torch.zeros_like(grads[0])
-    steps = list(zip(some_start, starts, grads, *gates[:2], *slopes, strict=True))
-    for some, starts_t, grad, r, z, to_r, to_z, to_n, to_m in reversed(steps):
+    several = (slopes[:2].unbind(1), slopes[2:].unbind(1), slopes[1:].unbind(1))  # n and z; r and m; all but n
+    steps = list(zip(some_start, starts, grads, update, slopes[0], *several, strict=True))
+    for some, starts_t, grad, z, to_n, to_n_and_z, to_r_and_m, to_sums in reversed(steps):
         to_hidden.add_(grad)
-        to_z.mul_(to_hidden)
-        to_n.mul_(to_hidden)
-        to_r.mul_(to_n)
-        torch.mul(to_n, r, out=to_m)
-        to_hidden.mul_(z).addmm_(to_r, u_r).addmm_(to_z, u_z).addmm_(to_m, u_n)
+        to_n_and_z.mul_(to_hidden)
+        to_r_and_m.mul_(to_n)
+        to_hidden.mul_(z).addbmm_(to_sums, recurrent)
         if some:
             to_hidden.masked_fill_(starts_t.unsqueeze(-1), 0.0)
     return to_hidden

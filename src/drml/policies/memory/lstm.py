@@ -85,7 +85,8 @@ class _Sequence(Function):
         *weights: Tensor,
     ) -> tuple[Tensor, Tensor]:
         weight_ih, weight_hh, bias_ih, bias_hh = weights
-        gates = from_inputs(inputs, weight_ih, bias_ih + bias_hh, GATES)  # [4, T, N, H]
+        gates = inputs.new_empty(GATES, len(inputs), *hidden.shape)
+        from_inputs(inputs, weight_ih, bias_ih + bias_hh, gates.unbind(0))
         squashed = torch.empty_like(gates[0])  # [T, N, H], tanh c′
         states = torch.empty((2, len(inputs) + 1, *hidden.shape), dtype=hidden.dtype, device=hidden.device)
         hiddens, cells = states
@@ -116,7 +117,7 @@ class _Sequence(Function):
         to_bias = slopes.sum((1, 2)).flatten()
         return (
             None,
-            to_inputs(slopes, weights[0]) if ctx.needs_input_grad[1] else None,
+            to_inputs(slopes.unbind(0), weights[0]) if ctx.needs_input_grad[1] else None,
             *to_states,
             to_weights(slopes.unbind(0), inputs),
             to_weights(slopes.unbind(0), befores[0]),
