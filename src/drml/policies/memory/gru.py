@@ -9,7 +9,7 @@ Source: Cho et al. 2014, https://arxiv.org/abs/1406.1078, eqs. 5-8. Weights lie 
 2016, https://arxiv.org/abs/1611.02779) remembers with it, 256 units wide.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast, final
 
@@ -57,8 +57,11 @@ class GRU:
 
     def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
         """Return h′ `[N, H]` and the next state."""
-        hidden = cleared(cast(Tensor, state["hidden"]), starts)
-        hidden = torch.gru_cell(inputs, hidden, *(params[name] for name in NAMES))
+        weights, hidden = [params[name] for name in NAMES], cast(Tensor, state["hidden"])
+        if torch.is_grad_enabled():
+            hidden = torch.gru_cell(inputs, cleared(hidden, starts), *weights)
+        else:
+            hidden = _unrolled(starts.unsqueeze(0), inputs.unsqueeze(0), hidden, *weights)[1][1]
         return hidden, {"hidden": hidden}
 
     def sequence(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
@@ -72,31 +75,8 @@ class GRU:
 class _Sequence(Function):
     @staticmethod
     def forward(ctx: Any, starts: Tensor, inputs: Tensor, hidden: Tensor, *weights: Tensor) -> Tensor:  # noqa: ANN401
-        weight_ih, weight_hh, bias_ih, bias_hh = weights
-        size = hidden.shape[1]
-        always, candidate_bias = bias_hh.split([2 * size, size])
-        gates = inputs.new_empty(4, len(inputs), *hidden.shape)  # r, z, m = U_n h + c_n, which r multiplies, and n
-        r, z, m, n = gates
-        from_inputs(inputs, weight_ih, bias_ih + torch.cat([always, torch.zeros_like(candidate_bias)]), (r, z, n))
-        m.copy_(candidate_bias)
-        states = inputs.new_empty(len(inputs) + 1, *hidden.shape)
-        states[0] = hidden
-        recurrent = torch.stack([matrix.t() for matrix in gate_matrices(weight_hh, GATES)])  # [3, H, H]
-        minus_one = inputs.new_tensor(-1.0)
-        some_start = starts.any(1).tolist()
-        of_steps = (starts, *gates, states[:-1], states[1:])
-        several = (gates[:3].unbind(1), gates[:2].unbind(1))  # sums that wait for h, and gates
-        for some, starts_t, r, z, m, n, before, after, sums, r_and_z in zip(
-            some_start, *of_steps, *several, strict=True
-        ):
-            h = cleared(before, starts_t) if some else before
-            sums.baddbmm_(h.expand(GATES, -1, -1), recurrent)
-            r_and_z.sigmoid_()
-            n.addcmul_(r, m).mul_(2.0).sigmoid_()
-            torch.add(minus_one, n, alpha=2.0, out=n)  # tanh x = 2 σ(2x) − 1, in less than half of the library's time
-            torch.lerp(n, h, z, out=after)
+        gates, states = _unrolled(starts, inputs, hidden, *weights)
         ctx.save_for_backward(starts, inputs, hidden, *weights, gates, states)
-        ctx.some_start = some_start
         return states[1:]
 
     @staticmethod
@@ -105,9 +85,9 @@ class _Sequence(Function):
         if torch.is_grad_enabled():
             return None, *differentiate(_by_steps(starts), (inputs, hidden, *weights), grads)
         gates, states = ctx.saved_tensors[-2:]
-        before = cleared(states[:-1], starts) if any(ctx.some_start) else states[:-1]
+        before = cleared(states[:-1], starts) if bool(starts.any()) else states[:-1]
         slopes = _local_slopes(gates, before)
-        to_hidden = _back_through_time(slopes, gates[1], weights[1], grads[0], starts, ctx.some_start)
+        to_hidden = _back_through_time(slopes, gates[1], weights[1], grads[0], starts)
         n, z, r, m = slopes
         to_n, to_z, to_r, to_m = slopes.sum((1, 2))
         return (
@@ -119,6 +99,36 @@ class _Sequence(Function):
             torch.cat([to_r, to_z, to_n]),
             torch.cat([to_r, to_z, to_m]),
         )
+
+
+def _unrolled(starts: Tensor, inputs: Tensor, hidden: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return r, z, m and n of all steps, `[4, T, N, H]`, and the states from before the first step on `[T + 1, N, H]`.
+
+    m = U_n h + c_n is what r multiplies.
+    """
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
+    size = hidden.shape[1]
+    always, candidate_bias = bias_hh.split([2 * size, size])
+    gates = inputs.new_empty(4, len(inputs), *hidden.shape)
+    r, z, m, n = gates
+    from_inputs(inputs, weight_ih, bias_ih + torch.cat([always, torch.zeros_like(candidate_bias)]), (r, z, n))
+    m.copy_(candidate_bias)
+    states = inputs.new_empty(len(inputs) + 1, *hidden.shape)
+    states[0] = hidden
+    recurrent = weight_hh.unflatten(0, (GATES, -1)).transpose(1, 2)  # [3, H, H]
+    minus_one = inputs.new_tensor(-1.0)
+    of_steps = (starts, *gates, states[:-1], states[1:])
+    several = (gates[:3].unbind(1), gates[:2].unbind(1))  # sums that wait for h, and gates
+    for some, starts_t, r, z, m, n, before, after, sums, r_and_z in zip(
+        starts.any(1).tolist(), *of_steps, *several, strict=True
+    ):
+        h = cleared(before, starts_t) if some else before
+        sums.baddbmm_(h.expand(GATES, -1, -1), recurrent)
+        r_and_z.sigmoid_()
+        n.addcmul_(r, m).mul_(2.0).sigmoid_()
+        torch.add(minus_one, n, alpha=2.0, out=n)  # tanh x = 2 σ(2x) − 1, in less than half of the library's time
+        torch.lerp(n, h, z, out=after)
+    return gates, states
 
 
 def _local_slopes(gates: Tensor, before: Tensor) -> Tensor:
@@ -137,15 +147,13 @@ def _local_slopes(gates: Tensor, before: Tensor) -> Tensor:
     return slopes
 
 
-def _back_through_time(
-    slopes: Tensor, update: Tensor, weight: Tensor, grads: Tensor, starts: Tensor, some_start: Sequence[bool]
-) -> Tensor:
+def _back_through_time(slopes: Tensor, update: Tensor, weight: Tensor, grads: Tensor, starts: Tensor) -> Tensor:
     """Turn local slopes into gradients, last step first, and return the gradient of the first hidden state."""
     u_r, u_z, u_n = gate_matrices(weight, GATES)
     recurrent = torch.stack([u_z, u_r, u_n])
     to_hidden = torch.zeros_like(grads[0])
     several = (slopes[:2].unbind(1), slopes[2:].unbind(1), slopes[1:].unbind(1))  # n and z; r and m; all but n
-    steps = list(zip(some_start, starts, grads, update, slopes[0], *several, strict=True))
+    steps = list(zip(starts.any(1).tolist(), starts, grads, update, slopes[0], *several, strict=True))
     for some, starts_t, grad, z, to_n, to_n_and_z, to_r_and_m, to_sums in reversed(steps):
         to_hidden.add_(grad)
         to_n_and_z.mul_(to_hidden)
