@@ -16,7 +16,7 @@ from drml.core.rng import BlockNoise, Streams
 from drml.core.types import ActionSpec, EnvSpec, Tasks
 from drml.envs.api import Suite
 from drml.envs.episode import ROWS_PER_BLOCK, Outcome, native_suite
-from drml.tasks.distribution import TaskDistribution
+from drml.tasks.distribution import FINE_CELLS, TaskDistribution
 from drml.tasks.parameter import Uniform
 
 PUBLISHED_SETTINGS = ((5, 10), (5, 20), (5, 100), (2, 100), (10, 100), (50, 100))  # (k arms, n pulls)
@@ -72,7 +72,7 @@ def bandit_suite(num_arms: int, num_pulls: int, *, gaussian: bool = False) -> Su
         f"bandit-{kind}-k{num_arms}-n{num_pulls}-v1",
         f"{kind.capitalize()} bandit with {num_arms} arms; one episode is {num_pulls} pulls.",
         f"{source}. One episode holds all pulls and is truncated after the last.",
-        TaskDistribution({"mean": Uniform(0.0, 1.0, (num_arms,))}),
+        TaskDistribution({"mean": Uniform(0.0, 1.0, (num_arms,))}, min_cells=FINE_CELLS),
         EnvSpec(obs_size=1, action=ActionSpec("discrete", num_arms), horizon=num_pulls),
         partial(_begin, gaussian),
     )

@@ -1,14 +1,13 @@
 """Task distributions p(T): products of named parameters, with splits that are disjoint by construction.
 
 The unit cube of all coordinates is cut into cells: a value of a `Choice` is its own cell, a continuous coordinate is
-cut into equal bins, so many that there are at least 4096 cells. A hash of the cell's index decides once and for all
+cut into equal bins, so many that there are at least `min_cells`. A hash of the cell's index decides once and for all
 whether its tasks are for training (8 in 10), validation (1 in 10) or test (1 in 10). A task lies in one cell, so it
 belongs to one split, whoever draws it, with whatever seed. Only rounding to float64 can make one task of two that
 lie within about 1e-16 of the range on either side of a cell's edge; `check_leak` finds such a pair.
 """
 
 import hashlib
-import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +24,8 @@ from drml.tasks.parameter import Parameter
 
 Split = Literal["train", "validation", "test", "ood"]
 
-MIN_CELLS = 4096  # a split of a continuous family is empty with probability 0.9^4096 ≈ 1e-187
+DEFAULT_CELLS = 4096  # a split of a continuous family is empty with probability 0.9^4096 ≈ 1e-187
+FINE_CELLS = 2**40  # a split's mean of a function that varies by σ differs from the whole family's by some 3e-6 σ
 MAX_LISTED = 4096
 CELL_SPLITS = np.array(["train"] * 8 + ["validation", "test"])  # by the last digit of the cell's hash
 
@@ -46,6 +46,9 @@ class TaskDistribution:
     """The parameters by name."""
     held_out: bool = True
     """False for a family of a few tasks, such as two directions, that train, validation and test have to share."""
+    min_cells: int = DEFAULT_CELLS
+    """Cells at least of a continuous family. Few and large ones make held-out tasks differ more from those of training;
+    many make each split the whole family in small, as it must be where a return is held against an exact optimum."""
 
     def __post_init__(self) -> None:
         if not self.params:
@@ -91,8 +94,7 @@ class TaskDistribution:
     def bins(self) -> np.ndarray:
         """Return the number of bins of each coordinate, `[size]` int64."""
         continuous = sum(parameter.size for parameter in self.params.values() if parameter.num_values is None)
-        # The smallest b with b^continuous >= MIN_CELLS, in integers: a rounded root would differ between machines.
-        fine = next(b for b in itertools.count(2) if continuous == 0 or b**continuous >= MIN_CELLS)
+        fine = _root_above(self.min_cells, continuous) if continuous else 1
         return np.concatenate([np.full(p.size, p.num_values or fine) for p in self.params.values()])
 
     def split_of(self, units: np.ndarray) -> np.ndarray:
@@ -224,6 +226,15 @@ def _tasks(parameters: Mapping[str, Parameter], units: np.ndarray, ids: Tensor) 
     columns = np.split(units, ends[:-1], axis=1)
     values = zip(parameters.items(), columns, strict=True)
     return Tasks({name: torch.from_numpy(p.quantile(column)) for (name, p), column in values}, ids)
+
+
+def _root_above(number: int, degree: int) -> int:
+    """Return the smallest b >= 2 with b^degree >= number, in integers: a rounded root would differ between machines."""
+    low, high = 2, max(2, number)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if middle**degree >= number else (middle + 1, high)
+    return low
 
 
 def _last_digit(cell: bytes) -> int:
