@@ -212,7 +212,7 @@ def test_the_bins_are_the_smallest_that_make_enough_cells(number, degree, root):
 
 
 def test_with_many_cells_every_split_is_the_whole_family_in_small():
-    """Two uniform coordinates: the mean of the greater one is 2/3, with 400 cells in a split it would be off by 0.01."""
+    """The mean of the greater of two uniform coordinates is 2/3; with 400 cells in a split it would be off by 0.01."""
     fine = TaskDistribution({"x": Uniform(0.0, 1.0, (2,))}, min_cells=FINE_CELLS)
     for split in ("train", "validation", "test"):
         tasks = UniformSampler().sample({}, fine, split, 20_000, Streams(0)[split])
