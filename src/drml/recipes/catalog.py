@@ -50,7 +50,7 @@ HALF_CHEETAH_TRAIN = TrainConfig(meta_iters=70, num_tasks=20, copies=20)  # MAML
 DUAN = "Duan et al. 2016, tables 1 and 2, as transcribed by L. Lingle's reproduction"
 # Found by short searches here. Under the published λ 0.3 an action is credited with what comes within some three steps;
 # with normalised returns the undiscounted trial is learned whole.
-RL2_RULE = RL2Config(gamma=1.0, gae_lambda=0.95, meta_lr=3e-3, entropy_coef=0.02)
+RL2_RULE = RL2Config(gamma=1.0, gae_lambda=0.95, meta_lr=3e-3, entropy_coef=0.02, trials_per_chunk=250)
 
 
 def _remembered(
@@ -83,7 +83,7 @@ def _bandit(
         at_least_trial=at_least,
         references=others,
         adapt_steps=0,
-        test_tasks=4000,
+        test_tasks=20_000,
         test_copies=1,
     )
 
@@ -126,10 +126,10 @@ RECIPES: dict[str, Recipe] = {
         source="Rothfuss et al. 2019: Adam 1e-3, five outer steps, clip 0.3, η 5e-4; beside half-cheetah-dir-maml",
     ),
     "rl2-bandit-5-10": _bandit(
-        5, 10, 250, 2000, 6.6, 6.7, random=5.0, thompson=5.7, ots=6.5, ucb1=6.7, gittins=6.6, optimum=6.660
+        5, 10, 500, 2000, 6.6, 6.7, random=5.0, thompson=5.7, ots=6.5, ucb1=6.7, gittins=6.6, optimum=6.660
     ),
-    "rl2-bandit-5-20": _bandit(5, 20, 200, 2000, 0.985 * 14.2873, None, random=10.0, greedy=14.11, optimum=14.2873),
-    "rl2-bandit-2-100": _bandit(2, 100, 120, 500, 0.99 * 64.9184, None, random=50.0, greedy=63.95, optimum=64.9184),
+    "rl2-bandit-5-20": _bandit(5, 20, 500, 2000, 0.985 * 14.2873, None, random=10.0, greedy=14.11, optimum=14.2873),
+    "rl2-bandit-2-100": _bandit(2, 100, 250, 500, 0.99 * 64.9184, None, random=50.0, greedy=63.95, optimum=64.9184),
     "rl2-bandit-5-100": _bandit(
         5, 100, 400, 500, 77.9, 78.7, random=49.9, thompson=74.7, ots=77.9, ucb1=78.0, gittins=78.3
     ),
@@ -144,7 +144,7 @@ RECIPES: dict[str, Recipe] = {
         test_copies=1,
     ),
     "rl2-gridnavi": Recipe(
-        _remembered("gridnavi-varibad-v1", 300, 500, episodes=4),
+        _remembered("gridnavi-varibad-v1", 200, 500, episodes=4),
         "Zintgraf et al. 2020, section 5.1 (RL² beside VariBAD, curves only); optimum by exact search",
         at_least=(0.95 * 4.0, *(0.95 * 11.0714,) * 3),
         adapt_steps=3,
