@@ -45,6 +45,11 @@ def test_each_seed_is_a_run_and_is_trained_once(tiny, tmp_path):
     assert point["mean_half_width_95"] == pytest.approx(1.96 * abs(means[0] - means[1]) / 2)
 
 
+def test_seeds_side_by_side_reach_the_same_numbers(tiny, tmp_path):
+    results = [reproduce.reproduce("tiny", 2, tmp_path / str(jobs), EnvOptions(), jobs=jobs) for jobs in (1, 2)]
+    assert results[0]["return_by_step"] == results[1]["return_by_step"]
+
+
 def test_a_run_with_other_settings_is_refused_and_kept(tiny, tmp_path, monkeypatch):
     reproduce.reproduce("tiny", 1, tmp_path, EnvOptions())
     policy = replace(TINY.config.policy, hidden=(3,))

@@ -30,6 +30,8 @@ class ReproduceArgs:
     """Where the seeds' run directories are."""
     threads: int = 0
     """Simulator threads; 0 takes all cores."""
+    jobs: int = 1
+    """Seeds that run side by side, each on its share of the cores."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the result to this file."""
 
@@ -49,7 +51,7 @@ def run(words: list[str]) -> int:
     args = parse(ReproduceArgs, "drml reproduce", words)
     check_json(args.json)
     check_threads(args.threads)
-    result = reproduce(args.name, args.seeds, args.runs, EnvOptions(threads=args.threads), say)
+    result = reproduce(args.name, args.seeds, args.runs, EnvOptions(threads=args.threads), say, args.jobs)
     show_result(result, stored_result(args.name))
     if args.json:
         write_json(args.json, result)

@@ -5,12 +5,15 @@ optimum, which is no estimate, where the lower end is not. Three seeds make a wi
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from drml import rundir, session
 from drml.core.config import to_dict
@@ -26,27 +29,50 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def reproduce(
-    name: str, seeds: int, runs: Path, options: EnvOptions, tell: Callable[[str], None] = lambda _: None
+    name: str,
+    seeds: int,
+    runs: Path,
+    options: EnvOptions,
+    tell: Callable[[str], None] = lambda _: None,
+    jobs: int = 1,
 ) -> dict[str, Any]:
     """Return a recipe's result over seeds 1 … N; seeds that were trained already are not trained again.
 
-    Each seed is the run directory `runs/NAME-seedN`, and is resumed where it stopped.
+    Each seed is the run directory `runs/NAME-seedN`, and is resumed where it stopped. `jobs` seeds run side by side,
+    each in a process and on a share of the cores of its own; they change no number.
 
     Raises:
         InputError: if there is no such recipe, or a run directory holds something else.
     """
     recipe = look_up("recipe", name, RECIPES)
-    if seeds < 1:
-        raise InputError(f"seeds is {seeds}, must be 1 or more")
+    if seeds < 1 or jobs < 1:
+        raise InputError(f"seeds is {seeds} and jobs is {jobs}, both must be 1 or more")
+    work = [(recipe, seed, runs / f"{name}-seed{seed}", options) for seed in range(1, seeds + 1)]
     results: list[dict[str, Any]] = []
-    for seed in range(1, seeds + 1):
-        run = runs / f"{name}-seed{seed}"
-        tell(f"{run}: seed {seed} of {seeds}")
-        _train(recipe, seed, run, options)
-        results.append(
-            session.test(run, recipe.adapt_steps, recipe.test_tasks, recipe.test_copies, seed=seed, options=options)
-        )
+    for (_, seed, run, _), result in zip(work, _each(work, min(jobs, seeds)), strict=True):
+        tell(f"{run}: seed {seed} of {seeds} was trained and tested")
+        results.append(result)
     return summary(name, recipe, results)
+
+
+Work = tuple[Recipe, int, Path, EnvOptions]
+
+
+def _each(work: Sequence[Work], jobs: int) -> Iterator[dict[str, Any]]:
+    if jobs == 1:
+        yield from map(_train_and_test, work)
+        return
+    threads = max(1, torch.get_num_threads() // jobs)
+    work = [(*rest, replace(options, threads=options.threads or threads)) for *rest, options in work]
+    spawn = multiprocessing.get_context("spawn")  # a forked process would take over this one's threads half-way
+    with ProcessPoolExecutor(jobs, spawn, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+        yield from pool.map(_train_and_test, work)
+
+
+def _train_and_test(work: Work) -> dict[str, Any]:
+    recipe, seed, run, options = work
+    _train(recipe, seed, run, options)
+    return session.test(run, recipe.adapt_steps, recipe.test_tasks, recipe.test_copies, seed=seed, options=options)
 
 
 def _train(recipe: Recipe, seed: int, run: Path, options: EnvOptions) -> None:
