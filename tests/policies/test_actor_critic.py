@@ -53,10 +53,13 @@ def trial(policy, params, family, episodes=EPISODES):
     return history
 
 
-def policy_for(family, kind="gru", head="linear", size=8):
+def policy_for(family, kind="gru", head="linear", size=8, recalled=0):
     config, spec = MemoryConfig(kind, size=size, heads=2, context=100, head=head, head_hidden=6), family.spec
-    on_top = head_of(config, size, spec.obs_size, spec.action.size)
-    return MemoryPolicy(memory_of(config, input_size(spec)), on_top, spec.action, EPISODES * spec.horizon)
+    memory, on_top = (
+        memory_of(config, input_size(spec, recalled)),
+        head_of(config, size, spec.obs_size, spec.action.size),
+    )
+    return MemoryPolicy(memory, on_top, spec.action, EPISODES * spec.horizon, recalled)
 
 
 def remembering(policy):
@@ -67,13 +70,15 @@ def remembering(policy):
     return params | {"actor.weight": 50.0 * params["actor.weight"]} | moved
 
 
+@pytest.mark.parametrize("sees_transitions", [False, True])
 @pytest.mark.parametrize("name", ["tabular-mdp-rl2-v1", "navigation-maml-v1"])
-def test_a_trial_shows_what_came_before_each_step_and_nothing_from_other_trials(name):
+def test_a_trial_shows_what_came_before_each_step_and_nothing_from_other_trials(name, sees_transitions):
     family = suite(name)
     obs_size, size = family.spec.obs_size, family.spec.action.size
-    transcript = Transcript(input_size(family.spec))
+    recalled = obs_size if sees_transitions else 0
+    transcript = Transcript(input_size(family.spec, recalled))
     head = LinearHead(transcript.output_size, size)
-    policy = MemoryPolicy(transcript, head, family.spec.action, EPISODES * family.spec.horizon)
+    policy = MemoryPolicy(transcript, head, family.spec.action, EPISODES * family.spec.horizon, recalled)
     params = policy.init(Streams(0))
     whole = join_rollouts(trial(policy, params, family))
     policy.evaluate(params, whole)
@@ -86,6 +91,9 @@ def test_a_trial_shows_what_came_before_each_step_and_nothing_from_other_trials(
         if t == 0:
             assert not before.any()  # nothing came before the trial
             continue
+        if sees_transitions:
+            assert torch.equal(before[:obs_size], whole.obs[k, t - 1, b])
+            before = before[obs_size:]
         action = whole.action[k, t - 1, b]
         expected = torch.eye(size)[action] if family.spec.action.kind == "discrete" else action
         assert torch.equal(before[:size], expected)
@@ -99,7 +107,7 @@ def test_a_trial_shows_what_came_before_each_step_and_nothing_from_other_trials(
 @pytest.mark.parametrize("name", ["tabular-mdp-rl2-v1", "navigation-pearl-sparse-v1"])
 def test_the_whole_trial_at_once_gives_the_probabilities_that_acting_step_by_step_gave(name, kind, head):
     family = suite(name)
-    policy = policy_for(family, kind, head)
+    policy = policy_for(family, kind, head, recalled=family.spec.obs_size if kind == "lstm" else 0)
     params = remembering(policy)
     whole = join_rollouts(trial(policy, params, family))
     distribution, value = policy.evaluate(params, whole)

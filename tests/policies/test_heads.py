@@ -11,8 +11,8 @@ from drml.policies.heads import HypernetworkHead, LinearHead
 from drml.policies.mlp import init_layers
 
 D, OBS, H, A = 3, 4, 5, 2
-HEADS = [LinearHead(D, A), HypernetworkHead(D, OBS, H, A)]
-every_head = pytest.mark.parametrize("head", HEADS, ids=["linear", "hypernetwork"])
+HEADS = [LinearHead(D, A), HypernetworkHead(D, OBS, H, A), HypernetworkHead(D, OBS, 0, A)]
+every_head = pytest.mark.parametrize("head", HEADS, ids=["linear", "hypernetwork", "generated-table"])
 
 
 def moved(head):
@@ -79,6 +79,20 @@ def test_each_row_meets_a_network_of_its_own(lead):
         expected_actor, expected_value = by_hand(params, z_row, o_row)
         torch.testing.assert_close(actor_row, expected_actor, rtol=1e-12, atol=1e-12)  # float64, sums of five
         torch.testing.assert_close(value_row, expected_value[0], rtol=1e-12, atol=1e-12)
+
+
+def test_a_linear_base_network_is_a_table_that_the_memory_writes():
+    head = HypernetworkHead(D, OBS, 0, A)
+    params, z = moved(head), remembered()
+    actor, value = head.evaluate(params, z.expand(OBS, D), torch.eye(OBS).double())
+    for row, (logits, worth) in enumerate(zip(actor, value, strict=True)):
+        written = {
+            name: params[name] + (z @ params[f"generator.{name}"]).view_as(params[name])
+            for name in params
+            if not name.startswith("generator")
+        }
+        torch.testing.assert_close(logits, written["actor.weight"][row] + written["actor.bias"])
+        torch.testing.assert_close(worth, (written["critic.weight"][row] + written["critic.bias"])[0])
 
 
 @every_head

@@ -51,9 +51,10 @@ def _memory_policy(spec: EnvSpec, shape: MemoryConfig, config: RL2Config) -> Mem
             f"a trial of {config.episodes} x {spec.horizon} steps is longer than the transformer's context of "
             f"{shape.context}; set the policy's context to {trial_steps} or more, or train with fewer episodes"
         )
-    memory = memory_of(shape, input_size(spec))
+    recalled = spec.obs_size if shape.sees_transitions else 0
+    memory = memory_of(shape, input_size(spec, recalled))
     head = head_of(shape, memory.output_size, spec.obs_size, spec.action.size)
-    return MemoryPolicy(memory, head, spec.action, trial_steps)
+    return MemoryPolicy(memory, head, spec.action, trial_steps, recalled)
 
 
 LEARNERS: dict[str, LearnerEntry] = {

@@ -1,6 +1,7 @@
 """A policy with a memory: one network that remembers a whole trial, with a head that acts and values.
 
     xₜ = [oₜ, aₜ₋₁, rₜ₋₁, eₜ₋₁, t/n]        hₜ = memory(xₜ, hₜ₋₁)        π(·|hₜ, oₜ), v(hₜ, oₜ)
+    xₜ = [oₜ, oₜ₋₁, aₜ₋₁, rₜ₋₁, eₜ₋₁, t/n]  where the memory sees whole transitions
 
 A trial is several episodes of one task in a row; e marks the end of an episode, n is the length of the trial. What
 came before (action, reward, end) is part of the carry, so it crosses from one episode's rollout into the next, and is
@@ -40,6 +41,8 @@ class MemoryPolicy:
     action: ActionSpec
     trial_steps: int
     """n, steps of a trial; the time input is t/n."""
+    recalled_size: int = 0
+    """Length of oₜ₋₁ among the memory's inputs: 0, or O where it sees whole transitions."""
     init_std: float = 1.0
     """Gaussian policies: standard deviation at the start."""
     min_std: float = 1e-6
@@ -63,6 +66,7 @@ class MemoryPolicy:
         blank = torch.zeros(num_tasks, copies)
         memory = self.memory.start(num_tasks * copies, blank)
         before: Tree = {
+            "obs": torch.zeros(num_tasks, copies, self.recalled_size),
             "action": torch.zeros(num_tasks, copies, self.action.size),
             "reward": blank,
             "ended": blank,
@@ -78,12 +82,14 @@ class MemoryPolicy:
         starts = torch.zeros(inputs.shape[0] * inputs.shape[1], dtype=torch.bool, device=inputs.device)
         outputs, memory = self.memory.step(_own(params), inputs.flatten(0, 1), memory, starts)
         actor = self.head.act(params, outputs.unflatten(0, inputs.shape[:2]), obs)
-        return self._distribution(params, actor), {"memory": _unfold(memory, len(obs)), "before": carry["before"]}
+        seen: Tree = {**before, "obs": obs[..., : self.recalled_size]}
+        return self._distribution(params, actor), {"memory": _unfold(memory, len(obs)), "before": seen}
 
     def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
         """Return the carry with what came of an action."""
         before = cast(Params, carry["before"])
         after: Tree = {
+            "obs": before["obs"],
             "action": self._embedded(action),
             "reward": reward,
             "ended": ended.to(reward.dtype),
@@ -114,6 +120,7 @@ class MemoryPolicy:
         time = torch.arange(steps, device=ended.device, dtype=ended.dtype).view(1, -1, 1)
         inputs = self._inputs(
             rollout.obs,
+            _shifted(first["obs"], rollout.obs[..., : self.recalled_size]),
             _shifted(first["action"], self._embedded(rollout.action)),
             _shifted(first["reward"], rollout.reward),
             _shifted(first["ended"], ended),
@@ -140,9 +147,11 @@ class MemoryPolicy:
     def _embedded(self, action: Tensor) -> Tensor:
         return action if self._is_gaussian else one_hot(action, self.action.size).to(torch.float32)
 
-    def _inputs(self, obs: Tensor, action: Tensor, reward: Tensor, ended: Tensor, elapsed: Tensor) -> Tensor:
+    def _inputs(
+        self, now: Tensor, obs: Tensor, action: Tensor, reward: Tensor, ended: Tensor, elapsed: Tensor
+    ) -> Tensor:
         rest = torch.stack([reward, ended, elapsed / self.trial_steps], -1)
-        return torch.cat([obs, action, rest.to(obs.dtype)], -1)
+        return torch.cat([now, obs, action, rest.to(obs.dtype)], -1)
 
     def _distribution(self, params: Params, actor: Tensor) -> ActionDistribution:
         if not self._is_gaussian:
@@ -150,9 +159,9 @@ class MemoryPolicy:
         return Gaussian(actor, params["log_std"].clamp(math.log(self.min_std), MAX_LOG_STD).expand_as(actor))
 
 
-def input_size(spec: EnvSpec) -> int:
-    """Return the length F of what a memory sees at a step: observation, action, reward, end, time."""
-    return spec.obs_size + spec.action.size + 3
+def input_size(spec: EnvSpec, recalled_size: int = 0) -> int:
+    """Return the length F of what a memory sees at a step: observations, action, reward, end, time."""
+    return spec.obs_size + recalled_size + spec.action.size + 3
 
 
 def _own(params: Params) -> Params:

@@ -213,7 +213,7 @@ def test_initial_parameters_are_a_function_of_the_stream(name):
         ({"layers": 0}, "memory layers is 0"),
         ({"heads": -1}, "memory heads is -1"),
         ({"context": 0}, "memory context is 0"),
-        ({"head_hidden": 0}, "memory head_hidden is 0, must be 1 or more"),
+        ({"head_hidden": -1}, "memory head_hidden is -1, must be 0 or more"),
         ({"kind": "transformer", "size": 12, "heads": 4}, "memory size is 12, must be a multiple of 8"),
     ],
 )

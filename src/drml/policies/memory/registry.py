@@ -32,13 +32,16 @@ class MemoryConfig:
     """Transformer: heads of attention; size is a multiple of twice their number."""
     context: int = 100
     """Longest sequence, in steps: the transformer's limit, and how far back mingru's slowest units reach at first."""
+    sees_transitions: bool = False
+    """Also take in the observation of the step before, beside its action and reward (RL²: false). What is to be learnt
+    about pairs of state and action is then seen at one step, and need not first be put together over two."""
     head: HeadKind = "linear"
     """What acts and values: linear (RL²), or hypernetwork, a network on the observation that the memory generates."""
     head_hidden: int = 64
-    """Hypernetwork: width of the generated network."""
+    """Hypernetwork: width of the generated network; 0 makes it linear in the observation."""
 
     def __post_init__(self) -> None:
-        check_ranges("memory ", self, at_least_1=("size", "layers", "heads", "context", "head_hidden"))
+        check_ranges("memory ", self, at_least_1=("size", "layers", "heads", "context"), at_least_0=("head_hidden",))
         if self.kind == "transformer" and self.size % (2 * self.heads):
             raise InputError(
                 f"memory size is {self.size}, must be a multiple of {2 * self.heads}: each of the {self.heads} heads "
