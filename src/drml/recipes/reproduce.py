@@ -63,7 +63,7 @@ def _each(work: Sequence[Work], jobs: int) -> Iterator[dict[str, Any]]:
         yield from map(_train_and_test, work)
         return
     threads = max(1, torch.get_num_threads() // jobs)
-    work = [(*rest, replace(options, threads=options.threads or threads)) for *rest, options in work]
+    work = [(recipe, seed, run, replace(o, threads=o.threads or threads)) for recipe, seed, run, o in work]
     spawn = multiprocessing.get_context("spawn")  # a forked process would take over this one's threads half-way
     with ProcessPoolExecutor(jobs, spawn, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
         yield from pool.map(_train_and_test, work)
