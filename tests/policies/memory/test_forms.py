@@ -89,10 +89,12 @@ def gradients(form, memory, params, inputs, state, starts):
 
 @every_memory
 @every_dtype
-def test_sequence_equals_steps(name, dtype):
+@pytest.mark.parametrize("is_recording", [True, False])  # some memories act in another way where no gradient is asked
+def test_sequence_equals_steps(name, dtype, is_recording):
     memory, params = make(name, dtype)
     case = (memory, params, random_inputs(dtype), used_state(memory, params, dtype), staggered_starts())
-    (outputs, last), (expected, expected_last) = at_once(*case), by_steps(*case)
+    with torch.set_grad_enabled(is_recording):
+        (outputs, last), (expected, expected_last) = at_once(*case), by_steps(*case)
     assert outputs.dtype == dtype
     assert outputs.shape == (T, N, memory.output_size)
     torch.testing.assert_close(outputs, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
@@ -179,6 +181,8 @@ def test_given_tensors_are_not_changed(name):
     before = tree_map(torch.clone, {"inputs": inputs, "starts": starts, "state": state, "params": {**params}})
     at_once(memory, params, inputs, state, starts)
     by_steps(memory, params, inputs, state, starts)
+    with torch.no_grad():
+        by_steps(memory, params, inputs, state, starts)
     after = {"inputs": inputs, "starts": starts, "state": state, "params": {**params}}
     assert trees_close(after, before, 0.0)
 

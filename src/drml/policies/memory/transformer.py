@@ -90,8 +90,30 @@ class Transformer:
         Raises:
             InputError: if a sequence is longer than the context.
         """
+        if not torch.is_grad_enabled():
+            return self._acting_step(params, inputs, state, starts)
         outputs, state = self.sequence(params, inputs.unsqueeze(0), state, starts.unsqueeze(0))
         return outputs[0], state
+
+    def _acting_step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
+        """Return what `step` does: each key and value goes into its slot of a copied cache, and nothing else moves."""
+        position = cast(Tensor, state["position"]).masked_fill(starts, 0)
+        held = self._check_room(position) + 1
+        caches = [cast(Tensor, state[name]).clone() for name in ("keys", "values")]
+        if bool(starts.any()):
+            caches = [cache.masked_fill_(starts.view(-1, 1, 1, 1), 0.0) for cache in caches]
+        rows, slots = torch.arange(len(position), device=position.device), torch.arange(held, device=position.device)
+        visible = (slots <= position[:, None]).view(-1, 1, 1, held)
+        turns = self._turns(position[:, None], inputs)
+        x = inputs.unsqueeze(1) @ params["embed.weight"] + params["embed.bias"]  # [N, 1, D]
+        for i in range(self.layers):
+            query, *new = self._projected(params, i, x, turns)
+            for cache, vector in zip(caches, new, strict=True):
+                cache[rows, i, position] = vector.flatten(1)
+            keys, values = (self._by_head(cache[:, i, :held]) for cache in caches)
+            x = self._added(params, i, x, functional.scaled_dot_product_attention(query, keys, values, visible))
+        outputs = functional.rms_norm(x, (self.size,), params["norm"], EPS)[:, 0]
+        return outputs, {"keys": caches[0], "values": caches[1], "position": position + 1}
 
     def sequence(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
         """Return the outputs of every step `[T, N, D]` and the last state.
@@ -106,11 +128,14 @@ class Transformer:
         x = inputs.transpose(0, 1) @ params["embed.weight"] + params["embed.bias"]  # [N, T, D]
         held_and_new: list[list[Tensor]] = [[], []]
         for i in range(self.layers):
-            normed = functional.rms_norm(x, (self.size,), params[f"layer{i}.attention_norm"], EPS)
-            attended, *memories = self._attend(params, i, normed, [cache[:, i] for cache in caches], times)
-            x = x + attended
-            normed = functional.rms_norm(x, (self.size,), params[f"layer{i}.forward_norm"], EPS)
-            x = x + functional.gelu(normed @ params[f"layer{i}.forward_in"]) @ params[f"layer{i}.forward_out"]
+            queries, *new = self._projected(params, i, x, times.turns)
+            memories = [
+                torch.cat([cache[:, i], vectors.transpose(1, 2).flatten(2)], 1)
+                for cache, vectors in zip(caches, new, strict=True)
+            ]
+            keys, values = (self._by_head(memory) for memory in memories)
+            attended = functional.scaled_dot_product_attention(queries, keys, values, times.visible)
+            x = self._added(params, i, x, attended)
             for layers, memory in zip(held_and_new, memories, strict=True):
                 layers.append(memory)
         outputs = functional.rms_norm(x, (self.size,), params["norm"], EPS).transpose(0, 1)
@@ -121,35 +146,49 @@ class Transformer:
         now = torch.arange(starts.shape[1], device=starts.device)  # [T]
         origins = torch.where(starts, now, -position[:, None]).cummax(1).values  # [N, T]
         positions = now - origins
-        if int(positions.max()) >= self.context:
-            raise InputError(
-                f"memory: a sequence takes its step {int(positions.max()) + 1}, but the transformer's context is "
-                f"{self.context}; set context to the longest sequence"
-            )
+        self._check_room(positions)
         slots = torch.arange(held, device=starts.device)
         empty = slots >= position[:, None]
         seen = torch.where(empty, len(now), slots - position[:, None])  # an empty slot lies in the future
         seen = torch.cat([seen, now.expand(len(position), -1)], 1).unsqueeze(1)  # [N, 1, S]
         visible = (seen >= origins.unsqueeze(2)) & (seen <= now.unsqueeze(1))
+        return _Times(origins, visible.unsqueeze(1), self._turns(positions, like))
+
+    def _projected(
+        self, params: Params, layer: int, x: Tensor, turns: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values `[N, heads, T, C]` of x `[N, T, D]`, the first two turned."""
+        normed = functional.rms_norm(x, (self.size,), params[f"layer{layer}.attention_norm"], EPS)
+        parts = (normed @ params[f"layer{layer}.attention_in"]).chunk(3, 2)
+        queries, keys, values = (self._by_head(part) for part in parts)
+        return _turned(queries, turns), _turned(keys, turns), values
+
+    def _added(self, params: Params, layer: int, x: Tensor, attended: Tensor) -> Tensor:
+        """Return x with what attention `[N, heads, T, C]` and then the feed-forward part add, `[N, T, D]`."""
+        x = x + attended.transpose(1, 2).flatten(2) @ params[f"layer{layer}.attention_out"]
+        normed = functional.rms_norm(x, (self.size,), params[f"layer{layer}.forward_norm"], EPS)
+        return x + functional.gelu(normed @ params[f"layer{layer}.forward_in"]) @ params[f"layer{layer}.forward_out"]
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        """Return `[N, T, D]` vectors as `[N, heads, T, C]`."""
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    def _turns(self, positions: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cosine and sine `[N, 1, T, C / 2]` of the angles at positions `[N, T]`."""
         half = self.size // self.heads // 2
         waves = LONGEST_WAVE ** -(torch.arange(half, dtype=like.dtype, device=like.device) / half)
         angles = (positions.unsqueeze(2) * waves).unsqueeze(1)
-        return _Times(origins, visible.unsqueeze(1), (angles.cos(), angles.sin()))
+        return angles.cos(), angles.sin()
 
-    def _attend(
-        self, params: Params, layer: int, normed: Tensor, cached: list[Tensor], times: _Times
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what attention adds `[N, T, D]`, and all keys and values `[N, S, D]`, held and new."""
-        projected = (normed @ params[f"layer{layer}.attention_in"]).chunk(3, 2)
-        queries, new_keys, new_values = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in projected)
-        queries, new_keys = _turned(queries, times.turns), _turned(new_keys, times.turns)
-        keys, values = (
-            torch.cat([old, new.transpose(1, 2).flatten(2)], 1)
-            for old, new in zip(cached, (new_keys, new_values), strict=True)
-        )
-        split_keys, split_values = (whole.unflatten(2, (self.heads, -1)).transpose(1, 2) for whole in (keys, values))
-        attended = functional.scaled_dot_product_attention(queries, split_keys, split_values, times.visible)
-        return attended.transpose(1, 2).flatten(2) @ params[f"layer{layer}.attention_out"], keys, values
+    def _check_room(self, positions: Tensor) -> int:
+        """Return the latest of the positions, all of which must lie within the context."""
+        latest = int(positions.max())
+        if latest >= self.context:
+            raise InputError(
+                f"memory: a sequence takes its step {latest + 1}, but the transformer's context is {self.context}; "
+                "set context to the longest sequence"
+            )
+        return latest
 
     def _kept(self, parts: list[list[Tensor]], position: Tensor, held: int, origins: Tensor) -> list[Tensor]:
         """Return keys and values `[N, layers, L, D]` of the steps since each sequence's start; zeros beyond."""
