@@ -69,9 +69,17 @@ def test_a_recipe_whose_budget_has_grown_goes_on(tiny, tmp_path, monkeypatch):
     assert [row["meta_iter"] for row in read_rows(tmp_path / "tiny-seed1") if row["kind"] == "train"] == [1, 2]
 
 
+def test_a_learning_curve_means_stretches_of_training(monkeypatch):
+    monkeypatch.setattr(reproduce, "CURVE_POINTS", 2)
+    rows = [{"kind": "train", "env_steps": 10 * i, "pre_return": i, "post_return": 2 * i} for i in (1, 2, 3)]
+    curve = reproduce.learning_curve([*rows, {"kind": "validation"}])
+    assert curve == {"env_steps": [20, 30], "pre_return": [1.5, 3.0], "post_return": [3.0, 6.0]}
+    assert reproduce.learning_curve(rows[:1]) == {"env_steps": [10], "pre_return": [1.0], "post_return": [2.0]}
+
+
 def result(by_seed):
     return [
-        {"seed": i, "tasks": [{"return_by_step": [value]}], "env_steps": 1, "seconds": 1.0}
+        {"seed": i, "tasks": [{"return_by_step": [value]}], "env_steps": 1, "seconds": 1.0, "curve": {}}
         for i, value in enumerate(by_seed)
     ]
 
@@ -108,6 +116,7 @@ def test_the_return_of_a_trial_is_the_sum_over_its_episodes():
             "tasks": [{"return_by_step": [i, 10.0]}, {"return_by_step": [i, 30.0]}],
             "env_steps": 1,
             "seconds": 1.0,
+            "curve": {},
         }
         for i in (1, 3)
     ]

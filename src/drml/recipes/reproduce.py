@@ -23,9 +23,12 @@ from drml.core.rng import Streams
 from drml.envs.api import EnvOptions
 from drml.envs.registry import suite
 from drml.recipes.catalog import RECIPES, Recipe
+from drml.runlog import read_rows
 from drml.stats import stratified_bootstrap
 
 RESULTS = Path(__file__).parent / "results"
+CURVE_POINTS = 40
+RETURNS = ("pre_return", "post_return")
 
 
 def reproduce(
@@ -72,7 +75,16 @@ def _each(work: Sequence[Work], jobs: int) -> Iterator[dict[str, Any]]:
 def _train_and_test(work: Work) -> dict[str, Any]:
     recipe, seed, run, options = work
     _train(recipe, seed, run, options)
-    return session.test(run, recipe.adapt_steps, recipe.test_tasks, recipe.test_copies, seed=seed, options=options)
+    result = session.test(run, recipe.adapt_steps, recipe.test_tasks, recipe.test_copies, seed=seed, options=options)
+    return {**result, "curve": learning_curve(read_rows(run))}
+
+
+def learning_curve(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Return training returns before and after adaptation, meaned over at most `CURVE_POINTS` stretches of training."""
+    train = [row for row in rows if row["kind"] == "train"]
+    stretches = [part for part in np.array_split(np.arange(len(train)), CURVE_POINTS) if len(part)]
+    means = {key: [float(np.mean([train[i][key] for i in part])) for part in stretches] for key in RETURNS}
+    return {"env_steps": [train[part[-1]]["env_steps"] for part in stretches], **means}
 
 
 def _train(recipe: Recipe, seed: int, run: Path, options: EnvOptions) -> None:
@@ -101,6 +113,7 @@ def summary(name: str, recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> 
         ],
         "trial_return": None if trial == (None, None) else _point(name, "trial", scores.sum(2), *trial),
         "references": dict(recipe.references),
+        "curve_by_seed": [result["curve"] for result in results],
         "env_steps": [result["env_steps"] for result in results],
         "seconds": [result["seconds"] for result in results],
         "versions": rundir.versions(),
