@@ -3,9 +3,10 @@
 from drml.core.lookup import look_up
 from drml.envs import bandit, grid, navigation, probe, tabular
 from drml.envs.api import Suite
-from drml.envs.mujoco import half_cheetah
+from drml.envs.mujoco import ant, half_cheetah, hopper, humanoid, reacher, walker2d
 
-_FAMILIES = (navigation, bandit, tabular, grid, half_cheetah, probe)
+_ROBOTS = (half_cheetah, ant, hopper, walker2d, humanoid, reacher)
+_FAMILIES = (navigation, bandit, tabular, grid, *_ROBOTS, probe)
 SUITES: dict[str, Suite] = {suite.name: suite for family in _FAMILIES for suite in family.SUITES}
 
 

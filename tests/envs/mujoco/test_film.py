@@ -5,14 +5,14 @@ import torch
 pytest.importorskip("mujoco")
 pytest.importorskip("PIL")
 
+from robots import SEED, directions, make
+
 from drml.core.errors import InputError
-from drml.core.rng import Streams
-from drml.core.types import Tasks
-from drml.envs.api import EnvOptions
 from drml.envs.mujoco import film
 from drml.envs.mujoco.film import make_film
-from drml.envs.mujoco.half_cheetah import MODEL_PATH, HalfCheetah, Variant
+from drml.envs.mujoco.half_cheetah import ROBOT
 
+MODEL_PATH = ROBOT.model_path
 BODY = np.array([0.91, 0.57, 0.20]) * 255  # the torso's colour in the model file
 HORIZON = 0.78  # of the height: above it lie the robot and the sky
 
@@ -80,8 +80,8 @@ def test_a_film_of_nothing_is_refused():
 
 
 def test_an_environment_renders_its_own_poses(monkeypatch):
-    env = HalfCheetah(Variant("direction", horizon=9, action_scale=1.0), EnvOptions(threads=1))
-    env.reset(Tasks({"direction": torch.ones(2, dtype=torch.float64)}, torch.arange(2)), 2, Streams(5))
+    env = make()
+    env.reset(directions(1.0, 1.0), 2, SEED)
     assert torch.equal(env.pose(1, 0), torch.from_numpy(env.simulation.qpos[2]))
     monkeypatch.setattr(film, "_open_context", lambda width, height: None)  # fails at first use
     poses = torch.stack([env.pose(1, 0)])
