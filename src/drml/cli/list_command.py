@@ -60,6 +60,10 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, no_wrap=column == "name", justify="right" if column == "horizon" else "left")
+    family = ""
     for row in rows:
+        before, family = family, row["name"].split("-")[0]
+        if before not in ("", family) and "horizon" in columns:
+            table.add_row()  # a blank line between families of suites
         table.add_row(*(str(row[column]) for column in columns))
     return table

@@ -17,7 +17,7 @@ from drml.envs.api import BatchEnv, EnvOptions
 from drml.evaluate import episode_returns, meta_episode
 from drml.report.film import save_film, save_strip
 
-FRAMES_PER_SECOND = 20  # one picture per control step of 0.05 s: films run in real time
+FRAMES_PER_SECOND = 20  # one picture per control step: real time where it takes 0.05 s, slow motion where less
 
 
 @runtime_checkable

@@ -13,16 +13,25 @@ from dataclasses import replace
 from drml.envs.api import Suite
 from drml.envs.mujoco.goal import DIRECTION, FORWARD, GO_TO, HEADING, VELOCITY
 from drml.envs.mujoco.robot import Range, Reading, Robot, Start, Variant, positions, robot_suite, velocities
-from drml.envs.mujoco.variation import Variation, with_added, without
+from drml.envs.mujoco.variation import Variation, increased_by, zero_at
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Disc, Uniform
 
 TORSO = 1  # its body
-ROBOT = Robot("ant", num_motors=8, place=Reading("xpos", 3 * TORSO, 2), start=Start(0.1, 0.1, "normal"))
+ROBOT = Robot(
+    "ant",
+    num_motors=8,
+    place=Reading("xpos", 3 * TORSO, 2, meaning="the torso's x and y"),
+    start=Start(0.1, 0.1, "normal"),
+)
 
 SENSES = (positions(2, 15), velocities(14))
 WITH_PLACE = (positions(0, 15), velocities(14))
-WITH_TORSO = (*SENSES, Reading("xmat", 9 * TORSO, 9), Reading("xpos", 3 * TORSO, 3))
+WITH_TORSO = (
+    *SENSES,
+    Reading("xmat", 9 * TORSO, 9, meaning="the torso's axes"),
+    Reading("xpos", 3 * TORSO, 3, meaning="its x, y and z"),
+)
 
 TWO_WAYS = TaskDistribution({"direction": Choice((-1.0, 1.0))}, held_out=False)
 ALL_WAYS = TaskDistribution({"angle": Uniform(0.0, 2.0 * math.pi)})
@@ -153,7 +162,7 @@ SUITES: tuple[Suite, ...] = (
         replace(
             WALK_ON,
             tasks=TaskDistribution({"broken": Choice((2.0, 3.0, 4.0, 5.0, 6.0, 7.0), ood=(0.0, 1.0))}, held_out=False),
-            varies=(Variation("broken", "actuator_gear", 0, 8, without),),
+            varies=(Variation("broken", "actuator_gear", 0, 8, zero_at),),
         ),
     ),
     robot_suite(
@@ -164,7 +173,7 @@ SUITES: tuple[Suite, ...] = (
         replace(
             WALK_ON,
             tasks=TaskDistribution({"payload": Uniform(0.0, 1.0, ood=(1.0, 1.5))}),
-            varies=(Variation("payload", "body_mass", TORSO, 1, with_added),),
+            varies=(Variation("payload", "body_mass", TORSO, 1, increased_by),),
         ),
     ),
 )

@@ -18,7 +18,7 @@ import numpy as np
 from drml.envs.api import Suite
 from drml.envs.mujoco.goal import DIRECTION, FORWARD, VELOCITY
 from drml.envs.mujoco.robot import Floats, Reading, Robot, Start, Variant, positions, robot_suite, velocities
-from drml.envs.mujoco.variation import Variation, with_added, without
+from drml.envs.mujoco.variation import Variation, increased_by, zero_at
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Uniform
 
@@ -34,7 +34,7 @@ def torso_position(root: Floats) -> Floats:
 
 
 JOINTS = (positions(1, 9), velocities(9))
-JOINTS_AND_TORSO = (*JOINTS, Reading("qpos", 0, 2, torso_position, through_size=3))
+JOINTS_AND_TORSO = (*JOINTS, Reading("qpos", 0, 2, torso_position, 3, "the torso's x, y and z"))
 
 DIRECTIONS = Variant(
     ROBOT,
@@ -135,7 +135,7 @@ SUITES: tuple[Suite, ...] = (
             goal=FORWARD,
             tasks=TaskDistribution({"broken": Choice((1.0, 2.0, 3.0, 4.0, 5.0), ood=(0.0,))}, held_out=False),
             horizon=200,
-            varies=(Variation("broken", "actuator_gear", 0, 6, without),),
+            varies=(Variation("broken", "actuator_gear", 0, 6, zero_at),),
         ),
     ),
     robot_suite(
@@ -148,7 +148,7 @@ SUITES: tuple[Suite, ...] = (
             goal=FORWARD,
             tasks=TaskDistribution({"payload": Uniform(0.0, 6.0, ood=(6.0, 9.0))}),
             horizon=200,
-            varies=(Variation("payload", "body_mass", TORSO, 1, with_added),),
+            varies=(Variation("payload", "body_mass", TORSO, 1, increased_by),),
         ),
     ),
 )

@@ -21,7 +21,13 @@ from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Uniform
 
 BODIES = 13  # but the world, which comes first
-ROBOT = Robot("humanoid", num_motors=17, place=Reading("subtree_com", 0, 2), start=Start(0.01, 0.01), motor_limit=0.4)
+ROBOT = Robot(
+    "humanoid",
+    num_motors=17,
+    place=Reading("subtree_com", 0, 2, meaning="the centre of mass's x and y"),
+    start=Start(0.01, 0.01),
+    motor_limit=0.4,
+)
 
 PROMP_DIRECTIONS = Variant(
     ROBOT,

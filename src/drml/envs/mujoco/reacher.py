@@ -15,7 +15,7 @@ from drml.envs.mujoco.robot import Reading, Robot, Start, Variant, robot_suite, 
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Disc
 
-FINGERTIP = Reading("xpos", 9, 2)
+FINGERTIP = Reading("xpos", 9, 2, meaning="the fingertip's x and y")
 ROBOT = Robot("reacher", num_motors=2, place=FINGERTIP, start=Start(0.1, 0.005))
 
 HIDDEN_GOALS = Variant(
@@ -24,7 +24,12 @@ HIDDEN_GOALS = Variant(
     TaskDistribution({"goal": Disc(0.2)}),
     horizon=50,
     frame_skip=2,
-    observes=(Reading("qpos", 0, 2, np.cos), Reading("qpos", 0, 2, np.sin), velocities(2), FINGERTIP),
+    observes=(
+        Reading("qpos", 0, 2, np.cos, meaning="cos qpos"),
+        Reading("qpos", 0, 2, np.sin, meaning="sin qpos"),
+        velocities(2),
+        FINGERTIP,
+    ),
     action_scale=0.1,
     control_cost=1.0,
 )

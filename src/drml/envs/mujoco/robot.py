@@ -10,6 +10,7 @@ the horizon (`truncated`), where the robot leaves the healthy range (`terminated
 Nothing here needs MuJoCo, so that suites can be listed without it.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,7 @@ from drml.core.errors import InputError
 from drml.core.types import ActionSpec, EnvSpec
 from drml.envs.api import BatchEnv, EnvOptions, Suite
 from drml.envs.mujoco.goal import Goal
-from drml.envs.mujoco.variation import Variation
+from drml.envs.mujoco.variation import Variation, rows_of
 from drml.tasks.distribution import TaskDistribution
 
 ASSETS = Path(__file__).parent / "assets"
@@ -44,11 +45,17 @@ class Reading:
     """What they go through, `[N, count]` to `[N, size]`; `None` leaves them as they are."""
     through_size: int = 0
     """The size of what comes out; 0 is `count`."""
+    meaning: str = ""
+    """What is read, in words; without them the field and its numbers are named."""
 
     @property
     def size(self) -> int:
         """Return how many numbers are read."""
         return self.through_size or self.count
+
+    def describe(self) -> str:
+        """Return what is read, as text."""
+        return self.meaning or rows_of(self.field, self.first, self.count)
 
 
 def positions(first: int, end: int) -> Reading:
@@ -58,7 +65,10 @@ def positions(first: int, end: int) -> Reading:
 
 def velocities(count: int, limit: float | None = None) -> Reading:
     """Return all joint velocities, clipped to [−limit, limit] if there is one."""
-    return Reading("qvel", 0, count, None if limit is None else partial(np.clip, a_min=-limit, a_max=limit))
+    if limit is None:
+        return Reading("qvel", 0, count)
+    clipped = partial(np.clip, a_min=-limit, a_max=limit)
+    return Reading("qvel", 0, count, clipped, meaning=f"qvel[0:{count}] clipped to ±{limit:g}")
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,11 @@ class Range:
     high: float
     count: int = 1
 
+    def describe(self) -> str:
+        """Return the range, as text."""
+        high = "" if math.isinf(self.high) else f" < {self.high:g}"
+        return f"{self.low:g} < {rows_of(self.field, self.first, self.count)}{high}"
+
 
 @dataclass(frozen=True)
 class Start:
@@ -82,6 +97,11 @@ class Start:
     """Scale of the noise on velocities, in m/s and rad/s."""
     velocity_noise: Literal["normal", "uniform"] = "uniform"
     """What ε is: N(0, 1), or U(−1, 1)."""
+
+    def describe(self) -> str:
+        """Return how first states are drawn, as text."""
+        noise = "N(0, 1)" if self.velocity_noise == "normal" else "U(−1, 1)"
+        return f"qpos = the model file's + {self.position:g} U(−1, 1), qvel = {self.velocity:g} {noise}"
 
 
 @dataclass(frozen=True)
@@ -151,6 +171,24 @@ class Variant:
         readings = {reading.field for reading in (self.robot.place, *self.observes)}
         return frozenset(readings | {limit.field for limit in self.healthy})
 
+    def describe(self) -> dict[str, str]:
+        """Return the definition by heading, in the names of MuJoCo's fields."""
+        limit, scale = self.robot.motor_limit, self.action_scale
+        goal = self.goal.formula if self.progress == 1.0 else f"{self.progress:g} ({self.goal.formula})"
+        alive = f" + {self.alive:g}" if self.alive else ""
+        cost = f" − {_factor(self.control_cost)}‖u‖²" if self.control_cost else ""
+        sound = ", ".join(limit.describe() for limit in self.healthy)
+        definition = {
+            "robot": f"{self.robot.name}.xml, {self.frame_skip} physics steps per control step",
+            "reward": f"{goal}{alive}{cost}",
+            "place p": f"{self.robot.place.describe()}; v = Δp / Δt over the control step",
+            "control u": f"{_factor(limit)}clip({_factor(scale)}action, −1, 1)",
+            "observation": ", ".join(reading.describe() for reading in self.observes),
+            "first state": self.robot.start.describe(),
+            "end": f"after {self.horizon} steps" + (f", and as soon as it fails that {sound}" if sound else ""),
+        }
+        return definition | {f"{v.parameter} (task)": v.describe() for v in self.varies}
+
 
 def robot_suite(name: str, summary: str, source: str, variant: Variant) -> Suite:
     """Return the suite of a variant."""
@@ -164,4 +202,8 @@ def robot_suite(name: str, summary: str, source: str, variant: Variant) -> Suite
             raise InputError('the suite needs MuJoCo: pip install "drml[mujoco]"') from error
         return RobotEnv(variant, options)
 
-    return Suite(name, summary, source, variant.tasks, variant.spec, make)
+    return Suite(name, summary, source, variant.tasks, variant.spec, make, variant.describe())
+
+
+def _factor(number: float) -> str:
+    return "" if number == 1.0 else f"{number:g} "

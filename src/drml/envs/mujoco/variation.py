@@ -32,6 +32,10 @@ class Variation:
     change: Callable[[Floats, Floats], Floats]
     """From the model file's rows `[count, ...]` and the parameter's values `[N, ...]` to rows `[N, count, ...]`."""
 
+    def describe(self) -> str:
+        """Return the change, as text."""
+        return f"{rows_of(self.field, self.first, self.count)} {self.change.__name__.replace('_', ' ')} it"
+
     def varied(self, original: Floats, value: Floats) -> Floats:
         """Return the whole field `[N, ...]`, given as the model file has it and the parameter's values."""
         rows = slice(self.first, self.first + self.count)
@@ -40,17 +44,22 @@ class Variation:
         return field
 
 
-def scaled(original: Floats, factor: Floats) -> Floats:
+def rows_of(field: str, first: int, count: int) -> str:
+    """Return `field[first]` or `field[first:end]`."""
+    return f"{field}[{first}]" if count == 1 else f"{field}[{first}:{first + count}]"
+
+
+def multiplied_by(original: Floats, factor: Floats) -> Floats:
     """Return each constant times its factor."""
     return original * factor
 
 
-def with_added(original: Floats, amount: Floats) -> Floats:
+def increased_by(original: Floats, amount: Floats) -> Floats:
     """Return the constants of one row with an amount added to them."""
     return original + amount[:, None]
 
 
-def without(original: Floats, index: Floats) -> Floats:
+def zero_at(original: Floats, index: Floats) -> Floats:
     """Return the constants with those of one row set to zero."""
     lost = index[:, None] == np.arange(len(original))  # [N, count]
     return np.where(lost.reshape(*lost.shape, *(1,) * (original.ndim - 1)), 0.0, original)
@@ -95,9 +104,9 @@ def random_physics(body: Body) -> tuple[TaskDistribution, tuple[Variation, ...]]
         }
     )
     variations = (
-        Variation("mass", "body_mass", 1, body.bodies, scaled),
-        Variation("inertia", "body_inertia", 1, body.bodies, scaled),
-        Variation("damping", "dof_damping", body.fixed_dofs, body.dofs, scaled),
-        Variation("friction", "geom_friction", 0, body.geoms, scaled),
+        Variation("mass", "body_mass", 1, body.bodies, multiplied_by),
+        Variation("inertia", "body_inertia", 1, body.bodies, multiplied_by),
+        Variation("damping", "dof_damping", body.fixed_dofs, body.dofs, multiplied_by),
+        Variation("friction", "geom_friction", 0, body.geoms, multiplied_by),
     )
     return tasks, variations
