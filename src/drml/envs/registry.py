@@ -6,8 +6,10 @@ from drml.envs.api import Suite
 from drml.envs.mujoco import ant, half_cheetah, hopper, humanoid, reacher, walker2d
 
 _ROBOTS = (half_cheetah, ant, hopper, walker2d, humanoid, reacher)
-_FAMILIES = (navigation, bandit, tabular, grid, *_ROBOTS, probe)
-SUITES: dict[str, Suite] = {suite.name: suite for family in _FAMILIES for suite in family.SUITES}
+FAMILIES: tuple[tuple[Suite, ...], ...] = tuple(
+    family.SUITES for family in (navigation, bandit, tabular, grid, *_ROBOTS, probe)
+)
+SUITES: dict[str, Suite] = {suite.name: suite for family in FAMILIES for suite in family}
 
 
 def suite(name: str) -> Suite:
