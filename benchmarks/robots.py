@@ -3,7 +3,8 @@
 Rollouts through our environment (a reset to new tasks, then a horizon of steps) and the simulator alone take turns in
 one process. The simulator replays the controls of the rollout before it, with as many simulations and threads, each
 simulation with the physics of its task; where an episode ended, it is put into the state in which the next one began.
-Observations, rewards, ends of episodes, noise and the change of the robots' physics are ours alone:
+What we add is observing (derived fields are copied out for us alone), rewards, ends of episodes, noise and the change
+of the robots' physics at reset:
 
     share_of_simulator = median over turns of (seconds of the simulator / seconds of our rollout)
 
@@ -25,7 +26,7 @@ from torch import Tensor
 from drml.core.rng import Streams
 from drml.envs.api import EnvOptions
 from drml.envs.mujoco.robot_env import RobotEnv
-from drml.envs.mujoco.simulation import Floats, Indices
+from drml.envs.mujoco.simulation import Floats, Indices, Simulation
 from drml.envs.registry import suite
 from drml.tasks.sampler import StratifiedSampler
 
@@ -59,6 +60,9 @@ class Rollouts:
         self.env, self.copies, self.num_tasks = env, args.copies, args.tasks
         self.steps = min(args.steps, self.suite.spec.horizon)
         self.rng = Streams(args.seed)
+        variant, num_sims = env.variant, args.tasks * args.copies
+        self.bare = Simulation(variant.robot.model_path, num_sims, args.threads, variant.frame_skip)
+        """The simulator alone: no derived field is read."""
         self.restarts: list[tuple[int, Indices | None, Floats, Floats]] = []
         """When, which simulations, and their states: the first is the reset's."""
 
@@ -85,7 +89,10 @@ class Rollouts:
 
     def replay(self, actions: list[Tensor]) -> float:
         """Return the seconds that the simulator alone needs for the last rollout; the first reset is not counted."""
-        simulation, controls = self.env.simulation, [self.env.control(action) for action in actions]
+        simulation, controls = self.bare, [self.env.control(action) for action in actions]
+        varied = {variation.field for variation in self.env.variant.varies}
+        if varied:
+            simulation.vary({field: self.env.simulation.batch.expand(field) for field in varied})
         restarts = {t: (ended, qpos, qvel) for t, ended, qpos, qvel in self.restarts}
         simulation.reset(*restarts.pop(0))
         start = time.perf_counter()
