@@ -5,10 +5,11 @@ import torch
 pytest.importorskip("mujoco")
 pytest.importorskip("PIL")
 
+import mujoco
 from robots import SEED, directions, make
 
 from drml.core.errors import InputError
-from drml.envs.mujoco import film
+from drml.envs.mujoco import ant, film, hopper, humanoid, reacher, walker2d
 from drml.envs.mujoco.film import make_film
 from drml.envs.mujoco.half_cheetah import ROBOT
 
@@ -87,3 +88,22 @@ def test_an_environment_renders_its_own_poses(monkeypatch):
     poses = torch.stack([env.pose(1, 0)])
     expected = make_film(MODEL_PATH, poses, renderer="side view").frames
     assert np.array_equal(env.render(poses), expected)
+
+
+@pytest.mark.parametrize("robot", [ant.ROBOT, hopper.ROBOT, humanoid.ROBOT, reacher.ROBOT, walker2d.ROBOT])
+@pytest.mark.parametrize("renderer", ["side view", "opengl"])
+def test_every_robot_is_seen_whole_and_in_the_middle(robot, renderer):
+    qpos = mujoco.MjModel.from_xml_path(str(robot.model_path)).qpos0
+    try:
+        frame = (
+            make_film(robot.model_path, torch.from_numpy(qpos)[None], renderer=renderer).frames[0].astype(float) + 1.0
+        )
+    except InputError as error:
+        pytest.skip(str(error))
+    red, blue = frame[..., 0] / frame[..., 2], frame[..., 2] / frame[..., 0]
+    robot_seen = (red > 1.6) | ((blue > 1.6) & (frame[..., 1] < 0.8 * frame[..., 2]))  # orange and red, and deep blue
+    rows, columns = np.nonzero(robot_seen)
+    assert robot_seen.sum() > 400
+    assert abs((columns.min() + columns.max()) / 2 - 160) < 50
+    assert 10 < rows.min() < rows.max() < 230
+    assert 10 < columns.min() < columns.max() < 310
