@@ -8,7 +8,7 @@ import torch
 
 pytest.importorskip("mujoco")
 
-from robots import SEED, make, tasks_with
+from robots import SEED, assert_same, make, run, tasks_with
 
 from drml.core.errors import InputError
 from drml.envs.api import EnvOptions
@@ -147,3 +147,17 @@ def test_definitions_are_exact():
 def test_ood_needs_a_range():
     with pytest.raises(InputError, match="declares an ood range"):
         ALL["reacher-goal-v1"].tasks.parameters("ood")
+
+
+@pytest.mark.parametrize("name", ["hopper-params-pearl-v1", "ant-dir2d-pearl-v1", "humanoid-dir2d-pearl-v1"])
+def test_neither_threads_nor_neighbours_change_a_task(name):
+    suite = ALL[name]
+    tasks, action = sampled(suite, "train", 4), 2.0 * SEED["action"].uniform((40, 4, 3, suite.spec.action.size)) - 1.0
+    some = torch.tensor([3, 1])
+    together = run(env_of(suite), tasks, 3, action)
+    in_threads = run(suite.make(EnvOptions(threads=2)), tasks, 3, action)
+    alone = run(env_of(suite), tasks.select(some), 3, action[:, some])
+    for step, threaded, apart in zip(together, in_threads, alone, strict=True):
+        assert_same(step, threaded)
+        assert_same(step, apart, index=some)
+    assert any(bool(step.terminated.any()) for step in together)
