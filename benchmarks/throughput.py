@@ -38,7 +38,8 @@ from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
 from drml.envs.api import BatchEnv, EnvOptions
-from drml.envs.mujoco.half_cheetah import HalfCheetah
+from drml.envs.mujoco.robot_env import RobotEnv
+from drml.envs.mujoco.simulation import Simulation
 from drml.envs.registry import suite
 from drml.evaluate import episode_returns, meta_episode
 from drml.tasks.sampler import StratifiedSampler
@@ -67,7 +68,7 @@ class RecordingEnv:
         """Reset and remember."""
         env = self.env
         obs = env.reset(tasks, copies, rng)
-        if isinstance(env, HalfCheetah):
+        if isinstance(env, RobotEnv):
             qpos, qvel = env.simulation.qpos.copy(), env.simulation.qvel.copy()
             self.replays.append((partial(env.simulation.reset, None, qpos, qvel), []))
         else:
@@ -93,17 +94,16 @@ class RecordingEnv:
 
     def _bare_run(self, actions: list[Tensor]) -> Callable[[], None]:
         env = self.env
-        if not isinstance(env, HalfCheetah):
+        if not isinstance(env, RobotEnv):
             return partial(_step_all, env, actions)
-        simulation, scale = env.simulation, env.variant.action_scale
-        controls = [np.clip(scale * a.numpy().reshape(simulation.ctrl.shape), -1.0, 1.0) for a in actions]
+        return partial(step_bare, env.simulation, [env.control(action) for action in actions])
 
-        def run() -> None:
-            for control in controls:
-                simulation.ctrl[:] = control
-                simulation.batch.step(nstep=simulation.frame_skip)
 
-        return run
+def step_bare(simulation: Simulation, controls: list[np.ndarray]) -> None:
+    """Step the simulator alone under the given controls."""
+    for control in controls:
+        simulation.ctrl[:] = control
+        simulation.batch.step(nstep=simulation.frame_skip)
 
 
 def _step_all(env: BatchEnv, actions: list[Tensor]) -> None:

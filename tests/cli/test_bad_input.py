@@ -223,7 +223,8 @@ def test_run_in_use(words: list[str], run: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_missing_mujoco(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.delitem(sys.modules, "drml.envs.mujoco.simulation", raising=False)
+    for module in ("robot_env", "simulation"):
+        monkeypatch.delitem(sys.modules, f"drml.envs.mujoco.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "mujoco", None)
     words = ["train", "half-cheetah-dir-promp-v1", "promp", *TINY]
     check_refusal(words, 2, ["MuJoCo", 'pip install "drml[mujoco]"'], capsys)

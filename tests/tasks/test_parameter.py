@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drml.core.errors import InputError
-from drml.tasks.parameter import Choice, Dirichlet, LogUniform, Normal, Uniform
+from drml.tasks.parameter import Choice, Dirichlet, Disc, LogUniform, Normal, Uniform
 
 
 def column(*units):
@@ -39,6 +39,35 @@ def test_the_upper_end_is_never_reached():
     last = column(np.nextafter(1.0, 0.0))
     assert Uniform(2.0, 3.0).quantile(last) < 3.0  # 2 + (1 − 2^-53) rounds to 3
     assert LogUniform(2.0, 3.0).quantile(last) < 3.0
+
+
+def test_disc_is_polar():
+    # r = 2 √0.25 = 1 at 90°; r = 2 √0.0625 = 0.5 at 180°; rounding of π leaves 1e-16
+    points = Disc(2.0).quantile(np.array([[0.25, 0.25], [0.0625, 0.5], [0.0, 0.3]]))
+    np.testing.assert_allclose(points, [[0.0, 1.0], [-0.5, 0.0], [0.0, 0.0]], atol=2e-16)
+
+
+def test_disc_is_uniform_and_its_ring_lies_outside():
+    units = (np.indices((48, 48)).reshape(2, -1).T + 0.5) / 48
+    disc = Disc(3.0, ood=(3.0, 4.0))
+    x, y = disc.quantile(units).T
+    assert ((x**2 + y**2) < 2.25).mean() == 0.25  # half the radius, a quarter of the area: 12 of 48 rings
+    ring = disc.out_of_distribution()
+    radius = np.hypot(*ring.quantile(units).T)
+    assert 3.0 < radius.min() < 3.02
+    assert 3.98 < radius.max() < 4.0
+    assert (radius**2 < 12.5).mean() == 0.5  # half of the area between 9 and 16
+    assert (disc.describe(), ring.describe()) == ("Disc(3)", "Ring(3, 4)")
+    assert (disc.shape, disc.size, disc.num_values) == ((2,), 2, None)
+    assert ring.out_of_distribution() is None
+
+
+@pytest.mark.parametrize(
+    ("radius", "ood"), [(0.0, None), (-1.0, None), (math.inf, None), (2.0, (1.0, 3.0)), (2.0, (3.0, 3.0))]
+)
+def test_a_bad_disc_is_refused(radius, ood):
+    with pytest.raises(InputError, match="Disc"):
+        Disc(radius, ood=ood)
 
 
 def test_dirichlet_of_two_entries_is_uniform():

@@ -1,5 +1,6 @@
 """`drml list`: the suites and learners there are."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from drml.algos.registry import LEARNERS
 from drml.cli.parse import parse
 from drml.cli.terminal import check_json, show
 from drml.core.config import to_dict
-from drml.envs.registry import SUITES
+from drml.envs.registry import FAMILIES, SUITES
 from drml.rundir import write_json
 
 
@@ -28,7 +29,8 @@ def run(words: list[str]) -> int:
     args = parse(ListArgs, "drml list", words)
     check_json(args.json)
     listing = {"suites": _suites(), "learners": _learners()}
-    suites = _table(listing["suites"], ("name", "horizon", "actions", "parameters", "summary"))
+    last_ones = {family[-1].name for family in FAMILIES[:-1]}
+    suites = _table(listing["suites"], ("name", "horizon", "actions", "parameters", "summary"), last_ones)
     show("Suites", suites, "\nLearners", _table(listing["learners"], ("name", "summary")))
     if args.json:
         write_json(args.json, listing)
@@ -56,10 +58,13 @@ def _learners() -> list[dict[str, Any]]:
     ]
 
 
-def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Table:
+def _table(rows: list[dict[str, Any]], columns: tuple[str, ...], last_ones: Collection[str] = ()) -> Table:
+    """Return the rows as a table, with a blank line after each of the last ones of a family."""
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, no_wrap=column == "name", justify="right" if column == "horizon" else "left")
     for row in rows:
         table.add_row(*(str(row[column]) for column in columns))
+        if row["name"] in last_ones:
+            table.add_row()
     return table

@@ -1,7 +1,7 @@
 """The environment seam: one object steps K tasks x B copies in one call, and a task is an argument of `reset`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
@@ -55,3 +55,5 @@ class Suite:
     tasks: TaskDistribution
     spec: EnvSpec
     make: Callable[[EnvOptions], BatchEnv]
+    definition: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What exactly is defined, by heading (reward, observation, end of an episode ...), where a family can say it."""

@@ -3,10 +3,13 @@
 from drml.core.lookup import look_up
 from drml.envs import bandit, grid, navigation, probe, tabular
 from drml.envs.api import Suite
-from drml.envs.mujoco import half_cheetah
+from drml.envs.mujoco import ant, half_cheetah, hopper, humanoid, reacher, walker2d
 
-_FAMILIES = (navigation, bandit, tabular, grid, half_cheetah, probe)
-SUITES: dict[str, Suite] = {suite.name: suite for family in _FAMILIES for suite in family.SUITES}
+_ROBOTS = (half_cheetah, ant, hopper, walker2d, humanoid, reacher)
+FAMILIES: tuple[tuple[Suite, ...], ...] = tuple(
+    family.SUITES for family in (navigation, bandit, tabular, grid, *_ROBOTS, probe)
+)
+SUITES: dict[str, Suite] = {suite.name: suite for family in FAMILIES for suite in family}
 
 
 def suite(name: str) -> Suite:

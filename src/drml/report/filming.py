@@ -17,7 +17,8 @@ from drml.envs.api import BatchEnv, EnvOptions
 from drml.evaluate import episode_returns, meta_episode
 from drml.report.film import save_film, save_strip
 
-FRAMES_PER_SECOND = 20  # one picture per control step of 0.05 s: films run in real time
+MAX_SHOWN = 4  # numbers of a task parameter
+FRAMES_PER_SECOND = 20  # one picture per control step: real time where it takes 0.05 s, slow motion where less
 
 
 @runtime_checkable
@@ -100,9 +101,17 @@ def _film(
             stem = f"films/task{k}-step{phase}"
             save_film(frames, run / f"{stem}.webp", fps=FRAMES_PER_SECOND)
             save_strip(frames, run / f"{stem}.png")
-            label = ", ".join(f"{name} = {value[k].item():+.3g}" for name, value in tasks.params.items())
+            label = ", ".join(f"{name} = {_label(value[k])}" for name, value in tasks.params.items())
             episode_return = returns[shown].item()
             films.append(
                 {"task": label, "step": phase, "file": f"{stem}.webp", "strip": f"{stem}.png", "return": episode_return}
             )
     return films
+
+
+def _label(value: Tensor) -> str:
+    """Return a parameter's value as text; of many numbers only how many there are."""
+    if value.numel() > MAX_SHOWN:
+        return f"{value.numel()} numbers"
+    numbers = ", ".join(f"{number:+.3g}" for number in value.flatten().tolist())
+    return f"({numbers})" if value.dim() else numbers

@@ -245,6 +245,56 @@ class Dirichlet:
 
 
 @dataclass(frozen=True)
+class Disc:
+    """A point of the plane uniform on a disc about the origin: r = radius √u₁, at the angle 2π u₂.
+
+    Raises:
+        InputError: unless 0 < radius < ∞, and `ood` are the radii of a ring outside of the disc.
+    """
+
+    radius: float
+    """Radius of the disc."""
+    ood: Range | None = None
+    """Inner and outer radius of the ring that is out of distribution; may touch the disc but not overlap it."""
+    inner: float = 0.0
+    """Points nearer to the origin are left out: the disc is a ring."""
+
+    def __post_init__(self) -> None:
+        _check_ranges("Disc", (self.inner, self.radius), self.ood)
+        if self.inner < 0.0 or (self.ood and self.ood[0] < self.radius):
+            raise InputError(f"Disc({self.radius:g}): radii must be positive, those of ood beyond the disc's")
+
+    @property
+    def shape(self) -> Shape:
+        """Return (2,): x and y."""
+        return (2,)
+
+    @property
+    def size(self) -> int:
+        """Return 2: radius and angle."""
+        return 2
+
+    @property
+    def num_values(self) -> None:
+        """Return None: continuous."""
+        return None
+
+    def quantile(self, unit: np.ndarray) -> np.ndarray:
+        """Return points `[n, 2]`; with an inner radius, r² = inner² + u₁ (radius² − inner²)."""
+        squared = self.inner**2 + unit[:, 0] * (self.radius**2 - self.inner**2)
+        radius, angle = _below(np.sqrt(squared), self.radius), 2.0 * math.pi * unit[:, 1]
+        return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+
+    def out_of_distribution(self) -> "Disc | None":
+        """Return the uniform distribution on the ring `ood`."""
+        return None if self.ood is None else Disc(self.ood[1], inner=self.ood[0])
+
+    def describe(self) -> str:
+        """Return `Disc(radius)`, or `Ring(inner, radius)`."""
+        return f"Ring({self.inner:g}, {self.radius:g})" if self.inner else f"Disc({self.radius:g})"
+
+
+@dataclass(frozen=True)
 class Choice:
     """One of a few values, each as likely: x = values[⌊u n⌋]; a value is a number or a tuple of numbers.
 

@@ -5,14 +5,15 @@ import torch
 pytest.importorskip("mujoco")
 pytest.importorskip("PIL")
 
-from drml.core.errors import InputError
-from drml.core.rng import Streams
-from drml.core.types import Tasks
-from drml.envs.api import EnvOptions
-from drml.envs.mujoco import film
-from drml.envs.mujoco.film import make_film
-from drml.envs.mujoco.half_cheetah import MODEL_PATH, HalfCheetah, Variant
+import mujoco
+from robots import SEED, directions, make
 
+from drml.core.errors import InputError
+from drml.envs.mujoco import ant, film, hopper, humanoid, reacher, walker2d
+from drml.envs.mujoco.film import make_film
+from drml.envs.mujoco.half_cheetah import ROBOT
+
+MODEL_PATH = ROBOT.model_path
 BODY = np.array([0.91, 0.57, 0.20]) * 255  # the torso's colour in the model file
 HORIZON = 0.78  # of the height: above it lie the robot and the sky
 
@@ -80,10 +81,29 @@ def test_a_film_of_nothing_is_refused():
 
 
 def test_an_environment_renders_its_own_poses(monkeypatch):
-    env = HalfCheetah(Variant("direction", horizon=9, action_scale=1.0), EnvOptions(threads=1))
-    env.reset(Tasks({"direction": torch.ones(2, dtype=torch.float64)}, torch.arange(2)), 2, Streams(5))
+    env = make()
+    env.reset(directions(1.0, 1.0), 2, SEED)
     assert torch.equal(env.pose(1, 0), torch.from_numpy(env.simulation.qpos[2]))
     monkeypatch.setattr(film, "_open_context", lambda width, height: None)  # fails at first use
     poses = torch.stack([env.pose(1, 0)])
     expected = make_film(MODEL_PATH, poses, renderer="side view").frames
     assert np.array_equal(env.render(poses), expected)
+
+
+@pytest.mark.parametrize("robot", [ant.ROBOT, hopper.ROBOT, humanoid.ROBOT, reacher.ROBOT, walker2d.ROBOT])
+@pytest.mark.parametrize("renderer", ["side view", "opengl"])
+def test_every_robot_is_seen_whole_and_in_the_middle(robot, renderer):
+    qpos = mujoco.MjModel.from_xml_path(str(robot.model_path)).qpos0
+    try:
+        frame = (
+            make_film(robot.model_path, torch.from_numpy(qpos)[None], renderer=renderer).frames[0].astype(float) + 1.0
+        )
+    except InputError as error:
+        pytest.skip(str(error))
+    red, blue = frame[..., 0] / frame[..., 2], frame[..., 2] / frame[..., 0]
+    robot_seen = (red > 1.6) | ((blue > 1.6) & (frame[..., 1] < 0.8 * frame[..., 2]))  # orange and red, and deep blue
+    rows, columns = np.nonzero(robot_seen)
+    assert robot_seen.sum() > 400
+    assert abs((columns.min() + columns.max()) / 2 - 160) < 50
+    assert 10 < rows.min() < rows.max() < 230
+    assert 10 < columns.min() < columns.max() < 310

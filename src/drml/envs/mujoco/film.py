@@ -7,6 +7,7 @@
 no setting and no display: unless MUJOCO_GL asks for something else, it opens an off-screen EGL context of its own.
 """
 
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -105,22 +106,38 @@ def _open_context(width: int, height: int) -> GLContext:
 
 
 def _draw_side_view(model: MjModel, trajectory: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Draw the robot's capsules, projected on the x-z plane."""
+    """Draw the robot's capsules and balls, projected on the plane that the camera faces."""
     try:
-        from drml.envs.mujoco.side_view import Capsules, draw
+        from drml.envs.mujoco.side_view import Capsules, View, draw
     except ModuleNotFoundError as error:
         raise InputError('a film without OpenGL needs Pillow: pip install "drml[report]"') from error
-    limbs = np.flatnonzero(model.geom_type == int(mj.mjtGeom.mjGEOM_CAPSULE))[::-1]  # the torso, listed first, in front
-    radius, half_length = model.geom_size[limbs, 0], model.geom_size[limbs, 1]
+    shapes = (int(mj.mjtGeom.mjGEOM_SPHERE), int(mj.mjtGeom.mjGEOM_CAPSULE))
+    limbs = np.flatnonzero(np.isin(model.geom_type, shapes))[::-1]  # the torso, listed first, in front
+    middle, along, centre = _track(model, limbs, trajectory)
+    data, camera = mj.MjData(model), model.camera(CAMERA).id
+    mj.mj_forward(model, data)
+    from_above = bool(abs(data.cam_xmat[camera, 8]) > 0.9)  # a camera looks along its own -z axis
+    away = np.linalg.norm(data.cam_xpos[camera] - data.subtree_com[ROBOT])
+    across = 2.0 * float(away) * math.tan(math.radians(float(model.cam_fovy[camera])) / 2.0) * width / height
+    right_and_up, nearness = ([0, 1], middle[..., 2]) if from_above else ([0, 2], -middle[..., 1])
     rgb = (255 * model.mat_rgba[model.geom_matid[limbs], :3]).astype(int).tolist()
+    ends = np.stack([middle - along, middle + along], axis=2)[..., right_and_up]
+    capsules = Capsules(ends, nearness, model.geom_size[limbs, 0], [tuple(colour) for colour in rgb])
+    centre_x = np.full(len(trajectory), data.cam_xpos[camera, 0]) if from_above else centre
+    return draw(capsules, View(across, from_above), centre_x, width, height)
+
+
+def _track(model: MjModel, limbs: np.ndarray, trajectory: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the limbs' middles and half axes `[T, G, 3]`, and the x of the robot's centre of mass `[T]`."""
+    is_capsule = model.geom_type[limbs] == int(mj.mjtGeom.mjGEOM_CAPSULE)
+    half_length = np.where(is_capsule, model.geom_size[limbs, 1], 0.0)
     data = mj.MjData(model)
-    ends = np.empty((len(trajectory), len(limbs), 2, 2))
-    centre_x = np.empty(len(trajectory))
+    middle = np.empty((len(trajectory), len(limbs), 3))
+    along, centre_x = np.empty_like(middle), np.empty(len(trajectory))
     for moment, qpos in enumerate(trajectory):
         data.qpos[:] = qpos
         mj.mj_forward(model, data)
-        middle = data.geom_xpos[limbs][:, [0, 2]]
-        along = data.geom_xmat[limbs][:, [2, 8]] * half_length[:, None]  # a capsule lies along its own z axis
-        ends[moment] = np.stack([middle - along, middle + along], axis=1)
+        middle[moment] = data.geom_xpos[limbs]
+        along[moment] = data.geom_xmat[limbs][:, [2, 5, 8]] * half_length[:, None]  # a capsule lies along its z axis
         centre_x[moment] = data.subtree_com[ROBOT, 0]
-    return draw(Capsules(ends, radius, [tuple(colour) for colour in rgb]), centre_x, width, height)
+    return middle, along, centre_x

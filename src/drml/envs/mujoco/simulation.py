@@ -1,11 +1,11 @@
 """N simulations of one model, their state as live arrays.
 
 `mujoco.batch.Batch` keeps each simulation as one row of numbers; `qpos`, `qvel` and `ctrl` are views of these rows, so
-what is written there is the simulation's state at the next step. No derived field is bound: nothing is copied out. The
-results are bit-identical at any number of threads.
+what is written there is the simulation's state at the next step. A derived field (a body's position, say) is copied out
+at every step, and only where it is asked for. The results are bit-identical at any number of threads.
 """
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
@@ -20,6 +20,7 @@ Indices = NDArray[np.intp]
 
 mj: Any = mujoco  # MuJoCo's compiled part has no stubs
 NO_STAGE = 0  # mjtStage.mjSTAGE_NONE: compute nothing, the next step does
+STATE = frozenset({"qpos", "qvel", "ctrl"})
 
 
 @final
@@ -31,9 +32,12 @@ class Simulation:
         num_sims: N.
         threads: simulator threads; 0 takes all cores.
         frame_skip: physics steps per control step.
+        fields: names of the `MjData` fields that are to be read, besides `qpos`, `qvel` and `ctrl`.
     """
 
-    def __init__(self, model_path: Path, num_sims: int, threads: int, frame_skip: int) -> None:
+    def __init__(
+        self, model_path: Path, num_sims: int, threads: int, frame_skip: int, fields: Collection[str] = ()
+    ) -> None:
         self.model = mj.MjModel.from_xml_path(str(model_path))
         self.batch = Batch(self.model, num_sims, threads)
         self.model_path = model_path
@@ -50,10 +54,31 @@ class Simulation:
         """`[N, nv]` live joint velocities."""
         self.ctrl: Floats = self.batch.bind("ctrl")
         """`[N, nu]` live controls, applied at the next step."""
+        self.derived = frozenset(fields) - STATE
+        """The fields that follow from the state. MuJoCo gives them as its last evaluation of the dynamics left them:
+        before the last physics step has moved the robot, or, with RK4, at that step's last stage."""
+        for name in self.derived:
+            self.batch.bind(name)  # from the first call on
 
     def resized(self, num_sims: int) -> "Simulation":
-        """Return `num_sims` new simulations of the same robot."""
-        return Simulation(self.model_path, num_sims, self.threads, self.frame_skip)
+        """Return `num_sims` new simulations of the same robot, all of them as the model file describes it."""
+        return Simulation(self.model_path, num_sims, self.threads, self.frame_skip, self.derived)
+
+    def field(self, name: str) -> Floats:
+        """Return the live array `[N, M]` of an `MjData` field, all of a simulation's numbers in one row.
+
+        A derived field is to be among the `fields` that the simulation was made with, and is only to be read.
+        """
+        return self.batch.bind(name).reshape(self.num_sims, -1)
+
+    def vary(self, values: Mapping[str, Floats]) -> None:
+        """Give `MjModel` fields a value per simulation, `[N, ...]`, and make the constants that follow from them agree.
+
+        This takes about as long as one step; afterwards a step takes no longer than before.
+        """
+        for name, value in values.items():
+            self.batch.expand(name)[:] = value
+        self.batch.set_const()
 
     def step(self) -> Indices:
         """Advance all simulations by one control step and return the indices of those that broke down in it.
@@ -79,6 +104,8 @@ class Simulation:
         rows = slice(None) if sims is None else sims
         self.qpos[rows] = qpos
         self.qvel[rows] = qvel
+        if self.derived:
+            self.batch.forward(sims)
 
 
 @contextmanager

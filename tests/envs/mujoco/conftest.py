@@ -1,0 +1,6 @@
+"""Makes the module that the tests of this folder share, `robots`, importable by name."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))

@@ -1,0 +1,9 @@
+import torch
+
+from drml.report.filming import _label
+
+
+def test_task_parameters_of_any_shape_have_a_label():
+    assert _label(torch.tensor(-1.0)) == "-1"
+    assert _label(torch.tensor([0.5, -2.0])) == "(+0.5, -2)"
+    assert _label(torch.ones(5, 3)) == "15 numbers"
