@@ -173,13 +173,13 @@ RECIPES: dict[str, Recipe] = {
     ),
     "rl2-half-cheetah-vel": Recipe(
         RunConfig(
-            "half-cheetah-vel-promp-v1",
+            "half-cheetah-vel-pearl-v1",
             "rl2",
             replace(RL2_RULE, episodes=2, gamma=0.99, meta_lr=1e-3, entropy_coef=0.0, decay_iters=100),
             MemoryConfig(size=64),
-            TrainConfig(meta_iters=100, num_tasks=20, copies=20, validate_every=10),
+            TrainConfig(meta_iters=100, num_tasks=20, copies=10, validate_every=100, checkpoint_every=20),
         ),
-        "no published numbers at this horizon: two episodes of 100 steps are a trial; tasks as in Rothfuss et al. 2019",
+        "the tasks of Rakelly et al. 2019, figures only; two episodes of 200 steps are a trial",
         adapt_steps=1,
         test_copies=20,
     ),
