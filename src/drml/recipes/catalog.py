@@ -3,8 +3,7 @@
 `drml reproduce NAME --seeds 5` trains one; results that were reached are kept in `recipes/results/NAME.json`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from drml.adapt import InnerConfig
 from drml.algos.maml import MAMLConfig
@@ -12,35 +11,10 @@ from drml.algos.promp import ProMPConfig
 from drml.algos.rl2 import RL2Config
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
+from drml.recipes.families import SHORT
+from drml.recipes.recipe import Recipe
 from drml.session import RunConfig
 from drml.train import TrainConfig
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """An experiment that was published, or that a figure of ours rests on."""
-
-    config: RunConfig
-    """What is run, but for the seed."""
-    source: str
-    """Where the hyper-parameters and the numbers come from."""
-    published: tuple[float, ...] = ()
-    """Published mean returns after 0, 1, 2, … adaptation steps; empty where only curves were published."""
-    at_least: tuple[float, ...] = ()
-    """What the lower end of our interval is to reach after 0, 1, 2, … adaptation steps."""
-    published_trial: float | None = None
-    """Published mean return of a whole trial: the sum over its episodes."""
-    at_least_trial: float | None = None
-    """What the lower end of our interval is to reach on whole trials."""
-    references: Mapping[str, float] = field(default_factory=dict)
-    """Mean returns of whole trials under other strategies."""
-    adapt_steps: int = 3
-    """Adaptation steps of a test."""
-    test_tasks: int = 40
-    """Tasks of a test."""
-    test_copies: int = 40
-    """Episodes per task and adaptation step of a test (MAML: 40)."""
-
 
 PAPER_NET = MLPConfig(hidden=(100, 100), activation="relu")
 # MAML's horizon with ProMP's observation (without the torso's x position) and network, the same for both learners
@@ -136,7 +110,7 @@ RECIPES: dict[str, Recipe] = {
     "rl2-bandit-5-20": _bandit(5, 20, 350, 2000, 0.985 * 14.2873, None, random=10.0, greedy=14.11, optimum=14.2873),
     "rl2-bandit-2-100": _bandit(2, 100, 200, 500, 0.99 * 64.9184, None, random=50.0, greedy=63.95, optimum=64.9184),
     "rl2-bandit-5-100": _bandit(
-        5, 100, 400, 500, 77.9, 78.7, random=49.9, thompson=74.7, ots=77.9, ucb1=78.0, gittins=78.3
+        5, 100, 500, 1000, 77.9, 78.7, random=49.9, thompson=74.7, ots=77.9, ucb1=78.0, gittins=78.3
     ),
     "rl2-random-mdp": Recipe(
         _remembered("tabular-mdp-rl2-v1", 150, 500, 10, LOOKS_UP, replace(RL2_RULE, **MYOPIC)),
@@ -183,4 +157,5 @@ RECIPES: dict[str, Recipe] = {
         adapt_steps=1,
         test_copies=20,
     ),
+    **SHORT,
 }

@@ -22,7 +22,8 @@ from drml.core.lookup import look_up
 from drml.core.rng import Streams
 from drml.envs.api import EnvOptions
 from drml.envs.registry import suite
-from drml.recipes.catalog import RECIPES, Recipe
+from drml.recipes.catalog import RECIPES
+from drml.recipes.recipe import Recipe
 from drml.runlog import read_rows
 from drml.stats import stratified_bootstrap
 
@@ -111,6 +112,7 @@ def summary(name: str, recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> 
             {"step": step, **_point(name, step, scores[:, :, step], published.get(step), at_least.get(step))}
             for step in range(scores.shape[2])
         ],
+        "gain": _gain(name, scores, recipe.gain_above),
         "trial_return": None if trial == (None, None) else _point(name, "trial", scores.sum(2), *trial),
         "references": dict(recipe.references),
         "curve_by_seed": [result["curve"] for result in results],
@@ -118,6 +120,12 @@ def summary(name: str, recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> 
         "seconds": [result["seconds"] for result in results],
         "versions": rundir.versions(),
     }
+
+
+def _gain(name: str, scores: np.ndarray, above: float | None) -> dict[str, Any]:
+    """Return what adaptation gains, last step over none, task by task, from returns `[seeds, tasks, steps]`."""
+    point = _point(name, "gain", scores[:, :, -1] - scores[:, :, 0], None, None)
+    return point | {"reached": None if above is None else bool(point["low"] > above)}
 
 
 def _point(
