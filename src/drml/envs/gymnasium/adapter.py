@@ -72,13 +72,12 @@ class GymEnv:
         self._slots = self._assign(params, copies)
         self._seeds = [EpisodeSeeds(rng["seed", task_id], copies) for task_id in tasks.ids.tolist()]
         self._elapsed = np.zeros((len(tasks), copies), np.int64)  # steps since the start of the episode
-        self._episode = np.zeros((len(tasks), copies), np.int64)
         self._idle = np.zeros((len(tasks), copies), np.bool_)
         self._never = torch.zeros((len(tasks), copies), dtype=torch.bool)
         obs = np.empty((len(tasks), copies, self.spec.obs_size), np.float32)
         for k, slot in enumerate(self._slots):
             try:
-                slot.copies.reset(self._seeds[k].of(self._episode[k]), obs[k])
+                slot.copies.reset(self._seeds[k], obs[k])
             except Exception as error:
                 self._fail(k, "reset", error)
         return torch.from_numpy(obs)
@@ -102,7 +101,7 @@ class GymEnv:
         except Exception as error:
             self._fail(k, "step", error)
         idle = self._idle
-        if idle.any():
+        if np.count_nonzero(idle):
             self._idle = np.zeros_like(idle)
             self._elapsed[idle] = -1
             reward[idle], terminated[idle], truncated[idle] = 0.0, False, False
@@ -111,7 +110,7 @@ class GymEnv:
         truncated &= ~terminated
         final_obs = obs
         ended = terminated | truncated
-        if ended.any():
+        if np.count_nonzero(ended):
             obs = obs.copy()
             self._restart(ended, obs)
         return Step(
@@ -127,13 +126,11 @@ class GymEnv:
     def _restart(self, ended: np.ndarray, obs: np.ndarray) -> None:
         """Start the next episodes of the copies that `ended [K, B]` and write their first observations."""
         self._elapsed[ended] = 0
-        self._episode += ended
-        for k in np.flatnonzero(ended.any(1)):
-            seeds = self._seeds[k].of(self._episode[k])
+        for k in np.flatnonzero(ended.any(1)).tolist():
             try:
-                self._slots[k].copies.restart(ended[k], seeds, obs[k], self._idle[k])
+                self._slots[k].copies.restart(ended[k], self._seeds[k], obs[k], self._idle[k])
             except Exception as error:
-                self._fail(int(k), "reset", error)
+                self._fail(k, "reset", error)
 
     def _assign(self, params: Sequence[TaskParams], copies: int) -> list["_Slot"]:
         """Return one slot per task: one that holds the task, else one that can be turned to it, else a new one."""
@@ -177,19 +174,20 @@ class GymEnv:
 
 @final
 class EpisodeSeeds:
-    """Seeds of the episodes of B copies of one task, a function of (stream, copy, episode)."""
+    """The seeds of one task's episodes, functions of (stream, copy, episode) and of nothing that happened in them."""
 
     def __init__(self, rng: Streams, copies: int) -> None:
-        self._rng, self._copies = rng, np.arange(copies)
-        self._blocks = np.empty((0, copies), np.int64)
+        self._rng = rng
+        self._episode = [-1] * copies  # by copy, the one that was begun last
+        self._seeds: list[list[int]] = []  # by episode and copy
 
-    def of(self, episode: np.ndarray) -> list[int]:
-        """Return the seed of one episode of each copy, `episode [B]`."""
-        while len(self._blocks) <= episode.max():
-            rng = self._rng[len(self._blocks) // EPISODES_PER_BLOCK].generator()
-            block = rng.integers(NUM_SEEDS, size=(EPISODES_PER_BLOCK, len(self._copies)))
-            self._blocks = np.concatenate([self._blocks, block])
-        return self._blocks[episode, self._copies].tolist()
+    def __call__(self, copy: int) -> int:
+        """Return the seed of the next episode of a copy."""
+        self._episode[copy] = episode = self._episode[copy] + 1
+        while episode >= len(self._seeds):
+            generator = self._rng[len(self._seeds) // EPISODES_PER_BLOCK].generator()
+            self._seeds += generator.integers(NUM_SEEDS, size=(EPISODES_PER_BLOCK, len(self._episode))).tolist()
+        return self._seeds[episode][copy]
 
 
 Key = tuple[int, bytes]

@@ -23,6 +23,8 @@ from drml.envs.gymnasium.spaces import Write
 
 AnyEnv = gym.Env[Any, Any]
 AnyVectorEnv = VectorEnv[Any, Any, Any]
+Seeds = Callable[[int], int]
+"""Returns the seed of the next episode of copy b."""
 Options = dict[str, Any]
 Give = Callable[[AnyEnv, Mapping[str, Any]], Options | None]
 """Turns an environment to a task and returns the options of its resets."""
@@ -31,8 +33,8 @@ Give = Callable[[AnyEnv, Mapping[str, Any]], Options | None]
 class Copies(Protocol):
     """B copies of one task. All arrays are rows of the caller's, to be written into; nothing is kept of them."""
 
-    def reset(self, seeds: Sequence[int], obs: np.ndarray) -> None:
-        """Start a first episode in each copy, seeded with its own of the B `seeds`, and write `obs [B, O]`."""
+    def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
+        """Start a first episode in each copy, seeded with its own of the `seeds`, and write `obs [B, O]`."""
         ...
 
     def step(
@@ -44,12 +46,12 @@ class Copies(Protocol):
         """
         ...
 
-    def restart(self, ended: np.ndarray, seeds: Sequence[int], obs: np.ndarray, idle: np.ndarray) -> None:
+    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray, idle: np.ndarray) -> None:
         """Start the next episode of the copies that `ended [B]`.
 
         Args:
             ended: the copies, `[B]` bool.
-            seeds: B seeds, of which those of the copies that ended count.
+            seeds: where the seeds of the new episodes come from.
             obs: `[B, O]`, the rows of the copies that ended are written.
             idle: `[B]` bool, set where the next step only starts the episode.
         """
@@ -87,10 +89,10 @@ class PlainCopies:
             self._options = self._give(env, task)
         return True
 
-    def reset(self, seeds: Sequence[int], obs: np.ndarray) -> None:
+    def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
         """Start a first episode in each copy."""
-        for env, seed, row in zip(self._envs, seeds, obs, strict=True):
-            self._write(env.reset(seed=seed, options=self._options)[0], row)
+        for b, (env, row) in enumerate(zip(self._envs, obs, strict=True)):
+            self._write(env.reset(seed=seeds(b), options=self._options)[0], row)
 
     def step(
         self, action: np.ndarray, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
@@ -101,10 +103,10 @@ class PlainCopies:
             seen, reward[b], terminated[b], truncated[b], _ = env.step(one)
             write(seen, row)
 
-    def restart(self, ended: np.ndarray, seeds: Sequence[int], obs: np.ndarray, idle: np.ndarray) -> None:
+    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray, idle: np.ndarray) -> None:
         """Reset the copies that ended."""
         for b in np.flatnonzero(ended).tolist():
-            self._write(self._envs[b].reset(seed=seeds[b], options=self._options)[0], obs[b])
+            self._write(self._envs[b].reset(seed=seeds(b), options=self._options)[0], obs[b])
 
     def close(self) -> None:
         """Close each environment."""
@@ -136,7 +138,7 @@ class VectorCopies:
         self._seen: Any = None
         self._ended_itself = np.zeros(env.num_envs, np.bool_)
 
-    def reset(self, seeds: Sequence[int], obs: np.ndarray) -> None:
+    def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
         """Start a first episode in each copy."""
         self._write(self._reset(seeds, None), obs)
 
@@ -152,17 +154,17 @@ class VectorCopies:
             for b in np.flatnonzero(self._ended_itself).tolist():
                 self._write(self._final_obs(info, b), obs[b])
 
-    def restart(self, ended: np.ndarray, seeds: Sequence[int], obs: np.ndarray, idle: np.ndarray) -> None:
+    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray, idle: np.ndarray) -> None:
         """Reset the copies that ended, or wait for the environment to do so.
 
         Raises:
             EnvError: if a copy was cut at a horizon that the environment does not know, and cannot be reset alone.
         """
         if self._resets_some:
-            self._write_rows(self._reset(seeds, {"reset_mask": ended.copy()}), ended, obs)
-        elif ended.all():
+            self._write_rows(self._reset(seeds, ended), ended, obs)
+        elif np.count_nonzero(ended) == len(ended):
             self.reset(seeds, obs)
-        elif (ended & ~self._ended_itself).any():
+        elif np.count_nonzero(ended & ~self._ended_itself):
             raise EnvError(
                 f"vector environment {self._env} cannot reset one copy alone, so its own time limit has to be the "
                 "horizon: pass max_episode_steps=HORIZON to gymnasium.make_vec, or return a plain environment"
@@ -180,9 +182,14 @@ class VectorCopies:
         """Close the vector environment."""
         self._env.close()
 
-    def _reset(self, seeds: Sequence[int], options: Options | None) -> Any:  # noqa: ANN401 — observations
-        # A third party's reset promises to take one seed; it has one generator for all copies, or counts on from there.
-        seed: Any = list(seeds) if self._takes_seeds else seeds[0]
+    def _reset(self, seeds: Seeds, ended: np.ndarray | None) -> Any:  # noqa: ANN401 — observations
+        """Return what is seen after a reset of all copies, or of those that `ended`."""
+        options = None if ended is None else {"reset_mask": ended.copy()}
+        seed: Any
+        if self._takes_seeds:
+            seed = [seeds(b) if ended is None or ended[b] else None for b in range(self._env.num_envs)]
+        else:  # a third party's reset promises to take one seed: for the generator of all copies, or to count on from
+            seed = seeds(0)
         return self._env.reset(seed=seed, options=options)[0]
 
     def _write_rows(self, seen: Any, rows: np.ndarray, obs: np.ndarray) -> None:  # noqa: ANN401
