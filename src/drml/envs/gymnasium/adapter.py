@@ -75,11 +75,11 @@ class GymEnv:
         self._idle = np.zeros((len(tasks), copies), np.bool_)
         self._never = torch.zeros((len(tasks), copies), dtype=torch.bool)
         obs = np.empty((len(tasks), copies, self.spec.obs_size), np.float32)
-        for k, slot in enumerate(self._slots):
+        for slot, seeds, row in zip(self._slots, self._seeds, obs, strict=True):
             try:
-                slot.copies.reset(self._seeds[k], obs[k])
+                slot.copies.reset(seeds, row)
             except Exception as error:
-                self._fail(k, "reset", error)
+                self._fail(slot, "reset", error)
         return torch.from_numpy(obs)
 
     def step(self, action: Tensor) -> Step:
@@ -94,12 +94,11 @@ class GymEnv:
         obs = np.empty((*shape, self.spec.obs_size), np.float32)
         reward = np.empty(shape, np.float32)
         terminated, truncated = np.empty((2, *shape), np.bool_)
-        k = -1
-        try:
-            for k, (slot, *rows) in enumerate(zip(self._slots, act, obs, reward, terminated, truncated, strict=True)):
+        for slot, *rows in zip(self._slots, act, obs, reward, terminated, truncated, strict=True):
+            try:
                 slot.copies.step(*rows)
-        except Exception as error:
-            self._fail(k, "step", error)
+            except Exception as error:
+                self._fail(slot, "step", error)
         idle = self._idle
         if np.count_nonzero(idle):
             self._idle = np.zeros_like(idle)
@@ -133,7 +132,7 @@ class GymEnv:
             try:
                 self._slots[k].copies.restart(ended[k], self._seeds[k], obs[k], self._idle[k])
             except Exception as error:
-                self._fail(k, "reset", error)
+                self._fail(self._slots[k], "reset", error)
 
     def _check_cut(self, late: np.ndarray, ended: np.ndarray) -> None:
         """Check that copies which our horizon cuts, but their environment did not, can be restarted."""
@@ -160,9 +159,15 @@ class GymEnv:
         return slots
 
     def _turned(self, spare: "list[_Slot]", task: TaskParams, key: "Key") -> "_Slot | None":
-        if not spare or not spare[-1].copies.give(task):
+        if not spare:
             return None
-        slot = spare.pop()
+        slot = spare[-1]
+        try:
+            if not slot.copies.give(task):
+                return None
+        except Exception as error:
+            self._fail(slot, f"turning to {shown(task)}", error)
+        spare.pop()
         slot.key, slot.task = key, task
         return slot
 
@@ -179,10 +184,10 @@ class GymEnv:
             raise InputError(f"action has shape {list(action.shape)}, expected {list(expected)} as reset")
         return shape[0], shape[1]
 
-    def _fail(self, k: int, verb: str, error: Exception) -> NoReturn:
+    def _fail(self, slot: "_Slot", verb: str, error: Exception) -> NoReturn:
         if isinstance(error, DrmlError):
             raise error
-        raise EnvError(f"{self._foreign.name}: {verb} of task {shown(self._slots[k].task)} {blame(error)}") from error
+        raise EnvError(f"{self._foreign.name}: {verb} of task {shown(slot.task)} {blame(error)}") from error
 
 
 @final

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -11,8 +12,11 @@ from drml.core.errors import DrmlError, InputError, suggest
 from drml.envs.api import Suite
 from drml.envs.gymnasium.blame import blame
 from drml.envs.gymnasium.family import GymFamily, family_of
+from drml.envs.gymnasium.protocols import family_by_protocol
 
-EXPECTED = "a function under @task_family, a GymFamily, a class with `params` and `make`, or a Suite"
+EXPECTED = (
+    "a function under @task_family, a GymFamily, a class with params and make, an environment with tasks, or a Suite"
+)
 
 
 def imported_suite(name: str) -> Suite:
@@ -64,4 +68,15 @@ def _suite(name: str, found: object) -> Suite:
         return replace(found, name=name).suite()
     if hasattr(found, "params") and hasattr(found, "make"):
         return replace(family_of(found), name=name).suite()
-    raise InputError(f"'{name}' is a {type(found).__name__}, expected {EXPECTED}")
+    if callable(found) and not _needs_arguments(found):
+        return family_by_protocol(name, found, int(getattr(found, "horizon", 0))).suite()
+    hint = "; the arguments that it takes are parameters, so say how they vary: @task_family" if callable(found) else ""
+    raise InputError(f"'{name}' is a {type(found).__name__}, expected {EXPECTED}{hint}")
+
+
+def _needs_arguments(made: Callable[..., object]) -> bool:
+    try:
+        parameters = inspect.signature(made).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
