@@ -263,7 +263,7 @@ def family_of(kind: Any) -> GymFamily:  # noqa: ANN401 — a class or an object 
 
 def time_limit(env: object) -> int:
     """Return the steps after which an environment truncates its episodes, 0 where it does not say."""
-    own = vars(env).get("_max_episode_steps") or vars(env).get("max_episode_steps")
+    own = getattr(env, "_max_episode_steps", None) or getattr(env, "max_episode_steps", None)
     limit = own or getattr(getattr(env, "spec", None), "max_episode_steps", None)
     if limit:
         return int(limit)
