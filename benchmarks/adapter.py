@@ -60,10 +60,17 @@ def cartpole_async(mass: float, num_envs: int) -> VectorEnv:
     return AsyncVectorEnv([lambda: _pole(mass)] * num_envs)
 
 
+@task_family(gravity=Uniform(8.0, 12.0))
+def pendulum_async(gravity: float, num_envs: int) -> VectorEnv:
+    """Pendulum in the same: episodes of 200 steps, of which no copy's ends before the others'."""
+    return AsyncVectorEnv([lambda: gym.make("Pendulum-v1", g=gravity)] * num_envs)
+
+
 FAMILIES: dict[str, tuple[GymFamily, str]] = {
     "cartpole": (classic.cartpole, "vector"),
     "cartpole-sync": (cartpole_sync, "vector, synchronous"),
     "cartpole-async": (cartpole_async, "vector, asynchronous, 2 x 4"),
+    "pendulum-async": (pendulum_async, "vector, asynchronous, 2 x 4"),
     "cartpole-plain": (cartpole_plain, "plain"),
     "pendulum": (classic.pendulum, "plain"),
     "acrobot": (classic.acrobot, "plain"),
@@ -110,7 +117,7 @@ def _step_plain(envs: Sequence[Sequence[gym.Env]], actions: np.ndarray) -> None:
 def measure(name: str, num_tasks: int, copies: int, steps: int, turns: int) -> dict[str, Any]:
     """Return both speeds of one family, and their ratio."""
     family, kind = FAMILIES[name]
-    if name == "cartpole-async":
+    if name.endswith("-async"):
         num_tasks, copies = 2, 4
     tasks = UniformSampler().sample({}, family.tasks, "train", num_tasks, Streams(0))
     env = family.open(EnvOptions())

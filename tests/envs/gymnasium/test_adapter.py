@@ -333,6 +333,14 @@ class TestFaults:
             with pytest.raises(EnvError, match=rf"task=3\.0* has {what} in .*same spaces"):
                 opened(lambda task, other=other: (other if task == 3.0 else Counter)(task)).reset(ASKED, B, RNG)
 
+    def test_an_observation_of_another_shape_is_not_spread_over_the_vector(self):
+        class Short(Counter):
+            def see(self):
+                return self.shown[:1]
+
+        with pytest.raises(EnvError, match=r"raised ValueError: an observation has shape \[1\], expected \[4\]"):
+            opened(Short).reset(ASKED, B, RNG)
+
     def test_misuse(self):
         env = opened()
         with pytest.raises(InputError, match="before reset"):
