@@ -69,7 +69,8 @@ def _suite(name: str, found: object) -> Suite:
     if isinstance(found, GymFamily):
         return found.suite()
     if (hasattr(found, "params") and hasattr(found, "make")) or (callable(found) and not _needs_arguments(found)):
-        return _family(name, found).suite()
+        can_be_a_key = inspect.isclass(found) or inspect.isroutine(found)
+        return (_family if can_be_a_key else _family.__wrapped__)(name, found).suite()
     hint = "; the arguments that it takes are parameters, so say how they vary: @task_family" if callable(found) else ""
     raise InputError(f"'{name}' is a {type(found).__name__}, expected {EXPECTED}{hint}")
 
