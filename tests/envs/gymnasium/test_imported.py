@@ -10,6 +10,7 @@ from drml.envs.registry import suite
 
 MINE = '''
 from dataclasses import dataclass
+from functools import partial
 
 import gymnasium as gym
 from drml import Uniform, task_family
@@ -61,6 +62,8 @@ def factory():
 
 
 factory.horizon = 8
+bound = partial(Env)
+bound.horizon = 9
 theirs = suite("navigation-maml-v1")
 number = 3
 
@@ -97,7 +100,7 @@ def mine(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("attribute", "horizon"),
-    [("decorated", 6), ("Plain", 5), ("Env", 4), ("factory", 8), ("configured", 7), ("theirs", 100)],
+    [("decorated", 6), ("Plain", 5), ("Env", 4), ("factory", 8), ("configured", 7), ("bound", 9), ("theirs", 100)],
 )
 def test_every_form_is_accepted_and_called_what_it_was_asked_by(mine, attribute, horizon):
     found = suite(f"tasks.mine:{attribute}")

@@ -69,14 +69,18 @@ def _suite(name: str, found: object) -> Suite:
     if isinstance(found, GymFamily):
         return found.suite()
     if (hasattr(found, "params") and hasattr(found, "make")) or (callable(found) and not _needs_arguments(found)):
-        can_be_a_key = inspect.isclass(found) or inspect.isroutine(found)
-        return (_family if can_be_a_key else _family.__wrapped__)(name, found).suite()
+        return _family(name, found).suite()
     hint = "; the arguments that it takes are parameters, so say how they vary: @task_family" if callable(found) else ""
     raise InputError(f"'{name}' is a {type(found).__name__}, expected {EXPECTED}{hint}")
 
 
-@cache  # asking for a suite again builds no environments again
 def _family(name: str, found: Any) -> GymFamily:  # noqa: ANN401 — a class, a function or an object of the user's
+    is_object = hasattr(found, "params") and not inspect.isclass(found)  # which need not be hashable
+    return replace(family_of(found), name=name) if is_object else _kept_family(name, found)
+
+
+@cache  # asking for a suite again builds no environments again
+def _kept_family(name: str, found: Any) -> GymFamily:  # noqa: ANN401
     if hasattr(found, "params"):
         return replace(family_of(found), name=name)
     return family_by_protocol(name, found, int(getattr(found, "horizon", 0)))
