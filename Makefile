@@ -45,7 +45,7 @@ $(VENV)/.ready-to-run: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.ready-to-test: $(VENV)/.torch pyproject.toml
 	@echo "installing drml, its packages and the tools of development (once)"
-	$(PIP) -e ".[mujoco,report,dev]"
+	$(PIP) -e ".[mujoco,report,box2d,shimmy,sb3,dev]"
 	@touch $@ $(VENV)/.ready-to-run
 
 # Alone and first: the largest download, and the only one that other packages must not choose.

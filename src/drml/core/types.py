@@ -65,6 +65,10 @@ class Tasks:
         return Tasks({name: value[index] for name, value in self.params.items()}, self.ids[index])
 
 
+NEVER = torch.zeros((), dtype=torch.bool)
+"""What is said of steps of which none is idle."""
+
+
 @dataclass(frozen=True)
 class Step:
     """The answer of K x B environments to one action each."""
@@ -81,6 +85,13 @@ class Step:
     """`[K, B]` bool: this step is not to be trusted (a simulation broke down); its episode must not be learned from."""
     final_obs: Tensor
     """`[K, B, O]` the true observation after this step; equal to `obs` where the episode goes on."""
+    idle: Tensor = NEVER
+    """`[K, B]` bool: the step only started an episode, the action was not used and nothing came of it. Some foreign
+    environments need one such step after an episode's end, until which `obs` is the last one. Left out, none does."""
+
+    def __post_init__(self) -> None:
+        if self.idle is NEVER:
+            object.__setattr__(self, "idle", NEVER.to(self.reward.device).expand_as(self.reward))
 
 
 @dataclass(frozen=True)
