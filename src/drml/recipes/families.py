@@ -21,6 +21,11 @@ META_ITERS = {  # what shows a gain within minutes on two cores
     "walker2d-params-promp-v1": 20,
     "humanoid-dir-promp-v1": 10,
     "reacher-goal-v1": 40,
+    "cartpole-varied-v1": 40,
+    "pendulum-varied-v1": 40,
+    "acrobot-varied-v1": 20,
+    "mountain-car-varied-v1": 20,
+    "lunar-lander-varied-v1": 20,
 }
 
 
