@@ -22,6 +22,7 @@ COMMANDS = {
     "test": "adapt a run's best policy to held-out tasks and measure the return after each step",
     "report": "write a run's report, one page of HTML",
     "reproduce": "train a published recipe with several seeds, and hold it against the published numbers",
+    "gallery": "write a page with a picture and the exact definition of every family of tasks",
     "demo": "the main job in five minutes: train, test, film and report on the half-cheetah",
 }
 EXIT_CODES = {

@@ -29,6 +29,16 @@ RL2_RULE = RL2Config(gamma=1.0, gae_lambda=0.95, meta_lr=3e-3, entropy_coef=0.02
 # linear head stays at 112, choosing an action whatever the state. Near rewards tell most here, and far ones are noise.
 LOOKS_UP = MemoryConfig("transformer", 64, head="hypernetwork", head_hidden=0, sees_transitions=True)
 MYOPIC = {"gamma": 0.9, "gae_lambda": 0.3, "meta_lr": 2e-3}
+# Continuous control wants thousands of Adam steps: with 16 per meta-iteration nothing was learned in 4 million steps.
+MANY_SMALL_STEPS = {
+    "episodes": 2,
+    "gamma": 0.99,
+    "meta_lr": 1e-3,
+    "entropy_coef": 0.0,
+    "epochs": 5,
+    "minibatches": 10,
+    "trials_per_chunk": 10,
+}
 
 
 def _remembered(
@@ -149,9 +159,9 @@ RECIPES: dict[str, Recipe] = {
         RunConfig(
             "half-cheetah-vel-pearl-v1",
             "rl2",
-            replace(RL2_RULE, episodes=2, gamma=0.99, meta_lr=1e-3, entropy_coef=0.0, decay_iters=100),
+            replace(RL2_RULE, **MANY_SMALL_STEPS, decay_iters=150),
             MemoryConfig(size=64),
-            TrainConfig(meta_iters=100, num_tasks=20, copies=10, validate_every=100, checkpoint_every=20),
+            TrainConfig(meta_iters=150, num_tasks=20, copies=5, validate_every=150, checkpoint_every=20),
         ),
         "the tasks of Rakelly et al. 2019, figures only; two episodes of 200 steps are a trial",
         adapt_steps=1,

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 from drml.core.errors import InputError
 from drml.core.types import ActionSpec, EnvSpec
@@ -74,6 +75,34 @@ def lunar_lander(gravity: float, wind: float, turbulence: float) -> AnyEnv:
         return gym.make("LunarLander-v3", max_episode_steps=400, **physics)
     except gym.error.DependencyNotInstalled as error:
         raise InputError('the lunar lander needs Box2D: pip install "drml[box2d]"') from error
+
+
+RENDERED = {
+    "cartpole-varied-v1": "CartPole-v1",
+    "pendulum-varied-v1": "Pendulum-v1",
+    "acrobot-varied-v1": "Acrobot-v1",
+    "mountain-car-varied-v1": "MountainCar-v0",
+    "lunar-lander-varied-v1": "LunarLander-v3",
+}
+
+
+def render(name: str, after_steps: int = 10) -> np.ndarray:
+    """Return a picture `[height, width, 3]` uint8 of Gymnasium's environment behind a suite of this file.
+
+    Raises:
+        InputError: if what draws it is not installed.
+    """
+    try:
+        env = gym.make(RENDERED[name], render_mode="rgb_array")
+        env.reset(seed=0)
+        env.action_space.seed(0)
+        for _ in range(after_steps):
+            env.step(env.action_space.sample())
+        picture = env.render()
+    except gym.error.DependencyNotInstalled as error:
+        raise InputError('pictures of classic control need pygame: pip install "drml[box2d]"') from error
+    env.close()
+    return np.asarray(picture, np.uint8)
 
 
 def _suite(name: str, family: GymFamily, source: str, obs_size: int, action: ActionSpec, horizon: int) -> Suite:

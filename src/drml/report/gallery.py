@@ -1,0 +1,121 @@
+"""The gallery: one picture and the exact definition of every family of tasks, as a page of Markdown."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from drml.envs.api import Suite
+from drml.envs.gymnasium.classic import render
+from drml.envs.registry import SUITES
+from drml.report import sketches
+from drml.report.figures import STYLE
+from drml.report.film import save_strip
+from drml.report.sketches import Sketch
+from drml.report.still import take_still
+from drml.rundir import make_directories, replace_file
+
+INTRODUCTION = """# Gallery
+
+Every family of tasks, with one picture and its exact definition. Written by `drml gallery`; not edited by hand.
+"""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a section of the gallery shows: all suites whose names begin alike."""
+
+    title: str
+    prefix: str
+    sketch: Sketch | None = None
+    """How the family is drawn where it cannot be photographed."""
+
+    @property
+    def suites(self) -> list[Suite]:
+        """Return the family's suites in the order of the registry."""
+        return [suite for name, suite in SUITES.items() if name.startswith(self.prefix)]
+
+
+FAMILIES = (
+    Family("2-D navigation", "navigation-", sketches.navigation),
+    Family("Bandits", "bandit-", sketches.bandit),
+    Family("Random MDPs", "tabular-", sketches.tabular),
+    Family("GridNavi", "gridnavi-", sketches.gridnavi),
+    Family("Dark key-to-door", "dark-", sketches.dark_room),
+    Family("T-maze", "tmaze-", sketches.tmaze),
+    Family("Half-cheetah", "half-cheetah-"),
+    Family("Ant", "ant-"),
+    Family("Hopper", "hopper-"),
+    Family("Walker", "walker2d-"),
+    Family("Humanoid", "humanoid-"),
+    Family("Reacher", "reacher-"),
+    Family("Cart-pole", "cartpole-"),
+    Family("Pendulum", "pendulum-"),
+    Family("Acrobot", "acrobot-"),
+    Family("Mountain car", "mountain-car-"),
+    Family("Lunar lander", "lunar-lander-"),
+    Family("Probes", "probe-", sketches.probe),
+)
+
+
+def write_gallery(page: Path) -> Path:
+    """Write the page, and its pictures to the folder of the same name beside it; return its path.
+
+    Raises:
+        InputError: if a package that a picture needs is not installed.
+        ResourceError: if something cannot be written.
+    """
+    folder = page.with_suffix("")
+    for family in FAMILIES:
+        draw(family, folder / f"{family.prefix}.png".replace("-.", "."))
+    make_directories(page.parent)
+    replace_file(page, text(folder.name).encode())
+    return page
+
+
+def draw(family: Family, path: Path) -> Path:
+    """Write a family's picture: a sketch, a still of its robot, or what Gymnasium renders."""
+    suite = family.suites[0]
+    if family.sketch is not None:
+        make_directories(path.parent)
+        replace_file(path, _sketched(family.sketch, suite))
+        return path
+    picture = take_still(suite)
+    picture = render(suite.name) if picture is None else picture
+    return save_strip(np.asarray(picture)[None], path, count=1)
+
+
+def text(folder: str) -> str:
+    """Return the page, whose pictures lie in `folder`."""
+    parts = [INTRODUCTION]
+    for family in FAMILIES:
+        picture = f"{folder}/{family.prefix}.png".replace("-.", ".")
+        parts += [f"## {family.title}\n", f"![{family.title}]({picture})\n"]
+        parts += [_definition(suite) for suite in family.suites]
+    return "\n".join(parts)
+
+
+def _definition(suite: Suite) -> str:
+    spec = suite.spec
+    facts = {
+        "source": suite.source,
+        "seen": f"{spec.obs_size} numbers",
+        "actions": f"{spec.action.size} {spec.action.kind}",
+        "horizon": f"{spec.horizon} steps",
+        **suite.definition,
+    }
+    rows = [f"- {name}: {value}" for name, value in facts.items()]
+    tasks = "\n".join(f"    {line}" for line in suite.tasks.describe().splitlines())
+    return f"### `{suite.name}`\n\n{suite.summary}\n\n" + "\n".join(rows) + f"\n\n{tasks}\n"
+
+
+def _sketched(sketch: Sketch, suite: Suite) -> bytes:
+    with rc_context(STYLE):
+        figure = Figure((3.2, 2.4), layout="constrained")
+        sketch(figure.add_subplot(), suite)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", dpi=100, metadata={"Software": None})
+    return stream.getvalue()
