@@ -58,7 +58,8 @@ class Variant:
     def spec(self) -> EnvSpec:
         """Return the shape of the environment: 8 positions (all but x), 9 velocities, and 3 coordinates if observed."""
         obs_size = 2 * NUM_JOINTS - 1 + 3 * self.observes_position
-        return EnvSpec(obs_size=obs_size, action=ActionSpec("continuous", NUM_MOTORS), horizon=self.horizon)
+        action = ActionSpec("continuous", NUM_MOTORS, bound=1.0 / self.action_scale)
+        return EnvSpec(obs_size=obs_size, action=action, horizon=self.horizon)
 
     @property
     def tasks(self) -> TaskDistribution:
