@@ -1,0 +1,95 @@
+"""The child process: calls the user's code, and tells the parent before each call and after each recording.
+
+Messages, in order: what the subject is (or a `DrmlError`), then `Where`s, each before the call it announces, the
+`Remark`s of Gymnasium's checker, and the `Recording`s; `None` at the end.
+"""
+
+import ctypes
+import os
+import re
+import signal
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import numpy as np
+from gymnasium.utils.env_checker import check_env
+
+from drml.core.errors import DrmlError
+from drml.envs.gymnasium.check.evidence import Remark, Where
+from drml.envs.gymnasium.check.place import blame, places
+from drml.envs.gymnasium.check.plans import BASE, plans
+from drml.envs.gymnasium.check.recorder import Recorder, Stopped
+from drml.envs.gymnasium.check.subject import Subject, find_subject
+
+FINE = re.compile(  # what Gymnasium's checker says of many a sound environment
+    "is -infinity|is infinity|symmetric and normalized|different from the unwrapped|alternative render modes|"
+    "[Nn]o render|values are equal|Casting input"
+)
+ANSI = re.compile(r"\x1b\[[0-9;]*m|^WARN: ")
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+
+
+@dataclass(frozen=True)
+class About:
+    """What a subject is; see `Evidence`."""
+
+    tasks: tuple[Mapping[str, np.ndarray], ...]
+    varied: Mapping[int, str]
+    has_tasks: bool
+    horizon: int
+    places: dict[str, str]
+    """The line where environments are made."""
+
+
+def main(pipe: Connection, name: str, num_tasks: int, steps: int) -> None:
+    """Try the environments of a subject, and send what was seen."""
+    _live_alone()
+    try:
+        subject = find_subject(name, num_tasks)
+    except DrmlError as error:
+        pipe.send(error)
+        return
+    pipe.send(About(subject.tasks, subject.varied, subject.has_tasks, subject.horizon, places(subject.maker)))
+    recorder = Recorder(subject, steps, pipe.send)
+    pipe.send(_ask_gymnasium(recorder, subject))
+    for plan in plans(len(subject.tasks)):
+        pipe.send(recorder.record(plan))
+    pipe.send(None)
+
+
+def _live_alone() -> None:
+    """Lead a process group, so that what an environment starts ends with us; die with the parent; print nothing."""
+    with suppress(OSError):
+        os.setsid()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    warnings.simplefilter("ignore")
+
+
+def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str], list[Remark]]:
+    """Return where the environment's methods are defined, and what Gymnasium's checker says of it."""
+    remarks: list[Remark] = []
+    defined: dict[str, str] = {}
+
+    def ask() -> None:
+        env = subject.make(subject.tasks[0])
+        subject.give(env, subject.tasks[0])
+        defined.update(places(subject.maker, env))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                check_env(env, skip_render_check=True, skip_close_check=True)
+            except Exception as error:  # noqa: BLE001 — assertions, and whatever the environment raises
+                remarks.append(Remark(True, *blame(error)))
+        texts = dict.fromkeys(ANSI.sub("", ANSI.sub("", str(warning.message))) for warning in caught)
+        remarks.extend(Remark(False, " ".join(text.split())) for text in texts if not FINE.search(text))
+        env.close()
+
+    with suppress(Stopped):  # recorded with the plan that stops for the same reason
+        recorder.call(Where(BASE, "gymnasium"), ask)
+    return defined, remarks

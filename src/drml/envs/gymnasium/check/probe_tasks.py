@@ -1,0 +1,198 @@
+"""Probes of the tasks: one and the same for as long as it is given, felt by the agent, and not told to it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from drml.envs.gymnasium.check.compare import difference, later_episodes_agree
+from drml.envs.gymnasium.check.evidence import Evidence, Recording
+from drml.envs.gymnasium.check.finding import Finding, Verdict, ok, place_of, skipped, where
+from drml.envs.gymnasium.check.plans import BASE, SEEDS, STYLES, of_task
+from drml.envs.gymnasium.check.probe_repeat import repeats
+
+NO_TASKS = "one environment, no tasks"
+
+
+def spaces(evidence: Evidence) -> Finding:
+    """Report spaces that differ between tasks."""
+    if not evidence.has_tasks:
+        return skipped(NO_TASKS)
+    seen = _by_task(evidence)
+    base = seen.get(0)
+    if base is None or len(seen) < 2:
+        return skipped("the environment stopped before this was tried")
+    mend = "give all tasks the same spaces: pad the smaller ones, and take bounds that hold for all"
+    worst: Finding | None = None
+    for task, recordings in seen.items():
+        for kind, note in recordings[0].spaces.items():
+            first = base[0].spaces[kind]
+            at = where(recordings[0], 0)
+            text = f"{kind} space of task 0: {first.text}, of task {task}: {note.text}"
+            if note.structure != first.structure:
+                return Finding("fault", text, at, mend, place_of(evidence, at, "spaces"))
+            if note.bounds != first.bounds and worst is None:
+                worst = Finding("warning", text, at, mend, place_of(evidence, at, "spaces"))
+    return worst or ok()
+
+
+def kept(evidence: Evidence) -> Finding:
+    """Report tasks that a reset changes."""
+    if not evidence.has_tasks:
+        return skipped(NO_TASKS)
+    mend = "draw the task where the environment is made (or in set_task), never in reset"
+    felt = repeats(evidence) and any(_pairs_part(evidence, task) for task in range(1, len(evidence.tasks)))
+    for recording, name, value in _lost(evidence):
+        at = where(recording, 0)
+        verdict: Verdict = "warning" if felt and not _forgets(evidence) else "fault"
+        seen = f"{name} was the parameter '{recording.holds[name]}' when the environment was made, {value} after reset"
+        return Finding(verdict, seen, at, mend, place_of(evidence, at))
+    if felt and _forgets(evidence):
+        at = where(evidence.recordings[BASE.name], 0)
+        seen = "tasks differ in their first episode and in no later one"
+        return Finding("warning", seen, at, mend, place_of(evidence, at))
+    return ok()
+
+
+def _lost(evidence: Evidence) -> Iterator[tuple[Recording, str, str]]:
+    """Yield recordings in which an attribute that holds the parameter in every task did not keep it."""
+    by_task = _by_task(evidence)
+    held = [{(n, p) for n, p in recordings[0].holds.items()} for recordings in by_task.values()]
+    always = set[tuple[str, str]]() if len(held) < 2 else set.intersection(*held)
+    for name, parameter in sorted(always):
+        if len({evidence.tasks[task][parameter].tobytes() for task in by_task}) > 1:
+            for recordings in by_task.values():
+                yield from ((r, name, r.lost[name]) for r in recordings if name in r.lost)
+
+
+def _forgets(evidence: Evidence) -> bool:
+    """Return whether tasks that differ in their first episode differ in no later one, in any style of acting."""
+    pairs = [
+        (a, b)
+        for task in range(1, len(evidence.tasks))
+        for a, b in _pairs(evidence, task)
+        if (parted := difference(a, b)) and int(a.episode[parted.moment]) == 0
+    ]
+    return bool(pairs) and all(later_episodes_agree(a, b) for a, b in pairs)
+
+
+def effect(evidence: Evidence) -> Finding:
+    """Report parameters that change nothing."""
+    if not evidence.has_tasks:
+        return skipped(NO_TASKS)
+    if not repeats(evidence):
+        return skipped("episodes do not repeat")
+    others = range(1, len(evidence.tasks))
+    if not all(list(_pairs(evidence, task)) for task in others):
+        return skipped("the environment stopped before this was tried")
+    felt = {task: _pairs_part(evidence, task) for task in others}
+    if not any(felt.values()):
+        return (
+            skipped("the task does not outlive a reset, see task-kept") if any(_lost(evidence)) else _unfelt(evidence)
+        )
+    unfelt = [name for task, name in evidence.varied.items() if not felt[task]]
+    if not unfelt:
+        return ok("each parameter is felt")
+    steps = len(evidence.recordings[BASE.name])
+    return Finding(
+        "warning",
+        f"{', '.join(unfelt)} changed neither observation nor reward nor end, in {len(STYLES)} times {steps} calls",
+        mend="use it, or leave it out; one that matters where chance seldom leads needs more --steps",
+        place=place_of(evidence, None, "make"),
+    )
+
+
+def _unfelt(evidence: Evidence) -> Finding:
+    """Return what it means that no task differs from another: a fault, or a reward that was never met."""
+    place = place_of(evidence, None, "make")
+    base = evidence.recordings[BASE.name]
+    if not _reward_depends_on_state(evidence):
+        return Finding(
+            "warning",
+            f"no difference between tasks in {len(STYLES)} times {len(base)} calls, but no reward that tells of the "
+            "state either",
+            mend="if the reward is sparse, raise --steps until it is met; else use the parameters",
+            place=place,
+        )
+    return Finding(
+        "fault",
+        f"{len(evidence.tasks)} tasks with different parameters gave the same episodes, observation by observation and "
+        "reward by reward",
+        where(base, 0),
+        "make (or set_task) has to hand the parameters to the environment, and reset and step have to use them",
+        place,
+    )
+
+
+def _reward_depends_on_state(evidence: Evidence) -> bool:
+    """Return whether rewards differ where the actions are the same: at another seed, or while an action is held."""
+    base = evidence.recordings[BASE.name]
+    for seed in SEEDS:
+        other = evidence.recordings.get(of_task(0, "random", seed).name)
+        if other is not None:
+            num = min(len(base), len(other), int((base.episode == 0).sum()), int((other.episode == 0).sum()))
+            if (base.reward[1:num] != other.reward[1:num]).any():
+                return True
+    held = evidence.recordings.get(of_task(0, "held").name)
+    if held is None:
+        return False
+    block = (held.step[1:] - 1) // 10 == (held.step[:-1] - 1) // 10
+    same = block & (held.episode[1:] == held.episode[:-1]) & (held.step[:-1] > 0)
+    return bool((held.reward[1:] != held.reward[:-1])[same].any())
+
+
+def leak(evidence: Evidence) -> Finding:
+    """Report entries of the observation that tell the task."""
+    if not evidence.has_tasks:
+        return skipped(NO_TASKS)
+    by_task = {task: np.concatenate([r.obs for r in recordings]) for task, recordings in _by_task(evidence).items()
+               if len({r.obs.shape[1] for r in recordings}) == 1}  # fmt: skip
+    if len(by_task) < 2 or len({obs.shape[1] for obs in by_task.values()}) > 1:
+        return skipped("tasks cannot be compared")
+    constant = np.all([(obs == obs[0]).all(0) for obs in by_task.values()], axis=0)  # [O]
+    values = np.stack([obs[0] for obs in by_task.values()])  # [K, O]
+    telling = np.flatnonzero(constant & (values != values[0]).any(0))
+    if not len(telling):
+        return ok()
+    entries = ", ".join(str(entry) for entry in telling[:5]) + (", …" if len(telling) > 5 else "")
+    shown = ", ".join(f"{value:.4g}" for value in values[:4, telling[0]])
+    at = where(evidence.recordings[BASE.name], 0)
+    return Finding(
+        "warning",
+        f"entry {entries} of the observation never changes within a task and differs between tasks ({shown})"
+        f"{_which(evidence, list(by_task), values[:, telling[0]])}",
+        at,
+        "hide it, or nothing is left to adapt to; right where the task is meant to be seen",
+        place_of(evidence, at),
+    )
+
+
+def _which(evidence: Evidence, tasks: list[int], values: np.ndarray) -> str:
+    for name in evidence.tasks[0]:
+        column = np.stack([evidence.tasks[task][name].reshape(-1) for task in tasks])  # [K, size]
+        if np.isclose(column, values[:, None], 1e-5, 1e-8).all(0).any():
+            return f": it is the parameter '{name}'"
+    return ""
+
+
+def _by_task(evidence: Evidence) -> dict[int, list[Recording]]:
+    """Return the recordings of each task that differ from `base` in task, style and seed alone."""
+    found: dict[int, list[Recording]] = {}
+    for task in range(len(evidence.tasks)):
+        plans = [*(of_task(task, style) for style in STYLES), *(of_task(task, "random", seed) for seed in SEEDS)]
+        made = [evidence.recordings[plan.name] for plan in plans if plan.name in evidence.recordings]
+        made = [recording for recording in made if len(recording) and recording.spaces]
+        if made:
+            found[task] = made
+    return found
+
+
+def _pairs(evidence: Evidence, task: int) -> Iterator[tuple[Recording, Recording]]:
+    """Yield recordings of task 0 and of another one with the same seed and actions, style by style."""
+    for style in STYLES:
+        a, b = (evidence.recordings.get(of_task(number, style).name) for number in (0, task))
+        if a is not None and b is not None and len(a) and len(b):
+            yield a, b
+
+
+def _pairs_part(evidence: Evidence, task: int) -> bool:
+    return any(difference(a, b) is not None for a, b in _pairs(evidence, task))
