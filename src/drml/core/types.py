@@ -68,6 +68,10 @@ class Tasks:
         return Tasks({name: value[index] for name, value in self.params.items()}, self.ids[index])
 
 
+NEVER = torch.zeros((), dtype=torch.bool)
+"""What is said of all K x B copies at once, where it happens to none."""
+
+
 @dataclass(frozen=True)
 class Step:
     """The answer of K x B environments to one action each."""
@@ -84,6 +88,9 @@ class Step:
     """`[K, B]` bool: this step is not to be trusted (a simulation broke down); its episode must not be learned from."""
     final_obs: Tensor
     """`[K, B, O]` the true observation after this step; equal to `obs` where the episode goes on."""
+    idle: Tensor = NEVER
+    """`[K, B]` bool, or one False for all: the step only started an episode, the action was not used and nothing came
+    of it. Some foreign environments need one such step after an episode's end; until then `obs` is the last one."""
 
 
 @dataclass(frozen=True)

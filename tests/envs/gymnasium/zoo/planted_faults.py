@@ -244,4 +244,4 @@ class PaysByTheHour(Sound):
 
 class PaysByTheDate(Sound):
     def pay(self) -> float:
-        return super().pay() + 1e-3 * datetime.datetime.now().microsecond  # noqa: DTZ005
+        return super().pay() + 1e-3 * datetime.datetime.now().microsecond

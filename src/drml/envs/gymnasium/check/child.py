@@ -19,7 +19,7 @@ from gymnasium.utils.env_checker import check_env
 
 from drml.core.errors import DrmlError
 from drml.envs.gymnasium.check.evidence import Remark, Where
-from drml.envs.gymnasium.check.place import blame, places
+from drml.envs.gymnasium.check.place import places, raised
 from drml.envs.gymnasium.check.plans import BASE, plans
 from drml.envs.gymnasium.check.recorder import Recorder, Stopped
 from drml.envs.gymnasium.check.subject import Subject, find_subject
@@ -78,14 +78,15 @@ def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str]
 
     def ask() -> None:
         env = subject.make(subject.tasks[0])
-        subject.give(env, subject.tasks[0])
+        if subject.turn:
+            subject.turn(env, subject.tasks[0])
         defined.update(places(subject.maker, env))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
                 check_env(env, skip_render_check=True, skip_close_check=True)
-            except Exception as error:  # noqa: BLE001 — assertions, and whatever the environment raises
-                remarks.append(Remark(True, *blame(error)))
+            except Exception as error:
+                remarks.append(Remark(True, *raised(error)))
         texts = dict.fromkeys(ANSI.sub("", ANSI.sub("", str(warning.message))) for warning in caught)
         remarks.extend(Remark(False, " ".join(text.split())) for text in texts if not FINE.search(text))
         env.close()

@@ -39,13 +39,14 @@ def _box_problem(space: spaces.Box, obs: Found) -> str:
         return f"has shape {list(obs.shape)}, the space {list(space.shape)}"
     if not np.can_cast(obs.dtype, space.dtype):
         return f"has dtype {obs.dtype}, the space {space.dtype}"
-    bad = ~np.isfinite(obs)
+    array: Any = np.asarray(obs)
+    bad = ~np.isfinite(array)
     if not bad.any():
-        bad = (obs < space.low) | (obs > space.high)
+        bad = (array < space.low) | (array > space.high)
     if not bad.any():
         return ""
     index = tuple(int(i) for i in np.argwhere(bad)[0])
-    value, entry = np.asarray(obs)[index], f"[{', '.join(map(str, index))}]" if index else ""
+    value, entry = array[index], f"[{', '.join(map(str, index))}]" if index else ""
     if not np.isfinite(value):
         return f"{entry} is {value}"
     return f"{entry} is {value:.6g}, outside of [{space.low[index]:.6g}, {space.high[index]:.6g}]"
@@ -73,7 +74,7 @@ def as_numbers(space: gym.Space[Any], obs: Found) -> tuple[np.ndarray, int]:
     try:
         whole = obs if isinstance(space, spaces.Box) else spaces.flatten(space, obs)
         entries = np.asarray(whole, np.float64).reshape(-1)
-    except Exception:  # noqa: BLE001 — whatever it is, it is compared byte by byte
+    except Exception:
         return np.full(1, np.nan), _digest(_bytes(obs))
     if len(entries) <= MAX_ENTRIES:
         return entries.copy(), _digest(entries.tobytes())
@@ -113,7 +114,7 @@ def numeric_attributes(env: object) -> dict[str, np.ndarray]:
     if callable(ask := getattr(env, "get_task", None)):
         try:
             named["get_task()"] = ask()
-        except Exception:  # noqa: BLE001 — it may want a reset first; `reset` and `step` are tried elsewhere
+        except Exception:
             named.pop("get_task()", None)
     found: dict[str, np.ndarray] = {}
     for name, value in named.items():
@@ -145,7 +146,7 @@ def same_numbers(value: np.ndarray, parameter: np.ndarray) -> bool:
 def _bytes(value: Found) -> bytes:
     try:
         return pickle.dumps(value)
-    except Exception:  # noqa: BLE001
+    except Exception:
         return repr(value).encode()
 
 

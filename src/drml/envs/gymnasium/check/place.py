@@ -11,8 +11,8 @@ LIBRARIES = ("site-packages", "dist-packages")
 HERE = str(Path(__file__).parents[3])
 
 
-def blame(error: BaseException) -> tuple[str, str]:
-    """Return what was raised, in one line, and the innermost line of the user's own code, "" where that is not in it."""
+def raised(error: BaseException) -> tuple[str, str]:
+    """Return what was raised, in one line, and the innermost line of the user's code, "" where there is none."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(HERE)]
     own = [frame for frame in frames if not any(name in frame.filename for name in LIBRARIES)]
     message = f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -12,7 +12,7 @@ MENDS = {
     "has to end its episode",
     "reward": "return one finite number",
     "flags": "return the five values (observation, reward, terminated, truncated, info): two booleans, a dictionary",
-    "aliasing": "what was returned belongs to the caller, and what was given too: return obs.copy(), compute with copies",
+    "aliasing": "what was returned belongs to the caller, and so does what was given: return obs.copy()",
 }
 MIN_LENGTH = 5  # of an episode for its length to look like a time limit
 MIN_EPISODES = 6

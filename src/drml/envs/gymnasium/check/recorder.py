@@ -5,12 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.utils import seeding
 
 from drml.envs.gymnasium.check.actions import Actions
-from drml.envs.gymnasium.check.evidence import Call, Plan, Problem, Recording, Stop, Where
+from drml.envs.gymnasium.check.evidence import Plan, Problem, Recording, Stop, Where
 from drml.envs.gymnasium.check.look import (
     as_numbers,
     digests,
@@ -21,11 +20,12 @@ from drml.envs.gymnasium.check.look import (
     same_numbers,
     space_note,
 )
-from drml.envs.gymnasium.check.place import blame
-from drml.envs.gymnasium.check.subject import Options, Subject
+from drml.envs.gymnasium.check.place import raised
+from drml.envs.gymnasium.check.subject import Subject
 from drml.envs.gymnasium.check.surroundings import Surroundings
+from drml.envs.gymnasium.copies import AnyEnv, Options
+from drml.envs.gymnasium.family import time_limit
 
-AnyEnv = gym.Env[Any, Any]
 Task = Mapping[str, np.ndarray]
 
 WARM_UP_STEPS = 60
@@ -47,7 +47,7 @@ class _Lent:
     """An environment, and the options of its resets."""
 
     env: AnyEnv
-    options: Options
+    options: Options | None
 
 
 @final
@@ -112,9 +112,9 @@ class Recorder:
         self._surroundings.inside = True
         try:
             return function(*args, **kwargs)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 — whatever an environment raises is a finding
+        except (Exception, SystemExit) as error:
             self._surroundings.inside = False
-            message, place = blame(error)
+            message, place = raised(error)
             raise Stopped(Stop(where, "raised", message, place)) from error
         finally:
             self._surroundings.inside = False
@@ -146,8 +146,11 @@ class Recorder:
     def _make(self, plan: Plan) -> AnyEnv:
         return self.call(Where(plan, "make"), self._subject.make, self._subject.tasks[plan.task])
 
-    def _give(self, plan: Plan, env: AnyEnv) -> Options:
-        return self.call(Where(plan, "make"), self._subject.give, env, self._subject.tasks[plan.task])
+    def _give(self, plan: Plan, env: AnyEnv) -> Options | None:
+        """Turn an environment to the plan's task, where that is how it gets one; return the options of its resets."""
+        if self._subject.turn is None:
+            return None
+        return self.call(Where(plan, "make"), self._subject.turn, env, self._subject.tasks[plan.task])
 
     def _other(self, plan: Plan) -> AnyEnv | None:
         """Return a second instance at the start of an episode, where the plan has one."""
@@ -162,7 +165,7 @@ class Recorder:
 
     def _live(self, plan: Plan, env: AnyEnv) -> None:
         """Let an instance live through episodes of another seed, and step it beyond their end: it may raise there."""
-        before = replace(plan, task=len(self._subject.tasks) - 1 if self._subject.can_turn else plan.task)
+        before = replace(plan, task=len(self._subject.tasks) - 1 if self._subject.turn else plan.task)
         options, beyond = self._give(before, env), 0
         actions = Actions(env.action_space, "corners")
         self.call(Where(plan, "reset"), env.reset, seed=WARM_UP_SEED, options=options)
@@ -256,7 +259,7 @@ def _facts(env: AnyEnv, task: Task) -> dict[str, Any]:
     spec = env.spec
     return {
         "spaces": {"observation": space_note(env.observation_space), "action": space_note(env.action_space)},
-        "time_limit": int((spec.max_episode_steps if spec else 0) or 0),
+        "time_limit": time_limit(env),
         "nondeterministic": bool(spec and spec.nondeterministic),
         "holds": holds,
         "lost": {},

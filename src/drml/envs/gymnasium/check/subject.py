@@ -1,28 +1,27 @@
-"""What is checked: a suite of ours, a family of the user's, or a plain environment."""
+"""What is checked: a suite of ours, a family of the user's, or a plain environment without tasks."""
 
-import importlib
-import sys
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 
-from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.envs.api import EnvOptions, Suite
+from drml.envs.gymnasium.copies import AnyEnv, Options
+from drml.envs.gymnasium.family import GymFamily, is_vectorised
+from drml.envs.gymnasium.imported import family_or_suite, imported
+from drml.envs.gymnasium.legacy import modern
+from drml.envs.gymnasium.protocols import brings_tasks
 from drml.envs.gymnasium.single import TaskEnv
 from drml.envs.registry import suite
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.sampler import StratifiedSampler
 
-AnyEnv = gym.Env[Any, Any]
 Task = Mapping[str, np.ndarray]
-Options = dict[str, Any] | None
 
 MAX_VARIED = 8  # parameters that are varied one by one
 EDGES = (0.02, 0.98)  # quantiles: far apart, and inside of the range
@@ -35,8 +34,6 @@ class Subject:
     name: str
     make: Callable[[Task], AnyEnv]
     """Returns a new environment."""
-    give: Callable[[AnyEnv, Task], Options]
-    """Turns an environment to a task and returns the options of its resets."""
     tasks: tuple[Task, ...]
     """The first is the one that others are compared with."""
     varied: Mapping[int, str]
@@ -45,8 +42,8 @@ class Subject:
     """Declared steps per episode, 0 where none is declared."""
     maker: Any
     """What the user wrote: the line to fix is where it is defined."""
-    can_turn: bool = False
-    """Whether one environment can be turned from task to task."""
+    turn: Callable[[AnyEnv, Task], Options | None] | None = None
+    """Turns an environment to another task and returns the options of its resets, where it can be turned."""
 
     @property
     def has_tasks(self) -> bool:
@@ -58,7 +55,7 @@ def find_subject(name: str, num_tasks: int) -> Subject:
     """Return what `name` stands for.
 
     Args:
-        name: a suite of ours, or `package.module:attribute`: a family, a suite, or what makes one environment.
+        name: a suite of ours, or `package.module:attribute`: whatever can be trained on, or makes one environment.
         num_tasks: how many tasks to draw.
 
     Raises:
@@ -66,30 +63,51 @@ def find_subject(name: str, num_tasks: int) -> Subject:
     """
     if ":" not in name:
         return _of_suite(suite(name), num_tasks)
-    found = _imported(name)
-    if isinstance(found, Suite):
-        return _of_suite(found, num_tasks)
-    if hasattr(found, "tasks") and hasattr(found, "make"):
-        return _of_family(found, num_tasks)
-    if callable(found):
-        return Subject(name, lambda task: found(), _give_nothing, ({},), {}, 0, found)
-    raise InputError(f"'{name}' is a {type(found).__name__}, expected a family of tasks or a function")
+    found: Any = imported(name)
+    if _is_plain(found):
+        return Subject(name, lambda task: modern(found()), ({},), {}, 0, found)
+    family = family_or_suite(name, found)
+    return _of_suite(family, num_tasks) if isinstance(family, Suite) else _of_family(family, num_tasks)
+
+
+def _is_plain(found: Any) -> bool:  # noqa: ANN401
+    """Return whether something makes environments, and these bring no tasks with them."""
+    if not inspect.isclass(found) and not inspect.isfunction(found):
+        return False
+    if any(p.default is p.empty for p in inspect.signature(found).parameters.values() if p.kind <= p.KEYWORD_ONLY):
+        return False
+    return not hasattr(found, "make") and not brings_tasks(found)
 
 
 def _of_suite(chosen: Suite, num_tasks: int) -> Subject:
+    family = getattr(chosen.make, "__self__", None)
+    if isinstance(family, GymFamily) and not is_vectorised(family):
+        return _of_family(family, num_tasks)
+
     def make(task: Task) -> AnyEnv:
         return TaskEnv(chosen, dict(task), "train", EnvOptions(threads=1))
 
     tasks, varied = drawn(chosen.tasks, num_tasks)
-    return Subject(chosen.name, make, _give_nothing, tasks, varied, chosen.spec.horizon, chosen.make)
+    return Subject(chosen.name, make, tasks, varied, chosen.spec.horizon, chosen.make)
 
 
-def _of_family(family: Any, num_tasks: int) -> Subject:  # noqa: ANN401
+def _of_family(family: GymFamily, num_tasks: int) -> Subject:
+    if is_vectorised(family):
+        return _of_suite(family.suite(), num_tasks)
+
     def make(task: Task) -> AnyEnv:
-        return family.make(**_plain(task))
+        return modern(family.make(**_plain(family, task)))
+
+    def turn(give: Any, env: AnyEnv, task: Task) -> Options | None:  # noqa: ANN401
+        return give(env, _plain(family, task))
 
     tasks, varied = drawn(family.tasks, num_tasks)
-    return Subject(family.name, make, _give_nothing, tasks, varied, family.horizon or 0, family.make)
+    turns = partial(turn, family.give) if family.give else None
+    return Subject(family.name, make, tasks, varied, family.horizon, family.make, turns)
+
+
+def _plain(family: GymFamily, task: Task) -> dict[str, Any]:
+    return family.plain({name: torch.from_numpy(np.asarray(value)[None]) for name, value in task.items()}, 0)
 
 
 def drawn(family: TaskDistribution, num_tasks: int) -> tuple[tuple[Task, ...], dict[int, str]]:
@@ -106,18 +124,3 @@ def drawn(family: TaskDistribution, num_tasks: int) -> tuple[tuple[Task, ...], d
             varied[len(tasks)] = name
             tasks.append({**tasks[0], name: edges[int(distance.argmax())]})
     return tuple(tasks), varied
-
-
-def _plain(task: Task) -> dict[str, Any]:
-    return {name: value if value.ndim else float(value) for name, value in task.items()}
-
-
-def _give_nothing(env: AnyEnv, task: Task) -> Options:
-    return None
-
-
-def _imported(name: str) -> Any:  # noqa: ANN401
-    module, _, attribute = name.partition(":")
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    return getattr(importlib.import_module(module), attribute)

@@ -4,6 +4,7 @@ For the child process only: it replaces functions of the standard library for go
 but during a call of the environment, they do what they always did.
 """
 
+import pickle
 import random
 import time
 import traceback
@@ -47,7 +48,7 @@ class Surroundings:
     def begin(self, global_seed: int, clock: Clock) -> None:
         """Seed the global generators and set the clock."""
         random.seed(global_seed)
-        np.random.seed(global_seed)
+        np.random.seed(global_seed)  # noqa: NPY002 — where foreign code draws from
         torch.manual_seed(global_seed)
         self._clock, self._ticks, self.made = clock, 0, []
         self._before = _states()
@@ -80,8 +81,9 @@ class Surroundings:
 
 
 def _states() -> dict[str, bytes]:
+    kept = np.random.get_state(legacy=False)  # noqa: NPY002 — where foreign code draws from
     return {
         "random": repr(random.getstate()).encode(),
-        "numpy.random": repr(np.random.get_state(legacy=False)).encode() + np.random.get_state()[1].tobytes(),
+        "numpy.random": pickle.dumps(kept),
         "torch": torch.get_rng_state().numpy().tobytes(),
     }

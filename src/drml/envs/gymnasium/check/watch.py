@@ -31,10 +31,7 @@ def gather(name: str, num_tasks: int, steps: int, timeout: float) -> Evidence:
         InputError: if there is no such subject.
         EnvError: if the user's module cannot be imported in a process of its own.
     """
-    method = "forkserver" if "forkserver" in mp.get_all_start_methods() else "spawn"
-    context = mp.get_context(method)  # never fork: threads of this process would be half there
-    if method == "forkserver":
-        context.set_forkserver_preload([CHILD])
+    context = _context()
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=main, args=(theirs, name, num_tasks, steps), daemon=True)
     process.start()
@@ -46,6 +43,14 @@ def gather(name: str, num_tasks: int, steps: int, timeout: float) -> Evidence:
         _end(process)
         ours.close()
     return seen.evidence()
+
+
+def _context() -> Any:  # noqa: ANN401 — the kinds of context have no common type with `Process`
+    """Return how processes are started: never by fork, which leaves the threads of this one half there."""
+    if "forkserver" not in mp.get_all_start_methods():
+        return mp.get_context("spawn")
+    mp.set_forkserver_preload([CHILD])
+    return mp.get_context("forkserver")
 
 
 @final

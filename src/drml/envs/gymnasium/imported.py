@@ -1,0 +1,97 @@
+"""The user's own tasks by `package.module:attribute`, from the current directory or from where packages lie."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from drml.core.errors import DrmlError, InputError, suggest
+from drml.envs.api import Suite
+from drml.envs.gymnasium.blame import blame
+from drml.envs.gymnasium.family import GymFamily, family_of
+from drml.envs.gymnasium.protocols import family_by_protocol
+
+EXPECTED = (
+    "a function under @task_family, a GymFamily, a class with params and make, an environment with tasks, or a Suite"
+)
+
+
+def imported_suite(name: str) -> Suite:
+    """Return the suite that `package.module:attribute` stands for; that is also its name.
+
+    Raises:
+        InputError: if the module or the attribute is not found, or it is something else, or it cannot be built.
+    """
+    found = family_or_suite(name, imported(name))
+    return replace(found if isinstance(found, Suite) else found.suite(), name=name)
+
+
+def imported(name: str) -> object:
+    """Return what `package.module:attribute` stands for.
+
+    Raises:
+        InputError: if the module or the attribute is not found.
+    """
+    module_name, _, attribute = name.partition(":")
+    return _attribute(name, _module(name, module_name), attribute)
+
+
+def _module(name: str, module_name: str) -> ModuleType:
+    """Import a module as `python -m` would: the current directory comes first."""
+    if module_name.endswith(".py") or "/" in module_name:
+        right = module_name.removesuffix(".py").strip("./").replace("/", ".")
+        raise InputError(f"'{name}' names a file; name the module: {right}:{name.partition(':')[2] or 'my_tasks'}")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+            raise InputError(
+                f"no module '{error.name}' for '{name}', in {here} or among the installed packages; run drml where the "
+                "module lies, or install it"
+            ) from None
+        raise InputError(f"'{name}': importing {module_name} {blame(error)}") from error
+    except DrmlError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(f"'{name}': importing {module_name} {blame(error)}") from error
+
+
+def _attribute(name: str, module: ModuleType, attribute: str) -> object:
+    found = getattr(module, attribute, None)
+    if found is None:
+        known = [key for key, value in vars(module).items() if not key.startswith("_") and not inspect.ismodule(value)]
+        raise InputError(f"'{name}': module {module.__name__} has no '{attribute}'{suggest(attribute, known)}")
+    return found
+
+
+def family_or_suite(name: str, found: object) -> GymFamily | Suite:
+    """Return the family of tasks that an object stands for, under this name; a suite as it is.
+
+    Raises:
+        InputError: if it is neither, or brings tasks of its own and cannot be asked for them.
+    """
+    if isinstance(found, Suite):
+        return found
+    if isinstance(found, GymFamily):
+        return replace(found, name=name)
+    if hasattr(found, "params") and hasattr(found, "make"):
+        return replace(family_of(found), name=name)
+    if callable(found) and not _needs_arguments(found):
+        return family_by_protocol(name, found, int(getattr(found, "horizon", 0)))
+    hint = "; the arguments that it takes are parameters, so say how they vary: @task_family" if callable(found) else ""
+    raise InputError(f"'{name}' is a {type(found).__name__}, expected {EXPECTED}{hint}")
+
+
+def _needs_arguments(made: Callable[..., object]) -> bool:
+    try:
+        parameters = inspect.signature(made).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
