@@ -1,10 +1,9 @@
 """Box2D, imported once before warnings are errors: its SWIG layer warns while it loads, and crashes if that raises."""
 
+import contextlib
+import importlib
 import warnings
 
-with warnings.catch_warnings():
+with warnings.catch_warnings(), contextlib.suppress(ImportError):
     warnings.simplefilter("ignore")
-    try:
-        import Box2D  # noqa: F401 — pyright: ignore
-    except ImportError:
-        pass
+    importlib.import_module("Box2D")

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
-from drml.core.errors import DrmlError
+from drml.core.errors import DrmlError, InputError
 from drml.envs.gymnasium.check.evidence import Remark, Where
 from drml.envs.gymnasium.check.place import places, raised
 from drml.envs.gymnasium.check.plans import BASE, plans
@@ -49,8 +49,8 @@ def main(pipe: Connection, name: str, num_tasks: int, steps: int) -> None:
     _live_alone()
     try:
         subject = find_subject(name, num_tasks)
-    except DrmlError as error:
-        pipe.send(error)
+    except Exception as error:
+        pipe.send(error if isinstance(error, DrmlError) else InputError(f"'{name}': {': '.join(raised(error)[::-1])}"))
         return
     pipe.send(About(subject.tasks, subject.varied, subject.has_tasks, subject.horizon, places(subject.maker)))
     recorder = Recorder(subject, steps, pipe.send)

@@ -25,11 +25,11 @@ def difference(a: Recording, b: Recording) -> Difference | None:
     return _describe(a, b, int(parted[0])) if len(parted) else None
 
 
-def later_episodes_agree(a: Recording, b: Recording) -> bool:
-    """Return whether all that follows the first episodes is the same, and there is something to compare."""
+def later_difference(a: Recording, b: Recording) -> bool:
+    """Return whether something differs in the episodes after the first ones."""
     rows_a, rows_b = np.flatnonzero(a.episode > 0), np.flatnonzero(b.episode > 0)
     num = min(len(rows_a), len(rows_b))
-    return num > 1 and not _parted(a, b, rows_a[:num], rows_b[:num]).any()
+    return bool(_parted(a, b, rows_a[:num], rows_b[:num]).any())
 
 
 def _parted(a: Recording, b: Recording, rows_a: slice | np.ndarray, rows_b: slice | np.ndarray) -> np.ndarray:

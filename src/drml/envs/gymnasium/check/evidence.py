@@ -117,8 +117,9 @@ class Recording:
     """After `make`: attributes of the environment whose value is a task parameter, and which."""
     lost: Mapping[str, str] = field(default_factory=dict[str, str])
     """Those of `holds` that had another value after some reset, and that value."""
-    attributes: Mapping[str, int] = field(default_factory=dict[str, int])
-    """After `make`: digests of all attributes that are numbers or arrays of numbers."""
+    attributes: tuple[Mapping[str, int], ...] = ()
+    """After `make`, after the first and after the second reset: digests of all attributes that are numbers or arrays
+    of numbers."""
 
     def __len__(self) -> int:
         """Return T."""

@@ -31,5 +31,10 @@ def of_task(task: int, style: Style, seed: int = 0) -> Plan:
 
 
 def beside(num_tasks: int) -> Plan:
-    """Return the plan that steps an instance of the last task in turn with `base`'s."""
-    return Plan("two side by side", beside=num_tasks - 1)
+    """Return the plan that steps an instance of another task in turn with `base`'s."""
+    return Plan("two side by side", beside=another(num_tasks))
+
+
+def another(num_tasks: int) -> int:
+    """Return a task that differs from the first one, where there is one."""
+    return min(1, num_tasks - 1)

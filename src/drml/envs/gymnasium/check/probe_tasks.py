@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from drml.envs.gymnasium.check.compare import difference, later_episodes_agree
+from drml.envs.gymnasium.check.compare import difference, later_difference
 from drml.envs.gymnasium.check.evidence import Evidence, Recording
-from drml.envs.gymnasium.check.finding import Finding, Verdict, ok, place_of, skipped, where
+from drml.envs.gymnasium.check.finding import Finding, ok, place_of, skipped, where
 from drml.envs.gymnasium.check.plans import BASE, SEEDS, STYLES, of_task
 from drml.envs.gymnasium.check.probe_repeat import repeats
 
@@ -40,65 +40,81 @@ def kept(evidence: Evidence) -> Finding:
     if not evidence.has_tasks:
         return skipped(NO_TASKS)
     mend = "draw the task where the environment is made (or in set_task), never in reset"
-    felt = repeats(evidence) and any(_pairs_part(evidence, task) for task in range(1, len(evidence.tasks)))
-    for recording, name, value in _lost(evidence):
-        at = where(recording, 0)
-        verdict: Verdict = "warning" if felt and not _forgets(evidence) else "fault"
-        seen = f"{name} was the parameter '{recording.holds[name]}' when the environment was made, {value} after reset"
-        return Finding(verdict, seen, at, mend, place_of(evidence, at))
-    if felt and _forgets(evidence):
-        at = where(evidence.recordings[BASE.name], 0)
-        seen = "tasks differ in their first episode and in no later one"
-        return Finding("warning", seen, at, mend, place_of(evidence, at))
-    return ok()
+    verdict, seen = "ok", ""
+    changed = next(_lost(evidence), None)
+    overwritten = [(task, name) for task in _others(evidence) for name in _overwritten(evidence, task)]
+    if overwritten and repeats(evidence):
+        task, name = overwritten[0]
+        verdict, seen = "fault", f"{name} differs between tasks 0 and {task} when they are made, and not after reset"
+    elif changed is not None:
+        verdict, seen = "warning" if repeats(evidence) else "fault", changed
+    elif repeats(evidence) and _forgets(evidence):
+        verdict, seen = "warning", "tasks differ in their first episode and in no later one"
+    if verdict == "ok":
+        return ok()
+    at = where(evidence.recordings[BASE.name], 0)
+    return Finding(verdict, seen, at, mend, place_of(evidence, at))
 
 
-def _lost(evidence: Evidence) -> Iterator[tuple[Recording, str, str]]:
-    """Yield recordings in which an attribute that holds the parameter in every task did not keep it."""
+def _others(evidence: Evidence) -> list[int]:
+    """Return the tasks beside the first one, those that differ from it in one parameter before the others."""
+    return sorted(range(1, len(evidence.tasks)), key=lambda task: task not in evidence.varied)
+
+
+def _overwritten(evidence: Evidence, task: int) -> list[str]:
+    """Return attributes that told a task from the first one until a reset, where nothing tells them apart since."""
+    pairs = list(_pairs(evidence, task))
+    if not pairs or any(later_difference(a, b) for a, b in pairs):
+        return []
+    moments = list(zip(*(recording.attributes for recording in pairs[0]), strict=False))
+    if len(moments) < 2:
+        return []
+    (made, other_made), resets = moments[0], moments[1:]
+    told = [name for name in made if made[name] != other_made.get(name)]
+    return [name for name in told if any(a.get(name, 0) == b.get(name, 1) for a, b in resets)]
+
+
+def _lost(evidence: Evidence) -> Iterator[str]:
+    """Yield how an attribute that is the parameter in every task was something else after a reset."""
     by_task = _by_task(evidence)
-    held = [{(n, p) for n, p in recordings[0].holds.items()} for recordings in by_task.values()]
-    always = set[tuple[str, str]]() if len(held) < 2 else set.intersection(*held)
-    for name, parameter in sorted(always):
+    held = [set(recordings[0].holds.items()) for recordings in by_task.values()]
+    for name, parameter in sorted(set.intersection(*held)) if len(held) > 1 else ():
         if len({evidence.tasks[task][parameter].tobytes() for task in by_task}) > 1:
-            for recordings in by_task.values():
-                yield from ((r, name, r.lost[name]) for r in recordings if name in r.lost)
+            for recording in (r for recordings in by_task.values() for r in recordings if name in r.lost):
+                yield f"{name} is '{parameter}' when the environment is made, and {recording.lost[name]} after reset"
 
 
 def _forgets(evidence: Evidence) -> bool:
     """Return whether tasks that differ in their first episode differ in no later one, in any style of acting."""
-    pairs = [
-        (a, b)
-        for task in range(1, len(evidence.tasks))
-        for a, b in _pairs(evidence, task)
-        if (parted := difference(a, b)) and int(a.episode[parted.moment]) == 0
-    ]
-    return bool(pairs) and all(later_episodes_agree(a, b) for a, b in pairs)
+    felt = [pair for task in _others(evidence) for pair in _pairs(evidence, task) if difference(*pair)]
+    return bool(felt) and not any(later_difference(a, b) for a, b in felt)
 
 
 def effect(evidence: Evidence) -> Finding:
     """Report parameters that change nothing."""
-    if not evidence.has_tasks:
-        return skipped(NO_TASKS)
-    if not repeats(evidence):
-        return skipped("episodes do not repeat")
-    others = range(1, len(evidence.tasks))
+    if not evidence.has_tasks or not repeats(evidence):
+        return skipped("episodes do not repeat" if evidence.has_tasks else NO_TASKS)
+    others = _others(evidence)
     if not all(list(_pairs(evidence, task)) for task in others):
         return skipped("the environment stopped before this was tried")
-    felt = {task: _pairs_part(evidence, task) for task in others}
-    if not any(felt.values()):
-        return (
-            skipped("the task does not outlive a reset, see task-kept") if any(_lost(evidence)) else _unfelt(evidence)
-        )
+    felt = {task: any(difference(a, b) for a, b in _pairs(evidence, task)) for task in others}
+    if any(_overwritten(evidence, task) for task in others if not felt[task]):
+        return skipped("the task does not outlive a reset, see task-kept")
+    if others and not any(felt.values()):
+        return _unfelt(evidence)
     unfelt = [name for task, name in evidence.varied.items() if not felt[task]]
     if not unfelt:
         return ok("each parameter is felt")
-    steps = len(evidence.recordings[BASE.name])
     return Finding(
         "warning",
-        f"{', '.join(unfelt)} changed neither observation nor reward nor end, in {len(STYLES)} times {steps} calls",
+        f"{', '.join(unfelt)} changed neither observation nor reward nor end{_effort(evidence)}",
         mend="use it, or leave it out; one that matters where chance seldom leads needs more --steps",
         place=place_of(evidence, None, "make"),
     )
+
+
+def _effort(evidence: Evidence) -> str:
+    return f", in {len(STYLES)} times {len(evidence.recordings[BASE.name])} calls"
 
 
 def _unfelt(evidence: Evidence) -> Finding:
@@ -108,8 +124,7 @@ def _unfelt(evidence: Evidence) -> Finding:
     if not _reward_depends_on_state(evidence):
         return Finding(
             "warning",
-            f"no difference between tasks in {len(STYLES)} times {len(base)} calls, but no reward that tells of the "
-            "state either",
+            f"no difference between tasks{_effort(evidence)}, but no reward that tells of the state either",
             mend="if the reward is sparse, raise --steps until it is met; else use the parameters",
             place=place,
         )
@@ -192,7 +207,3 @@ def _pairs(evidence: Evidence, task: int) -> Iterator[tuple[Recording, Recording
         a, b = (evidence.recordings.get(of_task(number, style).name) for number in (0, task))
         if a is not None and b is not None and len(a) and len(b):
             yield a, b
-
-
-def _pairs_part(evidence: Evidence, task: int) -> bool:
-    return any(difference(a, b) is not None for a, b in _pairs(evidence, task))

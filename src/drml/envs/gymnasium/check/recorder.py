@@ -21,6 +21,7 @@ from drml.envs.gymnasium.check.look import (
     space_note,
 )
 from drml.envs.gymnasium.check.place import raised
+from drml.envs.gymnasium.check.plans import another
 from drml.envs.gymnasium.check.subject import Subject
 from drml.envs.gymnasium.check.surroundings import Surroundings
 from drml.envs.gymnasium.copies import AnyEnv, Options
@@ -31,6 +32,7 @@ Task = Mapping[str, np.ndarray]
 WARM_UP_STEPS = 60
 STEPS_BEYOND_THE_END = 3
 WARM_UP_SEED = 99
+WATCHED_MOMENTS = 3  # of attributes: after make, and after two resets
 
 
 class Stopped(Exception):  # noqa: N818 — the end of a recording, not of the program
@@ -165,7 +167,7 @@ class Recorder:
 
     def _live(self, plan: Plan, env: AnyEnv) -> None:
         """Let an instance live through episodes of another seed, and step it beyond their end: it may raise there."""
-        before = replace(plan, task=len(self._subject.tasks) - 1 if self._subject.turn else plan.task)
+        before = replace(plan, task=another(len(self._subject.tasks)) if self._subject.turn else plan.task)
         options, beyond = self._give(before, env), 0
         actions = Actions(env.action_space, "corners")
         self.call(Where(plan, "reset"), env.reset, seed=WARM_UP_SEED, options=options)
@@ -263,13 +265,16 @@ def _facts(env: AnyEnv, task: Task) -> dict[str, Any]:
         "nondeterministic": bool(spec and spec.nondeterministic),
         "holds": holds,
         "lost": {},
-        "attributes": digests(attributes),
+        "attributes": (digests(attributes),),
     }
 
 
 def _look_after_reset(env: AnyEnv, task: Task, facts: dict[str, Any], seed: int) -> None:
     """Note which attributes do not hold their parameter any more, and whether the reset drew random numbers."""
-    attributes = numeric_attributes(env.unwrapped) if facts["holds"] else {}
+    is_watched = facts["holds"] or len(facts["attributes"]) < WATCHED_MOMENTS
+    attributes = numeric_attributes(env.unwrapped) if is_watched else {}
+    if len(facts["attributes"]) < WATCHED_MOMENTS:
+        facts["attributes"] += (digests(attributes),)
     for name, parameter in facts["holds"].items():
         value = attributes.get(name)
         if value is not None and not same_numbers(value, task[parameter]):

@@ -67,7 +67,9 @@ def find_subject(name: str, num_tasks: int) -> Subject:
     if _is_plain(found):
         return Subject(name, lambda task: modern(found()), ({},), {}, 0, found)
     family = family_or_suite(name, found)
-    return _of_suite(family, num_tasks) if isinstance(family, Suite) else _of_family(family, num_tasks)
+    if isinstance(family, Suite):
+        return _of_suite(family, num_tasks)
+    return _of_family(family, num_tasks, found if inspect.isclass(found) else family.make)
 
 
 def _is_plain(found: Any) -> bool:  # noqa: ANN401
@@ -76,13 +78,18 @@ def _is_plain(found: Any) -> bool:  # noqa: ANN401
         return False
     if any(p.default is p.empty for p in inspect.signature(found).parameters.values() if p.kind <= p.KEYWORD_ONLY):
         return False
-    return not hasattr(found, "make") and not brings_tasks(found)
+    if hasattr(found, "make"):
+        return False
+    try:
+        return not brings_tasks(found)
+    except Exception:
+        return True  # it cannot be made: that is what the check will say
 
 
 def _of_suite(chosen: Suite, num_tasks: int) -> Subject:
     family = getattr(chosen.make, "__self__", None)
     if isinstance(family, GymFamily) and not is_vectorised(family):
-        return _of_family(family, num_tasks)
+        return _of_family(family, num_tasks, family.make)
 
     def make(task: Task) -> AnyEnv:
         return TaskEnv(chosen, dict(task), "train", EnvOptions(threads=1))
@@ -91,7 +98,7 @@ def _of_suite(chosen: Suite, num_tasks: int) -> Subject:
     return Subject(chosen.name, make, tasks, varied, chosen.spec.horizon, chosen.make)
 
 
-def _of_family(family: GymFamily, num_tasks: int) -> Subject:
+def _of_family(family: GymFamily, num_tasks: int, maker: Any) -> Subject:  # noqa: ANN401
     if is_vectorised(family):
         return _of_suite(family.suite(), num_tasks)
 
@@ -103,7 +110,7 @@ def _of_family(family: GymFamily, num_tasks: int) -> Subject:
 
     tasks, varied = drawn(family.tasks, num_tasks)
     turns = partial(turn, family.give) if family.give else None
-    return Subject(family.name, make, tasks, varied, family.horizon, family.make, turns)
+    return Subject(family.name, make, tasks, varied, family.horizon, maker, turns)
 
 
 def _plain(family: GymFamily, task: Task) -> dict[str, Any]:
