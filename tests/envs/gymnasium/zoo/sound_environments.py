@@ -1,5 +1,7 @@
 """Sound environments of Gymnasium, as functions that make them: `sound_environments:CartPole_v1`."""
 
+import sys
+import types
 from typing import Any
 
 import gymnasium as gym
@@ -14,6 +16,9 @@ MUJOCO += ["Reacher-v5", "Pusher-v5", "Swimmer-v5", "InvertedPendulum-v5", "Inve
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
+
+    if "imageio" not in sys.modules:
+        sys.modules["imageio"] = types.ModuleType("imageio")  # MuJoCo's viewer wants it for screenshots alone
 
     def made() -> gym.Env[Any, Any]:
         return gym.make(name.replace("_v", "-v"))

@@ -14,6 +14,7 @@ CHECKS: Mapping[str, Probe] = {
     "responds": probe_contract.responds,
     "raises": probe_contract.raises,
     "observation": probe_contract.observation,
+    "bounds": probe_contract.bounds,
     "reward": probe_contract.reward,
     "flags": probe_contract.flags,
     "aliasing": probe_contract.aliasing,

@@ -5,6 +5,7 @@ Messages, in order: what the subject is (or a `DrmlError`), then `Where`s, each 
 """
 
 import ctypes
+import faulthandler
 import os
 import re
 import signal
@@ -30,6 +31,7 @@ FINE = re.compile(  # what Gymnasium's checker says of many a sound environment
 )
 ANSI = re.compile(r"\x1b\[[0-9;]*m|^WARN: ")
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+ASK_WHERE = getattr(signal, "SIGUSR1", signal.SIGTERM)  # at which a child writes down the line that it is in
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,17 @@ class About:
     """The line where environments are made."""
 
 
-def main(pipe: Connection, name: str, num_tasks: int, steps: int) -> None:
-    """Try the environments of a subject, and send what was seen."""
+def main(pipe: Connection, trace: str, name: str, num_tasks: int, steps: int) -> None:
+    """Try the environments of a subject, and send what was seen; where it hangs or crashes is written to `trace`."""
     _live_alone()
+    with open(trace, "w", encoding="utf-8") as file:
+        faulthandler.enable(file)
+        if hasattr(faulthandler, "register"):
+            faulthandler.register(ASK_WHERE, file, all_threads=False)
+        _try(pipe, name, num_tasks, steps)
+
+
+def _try(pipe: Connection, name: str, num_tasks: int, steps: int) -> None:
     try:
         subject = find_subject(name, num_tasks)
     except Exception as error:

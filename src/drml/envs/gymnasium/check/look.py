@@ -3,7 +3,7 @@
 import hashlib
 import numbers
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -19,16 +19,26 @@ Found = Any  # whatever the environment returned
 
 
 def observation_problem(space: gym.Space[Any], obs: Found) -> str:
-    """Return what is wrong with an observation, "" where nothing is."""
+    """Return what is wrong with an observation, bounds aside; "" where nothing is."""
+    return _search(_box_problem, space, obs)
+
+
+def bounds_problem(space: gym.Space[Any], obs: Found) -> str:
+    """Return which entry of an observation, in which nothing else is wrong, is outside of its bounds; "" for none."""
+    return _search(_outside, space, obs)
+
+
+def _search(check_box: Callable[[spaces.Box, Found], str], space: gym.Space[Any], obs: Found) -> str:
+    """Return the first problem of the parts of an observation."""
     if isinstance(space, spaces.Dict) and isinstance(obs, dict):
         if obs.keys() != space.spaces.keys():
             return f"has the keys {sorted(obs)}, the space {sorted(space.spaces)}"
-        return _first(f"['{key}'] " + w for key, part in space.items() if (w := observation_problem(part, obs[key])))
+        return _first(f"['{key}'] {w}" for key, part in space.items() if (w := _search(check_box, part, obs[key])))
     if isinstance(space, spaces.Tuple) and isinstance(obs, tuple) and len(obs) == len(space):
         pairs = enumerate(zip(space, obs, strict=True))
-        return _first(f"[{i}] " + w for i, (part, value) in pairs if (w := observation_problem(part, value)))
+        return _first(f"[{i}] {w}" for i, (part, value) in pairs if (w := _search(check_box, part, value)))
     if isinstance(space, spaces.Box):
-        return _box_problem(space, obs)
+        return check_box(space, obs)
     return "" if space.contains(obs) else f"is {_short(obs)}, not in {space}"
 
 
@@ -40,16 +50,24 @@ def _box_problem(space: spaces.Box, obs: Found) -> str:
     if not np.can_cast(obs.dtype, space.dtype):
         return f"has dtype {obs.dtype}, the space {space.dtype}"
     array: Any = np.asarray(obs)
-    bad = ~np.isfinite(array)
-    if not bad.any():
-        bad = (array < space.low) | (array > space.high)
-    if not bad.any():
+    index = _first_index(~np.isfinite(array))
+    return "" if index is None else f"{_entry(index)} is {array[index]}"
+
+
+def _outside(space: spaces.Box, obs: Found) -> str:
+    array: Any = np.asarray(obs)
+    index = _first_index((array < space.low) | (array > space.high))
+    if index is None:
         return ""
-    index = tuple(int(i) for i in np.argwhere(bad)[0])
-    value, entry = array[index], f"[{', '.join(map(str, index))}]" if index else ""
-    if not np.isfinite(value):
-        return f"{entry} is {value}"
-    return f"{entry} is {value:.6g}, outside of [{space.low[index]:.6g}, {space.high[index]:.6g}]"
+    return f"{_entry(index)} is {array[index]:.6g}, outside of [{space.low[index]:.6g}, {space.high[index]:.6g}]"
+
+
+def _first_index(bad: np.ndarray) -> tuple[int, ...] | None:
+    return tuple(int(i) for i in np.argwhere(bad)[0]) if bad.any() else None
+
+
+def _entry(index: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(str, index))}]" if index else ""
 
 
 def reward_problem(reward: Found) -> str:

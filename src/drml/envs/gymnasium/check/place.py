@@ -1,22 +1,37 @@
 """Where in the user's code: the line to fix."""
 
 import inspect
+import re
+import sysconfig
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
-LIBRARIES = ("site-packages", "dist-packages")
+LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 HERE = str(Path(__file__).parents[3])
 
 
 def raised(error: BaseException) -> tuple[str, str]:
     """Return what was raised, in one line, and the innermost line of the user's code, "" where there is none."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(HERE)]
-    own = [frame for frame in frames if not any(name in frame.filename for name in LIBRARIES)]
-    message = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return message, f"{shown(own[-1].filename)}:{own[-1].lineno}" if own else ""
+    lines = [(frame.filename, frame.lineno or 0) for frame in reversed(traceback.extract_tb(error.__traceback__))]
+    return f"{type(error).__name__}: {' '.join(str(error).split())}", _innermost(lines)
+
+
+def traced(dump: str) -> str:
+    """Return the innermost line of the user's code in what `faulthandler` wrote, "" where there is none."""
+    return _innermost([(name, int(number)) for name, number in FRAME.findall(dump)])
+
+
+def _innermost(lines: Sequence[tuple[str, int]]) -> str:
+    """Return the first of some lines, innermost first, that is neither ours nor in a library."""
+    for name, number in lines:
+        if Path(name).is_file() and not name.startswith((HERE, *LIBRARIES)) and "site-packages" not in name:
+            return f"{shown(name)}:{number}"
+    return ""
 
 
 def places(make: Any, env: gym.Env[Any, Any] | None = None) -> dict[str, str]:  # noqa: ANN401

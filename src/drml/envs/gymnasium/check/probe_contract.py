@@ -8,8 +8,8 @@ from drml.envs.gymnasium.check.evidence import Evidence, Problem, Recording
 from drml.envs.gymnasium.check.finding import Finding, Probe, Verdict, ok, place_of, skipped, where
 
 MENDS = {
-    "observation": "return what observation_space says, at every step, or widen the space; a simulation that blows up "
-    "has to end its episode",
+    "observation": "return what observation_space says; a simulation that blows up has to end its episode",
+    "bounds": "widen observation_space to what can be reached: whoever scales by the bounds is misled (drml does not)",
     "reward": "return one finite number",
     "flags": "return the five values (observation, reward, terminated, truncated, info): two booleans, a dictionary",
     "aliasing": "what was returned belongs to the caller, and so does what was given: return obs.copy()",
@@ -61,15 +61,13 @@ def _problem(kind: str, evidence: Evidence) -> Finding:
         return ok() if evidence.recordings else skipped("nothing was recorded")
     recording, problem = found[0]
     at = where(recording, min(problem.moment, len(recording) - 1))
-    seen = problem.value if kind in ("aliasing", "flags") else f"{kind}{_space(problem.value)}{problem.value}"
-    return Finding("fault", seen, at, MENDS[kind], place_of(evidence, at))
-
-
-def _space(value: str) -> str:
-    return "" if value.startswith("[") else " "
+    subject = {"observation": "observation", "bounds": "observation", "reward": "reward"}.get(kind, "")
+    seen = f"{subject}{'' if problem.value.startswith('[') else ' '}{problem.value}".strip()
+    return Finding("warning" if kind == "bounds" else "fault", seen, at, MENDS[kind], place_of(evidence, at))
 
 
 observation: Probe = partial(_problem, "observation")
+bounds: Probe = partial(_problem, "bounds")
 reward: Probe = partial(_problem, "reward")
 flags: Probe = partial(_problem, "flags")
 aliasing: Probe = partial(_problem, "aliasing")

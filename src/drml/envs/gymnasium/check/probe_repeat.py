@@ -33,6 +33,14 @@ def repeats(evidence: Evidence) -> bool:
     return parted is None or (isinstance(parted, Difference) and parted.is_rounding)
 
 
+def _unrepeated(evidence: Evidence) -> Finding | None:
+    """Return why nothing can be told from differences, None where it can."""
+    parted = _parted(evidence, BASE, AGAIN)
+    if isinstance(parted, Finding):
+        return parted
+    return None if repeats(evidence) else skipped("episodes do not repeat")
+
+
 def _tells_time(evidence: Evidence) -> bool:
     """Return whether two recordings that differ agree once the clock is the same for both."""
     return not repeats(evidence) and _parted(evidence, TICKING, TICKING_AGAIN) is None
@@ -84,9 +92,7 @@ def determinism(evidence: Evidence) -> Finding:
 
 def global_rng(evidence: Evidence) -> Finding:
     """Report environments that draw from the global generators."""
-    if not repeats(evidence):
-        return skipped("episodes do not repeat")
-    parted = _parted(evidence, BASE, OTHER_GLOBAL)
+    parted = _unrepeated(evidence) or _parted(evidence, BASE, OTHER_GLOBAL)
     if isinstance(parted, Finding):
         return parted
     drawn = ", ".join(evidence.recordings[BASE.name].drew_global) or "a global generator"
@@ -103,8 +109,8 @@ def clock(evidence: Evidence) -> Finding:
         parted = _parted(evidence, BASE, AGAIN)
         assert isinstance(parted, Difference), "episodes that do not repeat part somewhere"
         return _fault(evidence, BASE, parted, "the same actions a moment later", mend)
-    if not repeats(evidence):
-        return skipped("episodes do not repeat")
+    if unrepeated := _unrepeated(evidence):
+        return unrepeated
     for plan in (AHEAD, TICKING):
         parted = _parted(evidence, BASE, plan)
         if isinstance(parted, Finding):
@@ -129,8 +135,8 @@ def isolation(evidence: Evidence) -> Finding:
 
 
 def _undisturbed(evidence: Evidence, plan: Plan, what: str, mend: str, call: str) -> Finding:
-    if not repeats(evidence):
-        return skipped("episodes do not repeat")
+    if unrepeated := _unrepeated(evidence):
+        return unrepeated
     if isinstance(_parted(evidence, BASE, OTHER_GLOBAL), Difference):
         return skipped("it depends on global random numbers, see global-rng")
     parted = _parted(evidence, BASE, plan)

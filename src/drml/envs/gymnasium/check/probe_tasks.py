@@ -93,15 +93,15 @@ def _forgets(evidence: Evidence) -> bool:
 def effect(evidence: Evidence) -> Finding:
     """Report parameters that change nothing."""
     if not evidence.has_tasks or not repeats(evidence):
-        return skipped("episodes do not repeat" if evidence.has_tasks else NO_TASKS)
+        return skipped("episodes cannot be compared" if evidence.has_tasks else NO_TASKS)
     others = _others(evidence)
     if not all(list(_pairs(evidence, task)) for task in others):
         return skipped("the environment stopped before this was tried")
     felt = {task: any(difference(a, b) for a, b in _pairs(evidence, task)) for task in others}
     if any(_overwritten(evidence, task) for task in others if not felt[task]):
         return skipped("the task does not outlive a reset, see task-kept")
-    if others and not any(felt.values()):
-        return _unfelt(evidence)
+    if not any(felt.values()):
+        return _unfelt(evidence) if others else ok("there is one task")
     unfelt = [name for task, name in evidence.varied.items() if not felt[task]]
     if not unfelt:
         return ok("each parameter is felt")

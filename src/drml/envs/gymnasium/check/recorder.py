@@ -12,6 +12,7 @@ from drml.envs.gymnasium.check.actions import Actions
 from drml.envs.gymnasium.check.evidence import Plan, Problem, Recording, Stop, Where
 from drml.envs.gymnasium.check.look import (
     as_numbers,
+    bounds_problem,
     digests,
     flags_problem,
     numeric_attributes,
@@ -211,7 +212,7 @@ class Recorder:
         if not (isinstance(answer, tuple) and len(answer) == 2):
             raise Stopped(Stop(where, "raised", f"reset returned {_kind(answer)}, expected (observation, info)"))
         obs, info = answer
-        log.note("observation", observation_problem(env.observation_space, obs))
+        _note_obs(log, env, obs)
         log.note("flags", flags_problem(False, False, info))
         numbers, digest = as_numbers(env.observation_space, obs)
         log.obs.append(numbers)
@@ -226,7 +227,7 @@ def _add(plan: Plan, env: AnyEnv, log: _Log, answer: Any, at: tuple[int, int]) -
     if not (isinstance(answer, tuple) and len(answer) == 5):
         raise Stopped(Stop(Where(plan, "step", *at), "raised", f"step returned {_kind(answer)}, expected five values"))
     obs, reward, terminated, truncated, info = answer
-    log.note("observation", observation_problem(env.observation_space, obs))
+    _note_obs(log, env, obs)
     wrong_reward, wrong_flags = reward_problem(reward), flags_problem(terminated, truncated, info)
     log.note("reward", wrong_reward)
     log.note("flags", wrong_flags)
@@ -236,6 +237,12 @@ def _add(plan: Plan, env: AnyEnv, log: _Log, answer: Any, at: tuple[int, int]) -
     number = np.nan if isinstance(reward, np.ndarray) or "expected" in wrong_reward else float(reward)
     ended = [isinstance(flag, bool | np.bool_) and bool(flag) for flag in (terminated, truncated)]
     log.rows.append((number, ended[0], ended[1], *at))
+
+
+def _note_obs(log: _Log, env: AnyEnv, obs: Any) -> None:  # noqa: ANN401
+    wrong = observation_problem(env.observation_space, obs)
+    log.note("observation", wrong)
+    log.note("bounds", "" if wrong else bounds_problem(env.observation_space, obs))
 
 
 def _kind(answer: object) -> str:

@@ -3,18 +3,22 @@
 import multiprocessing as mp
 import os
 import signal
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, final
 
 from drml.core.errors import DrmlError, EnvError
-from drml.envs.gymnasium.check.child import About, main
+from drml.envs.gymnasium.check.child import ASK_WHERE, About, main
 from drml.envs.gymnasium.check.evidence import Evidence, Recording, Remark, Stop, Where
+from drml.envs.gymnasium.check.place import traced
 
 IMPORT_SECONDS = 120.0  # until the user's modules are imported
 GRACE_SECONDS = 5.0  # for a killed process to be gone
+TRACE_SECONDS = 0.2  # for a hanging one to write where it is
 CHILD = main.__module__
 
 
@@ -33,16 +37,17 @@ def gather(name: str, num_tasks: int, steps: int, timeout: float) -> Evidence:
     """
     context = _context()
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=main, args=(theirs, name, num_tasks, steps), daemon=True)
-    process.start()
-    theirs.close()
-    seen = _Seen(name)
-    try:
-        seen.follow(ours, process, timeout)
-    finally:
-        _end(process)
-        ours.close()
-    return seen.evidence()
+    with tempfile.TemporaryDirectory() as folder:
+        seen = _Seen(name, Path(folder, "trace"))
+        process = context.Process(target=main, args=(theirs, str(seen.trace), name, num_tasks, steps), daemon=True)
+        process.start()
+        theirs.close()
+        try:
+            seen.follow(ours, process, timeout)
+        finally:
+            _end(process)
+            ours.close()
+        return seen.evidence()
 
 
 def _context() -> Any:  # noqa: ANN401 — the kinds of context have no common type with `Process`
@@ -59,6 +64,8 @@ class _Seen:
     """What the child has told so far."""
 
     name: str
+    trace: Path
+    """Where the child writes which line it is in, if it hangs or crashes."""
     about: About | None = None
     places: dict[str, str] = field(default_factory=dict[str, str])
     remarks: list[Remark] = field(default_factory=list[Remark])
@@ -72,6 +79,7 @@ class _Seen:
             limit = timeout if self.last else IMPORT_SECONDS
             try:
                 if not pipe.poll(limit):
+                    self._ask_where(process)
                     return self._stopped("hung", f"no answer within {limit:g} s")
                 message = pipe.recv()
             except (EOFError, OSError):
@@ -80,6 +88,12 @@ class _Seen:
             if message is None:
                 return None
             self._take(message)
+
+    def _ask_where(self, process: BaseProcess) -> None:
+        if self.trace.exists() and process.pid is not None and hasattr(signal, "SIGUSR1"):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, ASK_WHERE)
+            process.join(TRACE_SECONDS)
 
     def _take(self, message: Any) -> None:  # noqa: ANN401 — see child.py
         if isinstance(message, DrmlError):
@@ -98,7 +112,8 @@ class _Seen:
             raise EnvError(
                 f"{self.name}: the process that should try it {kind} before the first environment: {message}"
             )
-        self.stop = Stop(self.last, kind, message)
+        trace = self.trace.read_text(encoding="utf-8", errors="replace") if self.trace.exists() else ""
+        self.stop = Stop(self.last, kind, message, traced(trace))
 
     def evidence(self) -> Evidence:
         """Return all of it."""
