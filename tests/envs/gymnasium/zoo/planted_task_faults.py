@@ -121,7 +121,7 @@ class BlowsUpOnHeavyTasks(Reach):
 
 sound = family(Reach)
 resampled = family(Resampled)
-resampled_later = family(ResampledInLaterEpisodes)
+resampled_in_later_episodes = family(ResampledInLaterEpisodes)
 other_spaces = family(OtherSpaces)
 other_bounds = family(OtherBounds)
 ignored = family(Ignored)

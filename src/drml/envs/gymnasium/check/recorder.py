@@ -22,7 +22,6 @@ from drml.envs.gymnasium.check.look import (
     space_note,
 )
 from drml.envs.gymnasium.check.place import raised
-from drml.envs.gymnasium.check.plans import another
 from drml.envs.gymnasium.check.subject import Subject
 from drml.envs.gymnasium.check.surroundings import Surroundings
 from drml.envs.gymnasium.copies import AnyEnv, Options
@@ -33,6 +32,7 @@ Task = Mapping[str, np.ndarray]
 WARM_UP_STEPS = 60
 STEPS_BEYOND_THE_END = 3
 WARM_UP_SEED = 99
+MAX_LIVES = 3  # tasks that an instance has seen before
 WATCHED_MOMENTS = 3  # of attributes: after make, and after two resets
 
 
@@ -167,18 +167,24 @@ class Recorder:
         return env
 
     def _live(self, plan: Plan, env: AnyEnv) -> None:
-        """Let an instance live through episodes of another seed, and step it beyond their end: it may raise there."""
-        before = replace(plan, task=another(len(self._subject.tasks)) if self._subject.turn else plan.task)
-        options, beyond = self._give(before, env), 0
+        """Let an instance live through episodes of another seed, and of other tasks where it can be turned to them."""
+        others = range(1, min(len(self._subject.tasks), 1 + MAX_LIVES)) if self._subject.turn else ()
+        for task in others or [plan.task]:
+            before = replace(plan, task=task)
+            self._live_once(before, _Lent(env, self._give(before, env)))
+
+    def _live_once(self, plan: Plan, lent: "_Lent") -> None:
+        """Play some episodes and step the environment beyond their end: it may raise there."""
+        env, beyond = lent.env, 0
         actions = Actions(env.action_space, "corners")
-        self.call(Where(plan, "reset"), env.reset, seed=WARM_UP_SEED, options=options)
+        self.call(Where(plan, "reset"), env.reset, seed=WARM_UP_SEED, options=lent.options)
         actions.begin(WARM_UP_SEED)
         for step in range(WARM_UP_STEPS):
             with suppress(Stopped):
                 answer = self.call(Where(plan, "step", 0, step), env.step, actions.at(step))
                 beyond += bool(beyond or answer[2] or answer[3])
             if beyond > STEPS_BEYOND_THE_END:
-                self.call(Where(plan, "reset"), env.reset, options=options)
+                self.call(Where(plan, "reset"), env.reset, options=lent.options)
                 beyond = 0
 
     def _run(self, plan: Plan, lent: "_Lent", log: _Log, facts: dict[str, Any], other: AnyEnv | None) -> None:
