@@ -114,6 +114,7 @@ class GymEnv:
         ended = terminated | truncated
         if np.count_nonzero(ended):
             obs = obs.copy()
+            self._idle = np.zeros_like(idle)  # the old one is handed out
             self._restart(ended, obs)
         return Step(
             obs=torch.from_numpy(obs),

@@ -5,8 +5,10 @@ import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from drml.core.errors import DrmlError, InputError, suggest
 from drml.envs.api import Suite
@@ -72,7 +74,7 @@ def _attribute(name: str, module: ModuleType, attribute: str) -> object:
 
 
 def family_or_suite(name: str, found: object) -> GymFamily | Suite:
-    """Return the family of tasks that an object stands for, under this name; a suite as it is.
+    """Return the family of tasks that an object stands for; a suite as it is.
 
     Raises:
         InputError: if it is neither, or brings tasks of its own and cannot be asked for them.
@@ -80,13 +82,18 @@ def family_or_suite(name: str, found: object) -> GymFamily | Suite:
     if isinstance(found, Suite):
         return found
     if isinstance(found, GymFamily):
-        return replace(found, name=name)
-    if hasattr(found, "params") and hasattr(found, "make"):
-        return replace(family_of(found), name=name)
-    if callable(found) and not _needs_arguments(found):
-        return family_by_protocol(name, found, int(getattr(found, "horizon", 0)))
+        return found
+    if (hasattr(found, "params") and hasattr(found, "make")) or (callable(found) and not _needs_arguments(found)):
+        return _family(name, found)
     hint = "; the arguments that it takes are parameters, so say how they vary: @task_family" if callable(found) else ""
     raise InputError(f"'{name}' is a {type(found).__name__}, expected {EXPECTED}{hint}")
+
+
+@cache  # asking for a suite again builds no environments again
+def _family(name: str, found: Any) -> GymFamily:  # noqa: ANN401 — a class, a function or an object of the user's
+    if hasattr(found, "params"):
+        return replace(family_of(found), name=name)
+    return family_by_protocol(name, found, int(getattr(found, "horizon", 0)))
 
 
 def _needs_arguments(made: Callable[..., object]) -> bool:

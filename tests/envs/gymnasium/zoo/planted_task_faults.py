@@ -164,16 +164,16 @@ class TurnedResampled(TurnedSound):
 
 
 class TurnedHalf(TurnedSound):
-    """Turning it to a task leaves something of the task before: the largest goal it ever had."""
+    """Turning it to a task leaves something of the tasks before."""
 
-    largest = -1.0
+    before = 0.0
 
     def set_task(self, task: dict[str, float]) -> None:
+        self.before += abs(self.goal)
         super().set_task(task)
-        self.largest = max(self.largest, self.goal)
 
     def pay(self) -> float:
-        return super().pay() + self.largest
+        return super().pay() - self.before
 
 
 @task_family(held_out=False, horizon=50, wiring=Choice((-1, 1)))
