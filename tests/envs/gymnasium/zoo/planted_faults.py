@@ -14,7 +14,7 @@ import numpy as np
 class Sound(gym.Env[np.ndarray, Any]):
     """A point on a line: pushed, drifting a little, paid for being near 0.5."""
 
-    length = 250
+    length = 205
     observation_space = gym.spaces.Box(-10.0, 10.0, (2,), np.float32)
     action_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
 

@@ -4,11 +4,12 @@ Messages, in order: what the subject is (or a `DrmlError`), then `Where`s, each 
 `Remark`s of Gymnasium's checker, and the `Recording`s; `None` at the end.
 """
 
-import ctypes
 import faulthandler
+import multiprocessing
 import os
 import re
 import signal
+import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -30,7 +31,6 @@ FINE = re.compile(  # what Gymnasium's checker says of many a sound environment
     "[Nn]o render|values are equal|Casting input"
 )
 ANSI = re.compile(r"\x1b\[[0-9;]*m|^WARN: ")
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 ASK_WHERE = getattr(signal, "SIGUSR1", signal.SIGTERM)  # at which a child writes down the line that it is in
 
 
@@ -72,13 +72,19 @@ def _try(pipe: Connection, name: str, num_tasks: int, steps: int) -> None:
 
 def _live_alone() -> None:
     """Lead a process group, so that what an environment starts ends with us; die with the parent; print nothing."""
-    with suppress(OSError):
-        os.setsid()
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+        os.setsid()
+    threading.Thread(target=_follow_parent, daemon=True).start()
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     warnings.simplefilter("ignore")
+
+
+def _follow_parent() -> None:
+    """Wait for the end of the parent, which ends us and our group even where an environment hangs."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.killpg(os.getpid(), signal.SIGKILL)
 
 
 def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str], list[Remark]]:

@@ -39,6 +39,8 @@ def kept(evidence: Evidence) -> Finding:
     """Report tasks that a reset changes."""
     if not evidence.has_tasks:
         return skipped(NO_TASKS)
+    if not _by_task(evidence):
+        return skipped("the environment stopped before this was tried")
     mend = "draw the task where the environment is made (or in set_task), never in reset"
     verdict, seen = "ok", ""
     changed = next(_lost(evidence), None)
