@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 from counters import Counter, Tape
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
 
 import drml
@@ -160,6 +160,9 @@ class TestHorizon:
         own = gym.make_vec("CartPole-v1", 2, vectorization_mode="vector_entry_point", max_episode_steps=13)
         assert time_limit(sync) == 11 and time_limit(own) == 13
         assert time_limit(gym.make_vec("CartPole-v1", 2, vectorization_mode="sync")) == 500
+        processes = AsyncVectorEnv([lambda: gym.make("CartPole-v1", max_episode_steps=14)])
+        assert time_limit(processes) == 14
+        processes.close()
 
     def test_without_either_there_is_none_and_the_way_out_is_named(self):
         with pytest.raises(InputError, match="no time limit, so the family needs a horizon: horizon=STEPS"):
