@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ Check = Callable[..., dict[str, Finding]]
 @pytest.fixture
 def in_zoo(monkeypatch: pytest.MonkeyPatch) -> Path:
     """Import as from the zoo's directory, here and in child processes."""
-    monkeypatch.syspath_prepend(ZOO)
+    monkeypatch.setattr(sys, "path", [str(ZOO), *(str(Path(entry).resolve()) for entry in sys.path)])  # cwd may change
     return ZOO
 
 

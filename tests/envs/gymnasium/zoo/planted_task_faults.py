@@ -163,6 +163,22 @@ class TurnedResampled(TurnedSound):
         return super().start()
 
 
+class TurnedByOptions(Sound):
+    """Speaks another convention: `sample_tasks` and `reset(options={"task": ...})`, without which it cannot start."""
+
+    horizon = length = 100
+
+    def sample_tasks(self, num: int) -> list[float]:
+        return [float(goal) for goal in self.np_random.uniform(-1.0, 1.0, num)]
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.goal = options["task"]
+        return super().reset(seed=seed)
+
+    def pay(self) -> float:
+        return -abs(self.x - self.goal)
+
+
 class TurnedHalf(TurnedSound):
     """Turning it to a task leaves something of the tasks before."""
 

@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Any, final
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
@@ -25,6 +27,7 @@ from drml.envs.gymnasium.check.place import places, raised
 from drml.envs.gymnasium.check.plans import BASE, plans
 from drml.envs.gymnasium.check.recorder import Recorder, Stopped
 from drml.envs.gymnasium.check.subject import Subject, find_subject
+from drml.envs.gymnasium.copies import AnyEnv, Options
 
 FINE = re.compile(  # what Gymnasium's checker says of many a sound environment
     "is -infinity|is infinity|symmetric and normalized|different from the unwrapped|alternative render modes|"
@@ -70,6 +73,18 @@ def _try(pipe: Connection, name: str, num_tasks: int, steps: int) -> None:
     pipe.send(None)
 
 
+@final
+class _Given(gym.Wrapper[Any, Any, Any, Any]):
+    """An environment whose resets are always told their task, for a checker that knows of none."""
+
+    def __init__(self, env: AnyEnv, options: Options) -> None:
+        super().__init__(env)
+        self._options = options
+
+    def reset(self, *, seed: int | None = None, options: Options | None = None) -> tuple[Any, dict[str, Any]]:
+        return self.env.reset(seed=seed, options={**self._options, **(options or {})})
+
+
 def _live_alone() -> None:
     """Lead a process group, so that what an environment starts ends with us; die with the parent; print nothing."""
     with suppress(OSError, AttributeError):
@@ -94,13 +109,12 @@ def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str]
 
     def ask() -> None:
         env = subject.make(subject.tasks[0])
-        if subject.turn:
-            subject.turn(env, subject.tasks[0])
+        options = subject.turn(env, subject.tasks[0]) if subject.turn else None
         defined.update(places(subject.maker, env))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                check_env(env, skip_render_check=True, skip_close_check=True)
+                check_env(_Given(env, options) if options else env, skip_render_check=True, skip_close_check=True)
             except Exception as error:
                 remarks.append(Remark(True, *raised(error)))
         texts = dict.fromkeys(ANSI.sub("", ANSI.sub("", str(warning.message))) for warning in caught)

@@ -107,8 +107,6 @@ class Recording:
     """The environment's own `max_episode_steps`, 0 where it has none."""
     nondeterministic: bool = False
     """Whether the environment declares that it is."""
-    drew_own: bool = False
-    """Whether the environment drew from Gymnasium's `np_random`."""
     made_generators: tuple[str, ...] = ()
     """Lines where a reset or a step made a random generator of its own."""
     drew_global: tuple[str, ...] = ()

@@ -66,11 +66,12 @@ def seeding(evidence: Evidence) -> Finding:
         return skipped("the environment stopped before this was tried")
     if any(other is not None for other in others):
         return ok("seeds give different episodes")
-    made = evidence.recordings[BASE.name].made_generators
-    if made or isinstance(_parted(evidence, BASE, USED), Difference):
+    made, used = evidence.recordings[BASE.name].made_generators, _parted(evidence, BASE, USED)
+    if made or (isinstance(used, Difference) and used.moment == 0):
         mend = "draw from self.np_random, which super().reset(seed=seed) seeds, instead of a generator of your own"
         at = where(evidence.recordings[BASE.name], 0)
-        seen = "seeds 0, 1 and 2 give the same episodes, though there is a random generator"
+        why = "though a random generator is made" if made else "but a used instance starts elsewhere"
+        seen = f"seeds 0, 1 and 2 give the same episodes, {why}"
         return Finding("fault", seen, at, mend, made[0] if made else place_of(evidence, at))
     return ok("deterministic: seeds change nothing")
 

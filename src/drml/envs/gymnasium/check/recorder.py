@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import numpy as np
-from gymnasium.utils import seeding
 
 from drml.envs.gymnasium.check.actions import Actions
 from drml.envs.gymnasium.check.evidence import Plan, Problem, Recording, Stop, Where
@@ -70,21 +69,20 @@ class _Log:
 
     def recording(self, plan: Plan) -> Recording:
         """Return what was added so far."""
-        columns = list(zip(*self.rows, strict=True)) if self.rows else [()] * 5
-        sizes = {len(row) for row in self.obs}
-        width = max(sizes, default=0)
+        reward, terminated, truncated, episode, step = zip(*self.rows, strict=True) if self.rows else ([],) * 5
+        width = max(map(len, self.obs), default=0)
         obs = [row if len(row) == width else np.full(width, np.nan) for row in self.obs]
         return Recording(
             plan,
             {},
-            np.array(obs).reshape(len(obs), width),
-            np.array(self.digest, np.int64),
-            np.array(columns[0], np.float64),
-            np.array(columns[1], np.bool_),
-            np.array(columns[2], np.bool_),
-            np.array(columns[3], np.int64),
-            np.array(columns[4], np.int64),
-            tuple(self.problems.values()),
+            obs=np.array(obs).reshape(len(obs), width),
+            digest=np.array(self.digest, np.int64),
+            reward=np.array(reward, np.float64),
+            terminated=np.array(terminated, np.bool_),
+            truncated=np.array(truncated, np.bool_),
+            episode=np.array(episode, np.int64),
+            step=np.array(step, np.int64),
+            problems=tuple(self.problems.values()),
         )
 
 
@@ -116,7 +114,6 @@ class Recorder:
         try:
             return function(*args, **kwargs)
         except (Exception, SystemExit) as error:
-            self._surroundings.inside = False
             message, place = raised(error)
             raise Stopped(Stop(where, "raised", message, place)) from error
         finally:
@@ -224,7 +221,7 @@ class Recorder:
         log.obs.append(numbers)
         log.digest.append(digest)
         log.rows.append((0.0, False, False, episode, 0))
-        _look_after_reset(env, self._subject.tasks[plan.task], facts, plan.seed if not episode else -1)
+        _look_after_reset(env, self._subject.tasks[plan.task], facts)
         return obs, digest
 
 
@@ -282,8 +279,8 @@ def _facts(env: AnyEnv, task: Task) -> dict[str, Any]:
     }
 
 
-def _look_after_reset(env: AnyEnv, task: Task, facts: dict[str, Any], seed: int) -> None:
-    """Note which attributes do not hold their parameter any more, and whether the reset drew random numbers."""
+def _look_after_reset(env: AnyEnv, task: Task, facts: dict[str, Any]) -> None:
+    """Note which attributes do not hold their parameter any more, and after the first resets, what all of them hold."""
     is_watched = facts["holds"] or len(facts["attributes"]) < WATCHED_MOMENTS
     attributes = numeric_attributes(env.unwrapped) if is_watched else {}
     if len(facts["attributes"]) < WATCHED_MOMENTS:
@@ -292,6 +289,3 @@ def _look_after_reset(env: AnyEnv, task: Task, facts: dict[str, Any], seed: int)
         value = attributes.get(name)
         if value is not None and not same_numbers(value, task[parameter]):
             facts["lost"].setdefault(name, np.array2string(value, precision=4, threshold=6))
-    generator = getattr(env.unwrapped, "_np_random", None)
-    if seed >= 0 and isinstance(generator, np.random.Generator):
-        facts["drew_own"] = generator.bit_generator.state != seeding.np_random(seed)[0].bit_generator.state

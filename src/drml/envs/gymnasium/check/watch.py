@@ -134,7 +134,7 @@ class _Seen:
 def _end(process: BaseProcess) -> None:
     """Kill what is left of a child, and what it started."""
     if process.pid is not None:
-        with suppress(ProcessLookupError, PermissionError):
+        with suppress(ProcessLookupError, PermissionError, AttributeError):  # or there are no groups
             os.killpg(process.pid, signal.SIGKILL)
     if process.is_alive():
         process.kill()
