@@ -18,6 +18,7 @@ from drml.core.errors import DrmlError, InputError, ResourceError, suggest
 
 COMMANDS = {
     "list": "the suites and learners there are",
+    "check": "try a family of tasks the way a learner will, and say what would break the learning",
     "train": "meta-train a learner on a suite, in a run directory",
     "test": "adapt a run's best policy to held-out tasks and measure the return after each step",
     "report": "write a run's report, one page of HTML",

@@ -6,6 +6,7 @@ What was observed (`Rollout`) and what was computed from it (`Advantages`) are d
 Every boolean says which moment it speaks about: `terminated` and `truncated` describe the step they stand at.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
@@ -24,6 +25,8 @@ class ActionSpec:
 
     kind: Literal["continuous", "discrete"]
     size: int
+    bound: float = math.inf
+    """Where continuous actions saturate: one beyond ±bound does what ±bound does. Infinite where nothing is clipped."""
 
 
 @dataclass(frozen=True)

@@ -119,47 +119,50 @@ def _point(rules: Rules, goal: Tensor, ids: Tensor, copies: int, rng: Streams) -
     return Point(rules, goal, ids, torch.zeros_like(goal), rng)
 
 
-def _spec(horizon: int) -> EnvSpec:
-    return EnvSpec(obs_size=2, action=ActionSpec("continuous", 2), horizon=horizon)
+def _suite(name: str, summary: str, source: str, tasks: TaskDistribution, horizon: int, rules: Rules) -> Suite:
+    begin = _begin_on_circle if "angle" in tasks.params else _begin
+    action = ActionSpec("continuous", 2, bound=rules.max_move / rules.action_scale)
+    spec = EnvSpec(obs_size=2, action=action, horizon=horizon)
+    return native_suite(name, summary, source, tasks, spec, partial(begin, rules))
 
 
 UNIT_BOX_GOALS = TaskDistribution({"goal": Uniform(-0.5, 0.5, (2,), ood=(0.5, 1.0))})
 SUITES: tuple[Suite, ...] = (
-    native_suite(
+    _suite(
         "navigation-maml-v1",
         "A point starts at the origin and is paid minus its distance to a hidden goal in the unit box.",
         "Finn et al. 2017, section 5.3.1, as in cbfinn/maml_rl maml_examples/point_env_randgoal.py, whose scripts wrap "
         "it so that an action of 1 is a move of 0.1. Out of distribution: both coordinates of the goal in [0.5, 1).",
         UNIT_BOX_GOALS,
-        _spec(horizon=100),
-        partial(_begin, Rules(negative_distance, max_move=0.1, action_scale=0.1, arrival=0.01)),
+        horizon=100,
+        rules=Rules(negative_distance, max_move=0.1, action_scale=0.1, arrival=0.01),
     ),
-    native_suite(
+    _suite(
         "navigation-maml-rl-pytorch-v1",
         "The same without the wrapper: an action of 1 is clipped to a move of 0.1.",
         "tristandeleu/pytorch-maml-rl maml_rl/envs/navigation.py, after Finn et al. 2017.",
         UNIT_BOX_GOALS,
-        _spec(horizon=100),
-        partial(_begin, Rules(negative_distance, max_move=0.1, arrival=0.01)),
+        horizon=100,
+        rules=Rules(negative_distance, max_move=0.1, arrival=0.01),
     ),
-    native_suite(
+    _suite(
         "navigation-promp-corners-v1",
         "A point is paid for progress towards one of four corners, once it is in that corner's quadrant.",
         "Rothfuss et al. 2019, as in jonasrothfuss/ProMP point_env_2d_corner.py with its sparse reward: no reward "
         "where the 1-norm of the position is below 0.5; starts uniform in [-0.2, 0.2]²; never terminates.",
         TaskDistribution({"goal": Choice(((-2.0, -2.0), (2.0, -2.0), (-2.0, 2.0), (2.0, 2.0)))}, held_out=False),
-        _spec(horizon=100),
-        partial(_begin, Rules(corner_progress, max_move=0.2, start_range=0.2)),
+        horizon=100,
+        rules=Rules(corner_progress, max_move=0.2, start_range=0.2),
     ),
-    native_suite(
+    _suite(
         "navigation-pearl-sparse-v1",
         "A point is paid only within 0.2 of a hidden goal on the upper half of the unit circle.",
         "Rakelly et al. 2019, section 6.3, as in katerakelly/oyster rlkit/envs/point_robot.py (SparsePointEnv, started "
         "at the origin as there). That code trains on the dense reward and tests on this one; here it is always this "
         "one. Angles are uniform instead of a grid of 100. Out of distribution: the lower half of the circle.",
         TaskDistribution({"angle": Uniform(0.0, math.pi, ood=(math.pi, 2.0 * math.pi))}),
-        _spec(horizon=20),
-        partial(_begin_on_circle, Rules(sparse_proximity, max_move=0.1)),
+        horizon=20,
+        rules=Rules(sparse_proximity, max_move=0.1),
     ),
 )
 """The variants of 2-D navigation."""

@@ -113,7 +113,7 @@ def _suite(
         summary,
         "A. Jones 2021, after keraJLi/rejax, here with one continuous action." if published else "This project.",
         TaskDistribution({"factor": Choice(factors)}, held_out=False),
-        EnvSpec(obs_size=1, action=ActionSpec("continuous", 1), horizon=horizon),
+        EnvSpec(obs_size=1, action=ActionSpec("continuous", 1, bound=1.0), horizon=horizon),
         partial(_begin, rules),
         horizon_terminates=terminates,
     )

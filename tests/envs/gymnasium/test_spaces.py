@@ -73,7 +73,7 @@ def test_layouts_tell_spaces_apart():
 class TestBoxActions:
     def test_minus_one_to_one_spans_the_bounds_and_what_lies_beyond_is_clipped(self):
         how = actions(spaces.Box(np.float32([-2.0, 0.0]), np.float32([2.0, 10.0])), 1.0)
-        assert how.spec == ActionSpec("continuous", 2)
+        assert how.spec == ActionSpec("continuous", 2, bound=1.0)
         given = np.array([[[-1.0, -1.0], [0.0, 0.0], [0.5, 0.5], [1.0, 1.0], [7.0, -7.0]]], np.float32)
         assert how.decode(given).tolist() == [[[-2.0, 0.0], [0.0, 5.0], [1.0, 7.5], [2.0, 10.0], [2.0, 0.0]]]
 

@@ -113,7 +113,7 @@ def _suite(name: str, family: GymFamily, source: str, obs_size: int, action: Act
 
 SUITES: tuple[Suite, ...] = (
     _suite("cartpole-varied-v1", cartpole, "CartPole-v1, cut at 200 steps", 4, ActionSpec("discrete", 2), 200),
-    _suite("pendulum-varied-v1", pendulum, "Pendulum-v1", 3, ActionSpec("continuous", 1), 200),
+    _suite("pendulum-varied-v1", pendulum, "Pendulum-v1", 3, ActionSpec("continuous", 1, bound=1.0), 200),
     _suite("acrobot-varied-v1", acrobot, "Acrobot-v1", 6, ActionSpec("discrete", 3), 500),
     _suite("mountain-car-varied-v1", mountain_car, "MountainCar-v0", 2, ActionSpec("discrete", 3), 200),
     _suite(

@@ -164,9 +164,8 @@ class GymFamily:
 
     def _built(self, task: TaskParams, num: int) -> list[AnyEnv] | AnyVectorEnv:
         """Return what `make` makes: one vector environment, or `num` plain ones."""
-        vectorised = NUM_ENVS in (_taken(self.make, [NUM_ENVS]) or [])
         try:
-            if vectorised:
+            if is_vectorised(self):
                 return self._vector(self.make(**task, num_envs=num), num)
             return [self._single(self.make(**task)) for _ in range(num)]
         except DrmlError:
@@ -259,6 +258,11 @@ def family_of(kind: Any) -> GymFamily:  # noqa: ANN401 — a class or an object 
     options = {name: getattr(made, name) for name in ("horizon", "action_scale") if hasattr(made, name)}
     tasks = TaskDistribution(made.params, held_out=held_out)
     return GymFamily(type(made).__name__, made.make, tasks, **options, summary=_first_line(made))
+
+
+def is_vectorised(family: GymFamily) -> bool:
+    """Return whether a family makes vector environments."""
+    return NUM_ENVS in (_taken(family.make, [NUM_ENVS]) or [])
 
 
 def time_limit(env: object) -> int:

@@ -27,8 +27,18 @@ def imported_suite(name: str) -> Suite:
     Raises:
         InputError: if the module or the attribute is not found, or it is something else, or it cannot be built.
     """
+    found = family_or_suite(name, imported(name))
+    return replace(found if isinstance(found, Suite) else found.suite(), name=name)
+
+
+def imported(name: str) -> object:
+    """Return what `package.module:attribute` stands for.
+
+    Raises:
+        InputError: if the module or the attribute is not found.
+    """
     module_name, _, attribute = name.partition(":")
-    return replace(_suite(name, _attribute(name, _module(name, module_name), attribute)), name=name)
+    return _attribute(name, _module(name, module_name), attribute)
 
 
 def _module(name: str, module_name: str) -> ModuleType:
@@ -63,13 +73,18 @@ def _attribute(name: str, module: ModuleType, attribute: str) -> object:
     return found
 
 
-def _suite(name: str, found: object) -> Suite:
+def family_or_suite(name: str, found: object) -> GymFamily | Suite:
+    """Return the family of tasks that an object stands for; a suite as it is.
+
+    Raises:
+        InputError: if it is neither, or brings tasks of its own and cannot be asked for them.
+    """
     if isinstance(found, Suite):
         return found
     if isinstance(found, GymFamily):
-        return found.suite()
+        return found
     if (hasattr(found, "params") and hasattr(found, "make")) or (callable(found) and not _needs_arguments(found)):
-        return _family(name, found).suite()
+        return _family(name, found)
     hint = "; the arguments that it takes are parameters, so say how they vary: @task_family" if callable(found) else ""
     raise InputError(f"'{name}' is a {type(found).__name__}, expected {EXPECTED}{hint}")
 

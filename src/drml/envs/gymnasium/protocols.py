@@ -30,6 +30,7 @@ from drml.tasks.parameter import Choice
 NUM_SAMPLED_TASKS = 100  # as PEARL's and VariBAD's sets; about ten of them each for validation and test
 TASK_SEED = 0
 INDEX = "task"
+CONVENTIONS = ("sample_tasks", "get_all_task_idx", "tasks")
 
 Factory = Callable[[], object]
 
@@ -71,6 +72,16 @@ def family_by_protocol(name: str, factory: Factory, horizon: int = 0) -> GymFami
 
     summary = (inspect.getdoc(factory) or "").partition("\n")[0]
     return GymFamily(name, make, tasks, horizon, summary=summary, give=listed.give)
+
+
+def brings_tasks(factory: Factory) -> bool:
+    """Return whether environments bring tasks with them; a class is asked itself, a function has to build one."""
+    if inspect.isclass(factory):
+        return any(hasattr(factory, name) for name in CONVENTIONS)
+    env = modern(factory())
+    found = any(env.has_wrapper_attr(name) for name in CONVENTIONS)
+    env.close()
+    return found
 
 
 def _listed(name: str, factory: Factory) -> TaskList:

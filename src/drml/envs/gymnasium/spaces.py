@@ -168,7 +168,8 @@ def _box_actions(space: spaces.Box, scale: float) -> Actions:
             scaled = (np.rint(scaled) if space.dtype.kind in "iu" else scaled).astype(space.dtype)
         return scaled.reshape(*action.shape[:-1], *space.shape)
 
-    return Actions(ActionSpec("continuous", len(low)), decode)
+    bound = 1.0 / scale if bounded.all() else math.inf
+    return Actions(ActionSpec("continuous", len(low), bound), decode)
 
 
 def _listed_actions(table: np.ndarray) -> Actions:

@@ -158,7 +158,8 @@ class Variant:
     def spec(self) -> EnvSpec:
         """Return the shape of observations and actions, and the horizon."""
         obs_size = sum(reading.size for reading in self.observes)
-        return EnvSpec(obs_size=obs_size, action=ActionSpec("continuous", self.robot.num_motors), horizon=self.horizon)
+        action = ActionSpec("continuous", self.robot.num_motors, bound=1.0 / self.action_scale)
+        return EnvSpec(obs_size=obs_size, action=action, horizon=self.horizon)
 
     @property
     def parameters(self) -> frozenset[str]:

@@ -1,0 +1,103 @@
+"""`drml check`: try a family of tasks the way a meta-learner will, before one does."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.table import Table
+from rich.text import Text
+
+from drml.cli.parse import parse
+from drml.cli.terminal import check_json, show
+from drml.cli.test_command import task_label
+from drml.core.errors import EnvError
+from drml.envs.gymnasium.check.checks import Report, check_tasks
+from drml.envs.gymnasium.check.finding import Finding
+from drml.rundir import write_json
+
+COLOURS = {"ok": "green", "warning": "yellow", "fault": "bold red", "skipped": "dim"}
+
+
+@dataclass(frozen=True)
+class CheckArgs:
+    """Try a family of tasks the way a meta-learner will, and say what would break the learning."""
+
+    tasks: tyro.conf.Positional[str]
+    """A suite, or package.module:attribute: a family of tasks, or what makes one environment."""
+    num_tasks: int = 4
+    """Tasks to draw (short: --tasks); for each parameter one more is tried that differs in it alone."""
+    steps: int = 500
+    """Steps of each of some thirty recordings; half of it is the longest episode that is looked at."""
+    timeout: float = 10.0
+    """Seconds that one call of an environment may take."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the findings to this file."""
+
+
+def run(words: list[str]) -> int:
+    """Run the command."""
+    args = parse(CheckArgs, "drml check", words)
+    check_json(args.json)
+    report = check_tasks(args.tasks, args.num_tasks, args.steps, args.timeout)
+    show(_table(report), *_ending(report))
+    if args.json:
+        write_json(args.json, _as_json(args, report))
+    return EnvError.exit_code if report.num_faults else 0
+
+
+def _table(report: Report) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("check", "verdict", "what was seen", "line to fix"):
+        table.add_column(column, no_wrap=column in ("check", "verdict"))
+    for finding in report.findings:
+        seen = [
+            finding.seen,
+            *([_where(report, finding)] if finding.at else []),
+            *([f"→ {finding.mend}"] * bool(finding.mend)),
+        ]
+        verdict = Text(finding.verdict, style=COLOURS[finding.verdict])
+        table.add_row(finding.check, verdict, Text("\n".join(line for line in seen if line)), Text(finding.place))
+    return table
+
+
+def _where(report: Report, finding: Finding) -> str:
+    """Return where it was seen, such as `in step 12 of episode 0, task 1 (goal=0.3), seed 0, actions: held`."""
+    at = finding.at
+    if at is None:
+        return ""
+    call = {"step": f"step {at.step} of episode {at.episode}", "reset": f"reset of episode {at.episode}"}
+    params = _params(report, at.plan.task)
+    task = f", task {at.plan.task} ({task_label(params)})" if params else ""
+    return f"in {call.get(at.call, at.call)}{task}, seed {at.plan.seed}, actions: {at.plan.style}"
+
+
+def _params(report: Report, task: int) -> dict[str, Any]:
+    return {name: value.tolist() for name, value in report.evidence.tasks[task].items()}
+
+
+def _ending(report: Report) -> list[str]:
+    counts = {verdict: sum(f.verdict == verdict for f in report.findings) for verdict in COLOURS}
+    tasks = f"{len(report.evidence.tasks)} tasks, " if report.evidence.has_tasks else ""
+    steps = sum(map(len, report.evidence.recordings.values()))
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    return [f"\n{tasks}{steps:,} calls: {said}. docs/check.md explains each check."]
+
+
+def _as_json(args: CheckArgs, report: Report) -> dict[str, Any]:
+    return {
+        "tasks": args.tasks,
+        "num_faults": report.num_faults,
+        "params": [_params(report, task) for task in range(len(report.evidence.tasks))],
+        "findings": [_finding_as_json(finding) for finding in report.findings],
+    }
+
+
+def _finding_as_json(finding: Finding) -> dict[str, Any]:
+    at = finding.at
+    call = {} if at is None else {
+        "call": at.call, "task": at.plan.task, "seed": at.plan.seed, "actions": at.plan.style,
+        "episode": at.episode, "step": at.step,
+    }  # fmt: skip
+    said = {"check": finding.check, "verdict": finding.verdict, "seen": finding.seen}
+    return {**said, "at": call or None, "mend": finding.mend, "place": finding.place}

@@ -1,0 +1,67 @@
+"""All checks, in the order of the report, and the one call that makes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from drml.core.errors import InputError
+from drml.envs.gymnasium.check import probe_contract, probe_repeat, probe_tasks
+from drml.envs.gymnasium.check.evidence import Evidence
+from drml.envs.gymnasium.check.finding import Finding, Probe, named
+from drml.envs.gymnasium.check.watch import gather
+
+CHECKS: Mapping[str, Probe] = {
+    "gymnasium": probe_contract.gymnasium,
+    "responds": probe_contract.responds,
+    "raises": probe_contract.raises,
+    "observation": probe_contract.observation,
+    "bounds": probe_contract.bounds,
+    "reward": probe_contract.reward,
+    "flags": probe_contract.flags,
+    "aliasing": probe_contract.aliasing,
+    "horizon": probe_contract.horizon,
+    "seeding": probe_repeat.seeding,
+    "determinism": probe_repeat.determinism,
+    "global-rng": probe_repeat.global_rng,
+    "clock": probe_repeat.clock,
+    "leftover": probe_repeat.leftover,
+    "isolation": probe_repeat.isolation,
+    "task-spaces": probe_tasks.spaces,
+    "task-kept": probe_tasks.kept,
+    "task-effect": probe_tasks.effect,
+    "task-leak": probe_tasks.leak,
+}
+"""What `docs/check.md` explains, by name."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found."""
+
+    evidence: Evidence
+    findings: tuple[Finding, ...]
+    """One for each check, in their order."""
+
+    @property
+    def num_faults(self) -> int:
+        """Return how many checks found a fault."""
+        return sum(finding.verdict == "fault" for finding in self.findings)
+
+
+def check_tasks(name: str, num_tasks: int = 4, steps: int = 500, timeout: float = 10.0) -> Report:
+    """Try a family of tasks the way a meta-learner will.
+
+    Args:
+        name: a suite, or `package.module:attribute`: a family, or what makes one environment.
+        num_tasks: how many tasks to draw; for each parameter one more is tried that differs in it alone.
+        steps: steps of each of some thirty recordings.
+        timeout: seconds that one call may take.
+
+    Raises:
+        InputError: if there is no such family, or a number is out of range.
+        EnvError: if it cannot be tried at all.
+    """
+    for what, value, least in (("num_tasks", num_tasks, 1), ("steps", steps, 20), ("timeout", timeout, 0.1)):
+        if value < least:
+            raise InputError(f"{what} is {value}, must be {least} or more")
+    evidence = gather(name, num_tasks, steps, timeout)
+    return Report(evidence, tuple(named(check, probe(evidence)) for check, probe in CHECKS.items()))

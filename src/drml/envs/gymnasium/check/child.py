@@ -1,0 +1,126 @@
+"""The child process: calls the user's code, and tells the parent before each call and after each recording.
+
+Messages, in order: what the subject is (or a `DrmlError`), then `Where`s, each before the call it announces, the
+`Remark`s of Gymnasium's checker, and the `Recording`s; `None` at the end.
+"""
+
+import faulthandler
+import multiprocessing
+import os
+import re
+import signal
+import threading
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, final
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils.env_checker import check_env
+
+from drml.core.errors import DrmlError, InputError
+from drml.envs.gymnasium.check.evidence import Remark, Where
+from drml.envs.gymnasium.check.place import places, raised
+from drml.envs.gymnasium.check.plans import BASE, plans
+from drml.envs.gymnasium.check.recorder import Recorder, Stopped
+from drml.envs.gymnasium.check.subject import Subject, find_subject
+from drml.envs.gymnasium.copies import AnyEnv, Options
+
+FINE = re.compile(  # what Gymnasium's checker says of many a sound environment
+    "is -infinity|is infinity|symmetric and normalized|different from the unwrapped|alternative render modes|"
+    "[Nn]o render|values are equal|Casting input"
+)
+ANSI = re.compile(r"\x1b\[[0-9;]*m|^WARN: ")
+ASK_WHERE = getattr(signal, "SIGUSR1", signal.SIGTERM)  # at which a child writes down the line that it is in
+
+
+@dataclass(frozen=True)
+class About:
+    """What a subject is; see `Evidence`."""
+
+    tasks: tuple[Mapping[str, np.ndarray], ...]
+    varied: Mapping[int, str]
+    has_tasks: bool
+    horizon: int
+    places: dict[str, str]
+    """The line where environments are made."""
+
+
+def main(pipe: Connection, trace: str, name: str, num_tasks: int, steps: int) -> None:
+    """Try the environments of a subject, and send what was seen; where it hangs or crashes is written to `trace`."""
+    _live_alone()
+    with open(trace, "w", encoding="utf-8") as file:
+        faulthandler.enable(file)
+        if hasattr(faulthandler, "register"):
+            faulthandler.register(ASK_WHERE, file, all_threads=False)
+        _try(pipe, name, num_tasks, steps)
+
+
+def _try(pipe: Connection, name: str, num_tasks: int, steps: int) -> None:
+    try:
+        subject = find_subject(name, num_tasks)
+    except Exception as error:
+        pipe.send(error if isinstance(error, DrmlError) else InputError(f"'{name}': {': '.join(raised(error)[::-1])}"))
+        return
+    pipe.send(About(subject.tasks, subject.varied, subject.has_tasks, subject.horizon, places(subject.maker)))
+    recorder = Recorder(subject, steps, pipe.send)
+    pipe.send(_ask_gymnasium(recorder, subject))
+    for plan in plans(len(subject.tasks)):
+        pipe.send(recorder.record(plan))
+    pipe.send(None)
+
+
+@final
+class _Given(gym.Wrapper[Any, Any, Any, Any]):
+    """An environment whose resets are always told their task, for a checker that knows of none."""
+
+    def __init__(self, env: AnyEnv, options: Options) -> None:
+        super().__init__(env)
+        self._options = options
+
+    def reset(self, *, seed: int | None = None, options: Options | None = None) -> tuple[Any, dict[str, Any]]:
+        return self.env.reset(seed=seed, options={**self._options, **(options or {})})
+
+
+def _live_alone() -> None:
+    """Lead a process group, so that what an environment starts ends with us; die with the parent; print nothing."""
+    with suppress(OSError, AttributeError):
+        os.setsid()
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    warnings.simplefilter("ignore")
+
+
+def _follow_parent() -> None:
+    """Wait for the end of the parent, which ends us and our group even where an environment hangs."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.killpg(os.getpid(), signal.SIGKILL)
+
+
+def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str], list[Remark]]:
+    """Return where the environment's methods are defined, and what Gymnasium's checker says of it."""
+    remarks: list[Remark] = []
+    defined: dict[str, str] = {}
+
+    def ask() -> None:
+        env = subject.make(subject.tasks[0])
+        options = subject.turn(env, subject.tasks[0]) if subject.turn else None
+        defined.update(places(subject.maker, env))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                check_env(_Given(env, options) if options else env, skip_render_check=True, skip_close_check=True)
+            except Exception as error:
+                remarks.append(Remark(True, *raised(error)))
+        texts = dict.fromkeys(ANSI.sub("", ANSI.sub("", str(warning.message))) for warning in caught)
+        remarks.extend(Remark(False, " ".join(text.split())) for text in texts if not FINE.search(text))
+        env.close()
+
+    with suppress(Stopped):  # recorded with the plan that stops for the same reason
+        recorder.call(Where(BASE, "gymnasium"), ask)
+    return defined, remarks

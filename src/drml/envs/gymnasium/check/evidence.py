@@ -1,0 +1,154 @@
+"""What was done to a family's environments and what came of it: values, made in the child process, read by the probes.
+
+A recording is one run of one task: T moments, each a reset or a step; the axis T comes first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+Call = Literal["gymnasium", "make", "reset", "step", "close"]
+Style = Literal["random", "held", "corners"]
+Clock = Literal["real", "ahead", "ticking"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One recording to be made. Plans differ in one thing from another plan, so a difference has one cause."""
+
+    name: str
+    task: int = 0
+    """Which of the subject's tasks."""
+    seed: int = 0
+    """The seed of the first reset; later episodes are reset without one."""
+    style: Style = "random"
+    """Actions: independent samples, samples held for ten steps, or corners of the action box held for ten steps."""
+    global_seed: int = 0
+    """What the global random generators are seeded with beforehand."""
+    clock: Clock = "real"
+    """What the environment reads as time: the real one, one a day ahead, or one that ticks with every look at it."""
+    warm_up: bool = False
+    """Whether the instance has lived through episodes of another seed before, beyond their end."""
+    beside: int = -1
+    """The task of a second instance that is stepped in turn, or -1."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """A call of the environment."""
+
+    plan: Plan
+    call: Call
+    episode: int = 0
+    step: int = 0
+    """Steps that the episode had lasted before the call."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The end of a recording, or of the child process, that was not asked for."""
+
+    where: Where
+    kind: Literal["raised", "hung", "died"]
+    message: str
+    place: str = ""
+    """The line of the user's code, where there is one."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A value that broke the contract."""
+
+    kind: Literal["observation", "bounds", "reward", "flags", "aliasing"]
+    moment: int
+    """Index along T."""
+    value: str
+
+
+@dataclass(frozen=True)
+class SpaceNote:
+    """A space as text: two spaces are equal where `structure` and `bounds` are."""
+
+    structure: str
+    """Kind, shape, dtype and number of values."""
+    bounds: str
+    text: str
+    """As it is shown."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What one plan brought."""
+
+    plan: Plan
+    spaces: Mapping[str, SpaceNote]
+    """By `observation` and `action`."""
+    obs: np.ndarray
+    """`[T, O]` float64, flattened; at most 512 entries of it."""
+    digest: np.ndarray
+    """`[T]` int64: of the whole observation."""
+    reward: np.ndarray
+    """`[T]` float64; 0 at resets, NaN where it was no number."""
+    terminated: np.ndarray
+    """`[T]` bool."""
+    truncated: np.ndarray
+    """`[T]` bool."""
+    episode: np.ndarray
+    """`[T]` int64."""
+    step: np.ndarray
+    """`[T]` int64: 0 at resets."""
+    problems: tuple[Problem, ...] = ()
+    """The first of each kind."""
+    stop: Stop | None = None
+    """The exception that ended it early."""
+    time_limit: int = 0
+    """The environment's own `max_episode_steps`, 0 where it has none."""
+    nondeterministic: bool = False
+    """Whether the environment declares that it is."""
+    made_generators: tuple[str, ...] = ()
+    """Lines where a reset or a step made a random generator of its own."""
+    drew_global: tuple[str, ...] = ()
+    """The global generators whose state changed."""
+    holds: Mapping[str, str] = field(default_factory=dict[str, str])
+    """After `make`: attributes of the environment whose value is a task parameter, and which."""
+    lost: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Those of `holds` that had another value after some reset, and that value."""
+    attributes: tuple[Mapping[str, int], ...] = ()
+    """After `make`, after the first and after the second reset: digests of all attributes that are numbers or arrays
+    of numbers."""
+
+    def __len__(self) -> int:
+        """Return T."""
+        return len(self.reward)
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What Gymnasium's own checker said."""
+
+    is_error: bool
+    message: str
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that was seen of a subject."""
+
+    tasks: tuple[Mapping[str, np.ndarray], ...]
+    """The tasks that plans name by number."""
+    varied: Mapping[int, str]
+    """Tasks that differ from task 0 in one parameter alone, and its name."""
+    has_tasks: bool
+    """False for a plain environment: there is but one task, without parameters."""
+    horizon: int
+    """Declared steps per episode, 0 where none is declared."""
+    recordings: Mapping[str, Recording]
+    """By name of the plan, those that were made."""
+    remarks: tuple[Remark, ...] = ()
+    stop: Stop | None = None
+    """What ended the child process early; the plans after it were not carried out."""
+    places: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Where the user's code defines `make`, `reset`, `step` and `spaces`: `file.py:12`."""

@@ -1,0 +1,60 @@
+"""Where in the user's code: the line to fix."""
+
+import inspect
+import re
+import sysconfig
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+HERE = str(Path(__file__).parents[3])
+
+
+def raised(error: BaseException) -> tuple[str, str]:
+    """Return what was raised, in one line, and the innermost line of the user's code, "" where there is none."""
+    lines = [(frame.filename, frame.lineno or 0) for frame in reversed(traceback.extract_tb(error.__traceback__))]
+    return f"{type(error).__name__}: {' '.join(str(error).split())}", _innermost(lines)
+
+
+def traced(dump: str) -> str:
+    """Return the innermost line of the user's code in what `faulthandler` wrote, "" where there is none."""
+    return _innermost([(name, int(number)) for name, number in FRAME.findall(dump)])
+
+
+def _innermost(lines: Sequence[tuple[str, int]]) -> str:
+    """Return the first of some lines, innermost first, that is neither ours nor in a library."""
+    for name, number in lines:
+        if Path(name).is_file() and not name.startswith((HERE, *LIBRARIES)) and "site-packages" not in name:
+            return f"{shown(name)}:{number}"
+    return ""
+
+
+def places(make: Any, env: gym.Env[Any, Any] | None = None) -> dict[str, str]:  # noqa: ANN401
+    """Return the lines where `make`, and the environment's `reset`, `step`, `close` and spaces are defined."""
+    found: dict[str, Any] = {"make": make}
+    if env is not None:
+        kind = type(env.unwrapped)
+        found |= {call: getattr(kind, call, None) for call in ("reset", "step", "close")}
+        found["spaces"] = vars(kind).get("__init__", kind)
+    return {name: line for name, thing in found.items() if (line := line_of(thing))}
+
+
+def line_of(thing: Any) -> str:  # noqa: ANN401
+    """Return `file.py:12`, "" where the source is not at hand."""
+    thing = getattr(thing, "func", thing)  # a partial
+    try:
+        filename, line = inspect.getsourcefile(thing), inspect.getsourcelines(thing)[1]
+    except (TypeError, OSError):
+        return ""
+    return f"{shown(filename)}:{line}" if filename else ""
+
+
+def shown(filename: str) -> str:
+    """Return a file's path from the current directory, or its name where it lies elsewhere."""
+    path = Path(filename)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name

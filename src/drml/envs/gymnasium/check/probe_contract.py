@@ -1,0 +1,111 @@
+"""Probes of the contract: does each call answer, and with what the environment's own spaces promise?"""
+
+from functools import partial
+
+import numpy as np
+
+from drml.envs.gymnasium.check.evidence import Evidence, Problem, Recording
+from drml.envs.gymnasium.check.finding import Finding, Probe, Verdict, ok, place_of, skipped, where
+
+MENDS = {
+    "observation": "return what observation_space says; a simulation that blows up has to end its episode",
+    "bounds": "widen observation_space to what can be reached: whoever scales by the bounds is misled (drml does not)",
+    "reward": "return one finite number",
+    "flags": "return the five values (observation, reward, terminated, truncated, info): two booleans, a dictionary",
+    "aliasing": "what was returned belongs to the caller, and so does what was given: return obs.copy()",
+}
+MIN_LENGTH = 5  # of an episode for its length to look like a time limit
+MIN_EPISODES = 6
+
+
+def gymnasium(evidence: Evidence) -> Finding:
+    """Report what Gymnasium's own checker says."""
+    if not evidence.remarks:
+        return ok("check_env passes")
+    worst = max(evidence.remarks, key=lambda remark: remark.is_error)
+    verdict: Verdict = "fault" if worst.is_error else "warning"
+    return Finding(verdict, worst.message, mend="see gymnasium.utils.env_checker", place=worst.place)
+
+
+def responds(evidence: Evidence) -> Finding:
+    """Report a call that never came back, or ended the process."""
+    stop = evidence.stop
+    if stop is None:
+        return ok(f"{sum(map(len, evidence.recordings.values())):,} calls, each in time")
+    mend = {
+        "hung": "find the loop or the lock; a slow environment needs a longer --timeout",
+        "died": "an environment has to raise where it cannot go on, not to end its process",
+    }[stop.kind]
+    place = stop.place or place_of(evidence, stop.where)
+    return Finding("fault", f"{stop.where.call} {stop.kind}: {stop.message}", stop.where, mend, place)
+
+
+def raises(evidence: Evidence) -> Finding:
+    """Report an exception."""
+    stops = [recording.stop for recording in evidence.recordings.values() if recording.stop is not None]
+    if not stops:
+        return ok() if evidence.recordings else skipped("nothing was recorded")
+    stop = stops[0]
+    mend = "an exception is for a wrong call; where a task goes wrong, return terminated=True"
+    return Finding("fault", stop.message, stop.where, mend, stop.place or place_of(evidence, stop.where))
+
+
+def _problem(kind: str, evidence: Evidence) -> Finding:
+    found: list[tuple[Recording, Problem]] = [
+        (recording, problem)
+        for recording in evidence.recordings.values()
+        for problem in recording.problems
+        if problem.kind == kind
+    ]
+    if not found:
+        return ok() if evidence.recordings else skipped("nothing was recorded")
+    recording, problem = found[0]
+    at = where(recording, min(problem.moment, len(recording) - 1))
+    subject = {"observation": "observation", "bounds": "observation", "reward": "reward"}.get(kind, "")
+    seen = f"{subject}{'' if problem.value.startswith('[') else ' '}{problem.value}".strip()
+    return Finding("warning" if kind == "bounds" else "fault", seen, at, MENDS[kind], place_of(evidence, at))
+
+
+observation: Probe = partial(_problem, "observation")
+bounds: Probe = partial(_problem, "bounds")
+reward: Probe = partial(_problem, "reward")
+flags: Probe = partial(_problem, "flags")
+aliasing: Probe = partial(_problem, "aliasing")
+
+
+def horizon(evidence: Evidence) -> Finding:
+    """Report episodes that do not end, that end early, and time limits that call themselves the end of the task."""
+    recordings = list(evidence.recordings.values())
+    if not recordings:
+        return skipped("nothing was recorded")
+    limit, longest = recordings[0].time_limit, max(int(recording.step.max(initial=0)) for recording in recordings)
+    terminated, truncated = _lengths(recordings, "terminated"), _lengths(recordings, "truncated")
+    if evidence.stop or any(recording.stop for recording in recordings):
+        return skipped("the environment stopped before this was tried")
+    if not (limit or evidence.horizon or len(terminated) or len(truncated)):
+        return Finding(
+            "warning",
+            f"no episode ended within {longest} steps, and no time limit is declared",
+            mend="register it with max_episode_steps, wrap it in TimeLimit, or give the family a horizon",
+            place=place_of(evidence, None, "make"),
+        )
+    if evidence.horizon and len(truncated) and truncated.max() < evidence.horizon:
+        return Finding(
+            "warning",
+            f"truncated after {truncated.max()} steps, before the declared horizon of {evidence.horizon}",
+            mend="declare the smaller one, or raise the environment's own time limit",
+            place=place_of(evidence, None, "make"),
+        )
+    if len(terminated) >= MIN_EPISODES and terminated.min() == terminated.max() >= MIN_LENGTH:
+        return Finding(
+            "warning",
+            f"every episode terminated after exactly {terminated[0]} steps, whatever was done",
+            mend="if that is a time limit, say truncated instead of terminated: the future goes on behind it",
+            place=place_of(evidence, None, "step"),
+        )
+    return ok(f"the longest episode seen had {longest} steps")
+
+
+def _lengths(recordings: list[Recording], ending: str) -> np.ndarray:
+    """Return the lengths of the episodes that ended in this way."""
+    return np.concatenate([recording.step[getattr(recording, ending)] for recording in recordings])

@@ -1,0 +1,291 @@
+"""Makes recordings, in the child process: the one place where the user's environments are called."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, final
+
+import numpy as np
+
+from drml.envs.gymnasium.check.actions import Actions
+from drml.envs.gymnasium.check.evidence import Plan, Problem, Recording, Stop, Where
+from drml.envs.gymnasium.check.look import (
+    as_numbers,
+    bounds_problem,
+    digests,
+    flags_problem,
+    numeric_attributes,
+    observation_problem,
+    reward_problem,
+    same_numbers,
+    space_note,
+)
+from drml.envs.gymnasium.check.place import raised
+from drml.envs.gymnasium.check.subject import Subject
+from drml.envs.gymnasium.check.surroundings import Surroundings
+from drml.envs.gymnasium.copies import AnyEnv, Options
+from drml.envs.gymnasium.family import time_limit
+
+Task = Mapping[str, np.ndarray]
+
+WARM_UP_STEPS = 60
+STEPS_BEYOND_THE_END = 3
+WARM_UP_SEED = 99
+MAX_LIVES = 3  # tasks that an instance has seen before
+WATCHED_MOMENTS = 3  # of attributes: after make, and after two resets
+
+
+class Stopped(Exception):  # noqa: N818 — the end of a recording, not of the program
+    """An environment raised; carries the `Stop`."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(stop.message)
+        self.stop = stop
+
+
+@final
+@dataclass(frozen=True)
+class _Lent:
+    """An environment, and the options of its resets."""
+
+    env: AnyEnv
+    options: Options | None
+
+
+@final
+@dataclass
+class _Log:
+    """A recording as it grows."""
+
+    obs: list[np.ndarray] = field(default_factory=list[np.ndarray])
+    digest: list[int] = field(default_factory=list[int])
+    rows: list[tuple[float, bool, bool, int, int]] = field(default_factory=list[tuple[float, bool, bool, int, int]])
+    problems: dict[str, Problem] = field(default_factory=dict[str, Problem])
+
+    def note(self, kind: Any, value: str) -> None:  # noqa: ANN401 — one of Problem's kinds
+        """Keep the first problem of each kind, at the moment that is added next."""
+        if value and kind not in self.problems:
+            self.problems[kind] = Problem(kind, len(self.rows), value)
+
+    def recording(self, plan: Plan) -> Recording:
+        """Return what was added so far."""
+        reward, terminated, truncated, episode, step = zip(*self.rows, strict=True) if self.rows else ([],) * 5
+        width = max(map(len, self.obs), default=0)
+        obs = [row if len(row) == width else np.full(width, np.nan) for row in self.obs]
+        return Recording(
+            plan,
+            {},
+            obs=np.array(obs).reshape(len(obs), width),
+            digest=np.array(self.digest, np.int64),
+            reward=np.array(reward, np.float64),
+            terminated=np.array(terminated, np.bool_),
+            truncated=np.array(truncated, np.bool_),
+            episode=np.array(episode, np.int64),
+            step=np.array(step, np.int64),
+            problems=tuple(self.problems.values()),
+        )
+
+
+@final
+class Recorder:
+    """Carries out plans.
+
+    Args:
+        subject: whose environments.
+        steps: steps per recording.
+        announce: told of each call before it is made, so that another process can tell where one hangs.
+    """
+
+    def __init__(self, subject: Subject, steps: int, announce: Callable[[Where], None]) -> None:
+        self._subject, self._steps, self._announce = subject, steps, announce
+        self._surroundings = Surroundings()
+        self._surroundings.install()
+        limit = steps // 2 + steps % 2  # at least two episodes
+        self._max_length = min(subject.horizon or limit, limit)
+
+    def call(self, where: Where, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Call the user's code.
+
+        Raises:
+            Stopped: it raised.
+        """
+        self._announce(where)
+        self._surroundings.inside = True
+        try:
+            return function(*args, **kwargs)
+        except (Exception, SystemExit) as error:
+            message, place = raised(error)
+            raise Stopped(Stop(where, "raised", message, place)) from error
+        finally:
+            self._surroundings.inside = False
+
+    def record(self, plan: Plan) -> Recording:
+        """Carry out a plan."""
+        self._surroundings.begin(plan.global_seed, plan.clock)
+        log = _Log()
+        facts: dict[str, Any] = {}
+        stop = None
+        try:
+            env = self._make(plan)
+            options = self._give(plan, env)
+            facts = _facts(env, self._subject.tasks[plan.task])
+            other = self._other(plan)
+            if plan.warm_up:
+                self._live(plan, env)
+                options = self._give(plan, env)
+            self._run(plan, _Lent(env, options), log, facts, other)
+            facts["made_generators"] = tuple(dict.fromkeys(self._surroundings.made))
+            for instance in (env, other):
+                if instance is not None:
+                    self.call(Where(plan, "close"), instance.close)
+        except Stopped as stopped:
+            stop = stopped.stop
+        drew = self._surroundings.drew_global()
+        return replace(log.recording(plan), stop=stop, drew_global=drew, **facts)
+
+    def _make(self, plan: Plan) -> AnyEnv:
+        return self.call(Where(plan, "make"), self._subject.make, self._subject.tasks[plan.task])
+
+    def _give(self, plan: Plan, env: AnyEnv) -> Options | None:
+        """Turn an environment to the plan's task, where that is how it gets one; return the options of its resets."""
+        if self._subject.turn is None:
+            return None
+        return self.call(Where(plan, "make"), self._subject.turn, env, self._subject.tasks[plan.task])
+
+    def _other(self, plan: Plan) -> AnyEnv | None:
+        """Return a second instance at the start of an episode, where the plan has one."""
+        if plan.beside < 0:
+            return None
+        beside = replace(plan, task=plan.beside)
+        env = self._make(beside)
+        options = self._give(beside, env)
+        self.call(Where(beside, "reset"), env.reset, seed=WARM_UP_SEED, options=options)
+        env.action_space.seed(0)
+        return env
+
+    def _live(self, plan: Plan, env: AnyEnv) -> None:
+        """Let an instance live through episodes of another seed, and of other tasks where it can be turned to them."""
+        others = range(1, min(len(self._subject.tasks), 1 + MAX_LIVES)) if self._subject.turn else ()
+        for task in others or [plan.task]:
+            before = replace(plan, task=task)
+            self._live_once(before, _Lent(env, self._give(before, env)))
+
+    def _live_once(self, plan: Plan, lent: "_Lent") -> None:
+        """Play some episodes and step the environment beyond their end: it may raise there."""
+        env, beyond = lent.env, 0
+        actions = Actions(env.action_space, "corners")
+        self.call(Where(plan, "reset"), env.reset, seed=WARM_UP_SEED, options=lent.options)
+        actions.begin(WARM_UP_SEED)
+        for step in range(WARM_UP_STEPS):
+            with suppress(Stopped):
+                answer = self.call(Where(plan, "step", 0, step), env.step, actions.at(step))
+                beyond += bool(beyond or answer[2] or answer[3])
+            if beyond > STEPS_BEYOND_THE_END:
+                self.call(Where(plan, "reset"), env.reset, options=lent.options)
+                beyond = 0
+
+    def _run(self, plan: Plan, lent: "_Lent", log: _Log, facts: dict[str, Any], other: AnyEnv | None) -> None:
+        env = lent.env
+        actions = Actions(env.action_space, plan.style)
+        episode, step, seen = 0, 0, self._reset(plan, lent, log, facts, 0)
+        actions.begin(0)
+        for _ in range(self._steps):
+            action = actions.at(step)
+            given = as_numbers(env.action_space, action)[1]
+            answer = self.call(Where(plan, "step", episode, step), env.step, action)
+            if as_numbers(env.action_space, action)[1] != given:
+                log.note("aliasing", "the action that was given was overwritten")
+            step += 1
+            _add(plan, env, log, answer, (episode, step))
+            _compare_kept(log, env, seen, answer[0])
+            seen = (answer[0], as_numbers(env.observation_space, answer[0])[1])
+            if other is not None:
+                with suppress(Stopped):  # its end was reached, perhaps
+                    self.call(Where(plan, "step", episode, step), other.step, other.action_space.sample())
+            if log.rows[-1][1] or log.rows[-1][2] or step >= self._max_length:
+                episode, step = episode + 1, 0
+                seen = self._reset(plan, lent, log, facts, episode)
+                actions.begin(episode)
+
+    def _reset(self, plan: Plan, lent: "_Lent", log: _Log, facts: dict[str, Any], episode: int) -> tuple[Any, int]:
+        env = lent.env
+        where = Where(plan, "reset", episode)
+        seed = {} if episode else {"seed": plan.seed}
+        answer = self.call(where, env.reset, **seed, options=lent.options)
+        if not (isinstance(answer, tuple) and len(answer) == 2):
+            raise Stopped(Stop(where, "raised", f"reset returned {_kind(answer)}, expected (observation, info)"))
+        obs, info = answer
+        _note_obs(log, env, obs)
+        log.note("flags", flags_problem(False, False, info))
+        numbers, digest = as_numbers(env.observation_space, obs)
+        log.obs.append(numbers)
+        log.digest.append(digest)
+        log.rows.append((0.0, False, False, episode, 0))
+        _look_after_reset(env, self._subject.tasks[plan.task], facts)
+        return obs, digest
+
+
+def _add(plan: Plan, env: AnyEnv, log: _Log, answer: Any, at: tuple[int, int]) -> None:  # noqa: ANN401
+    """Add a step to the log."""
+    if not (isinstance(answer, tuple) and len(answer) == 5):
+        raise Stopped(Stop(Where(plan, "step", *at), "raised", f"step returned {_kind(answer)}, expected five values"))
+    obs, reward, terminated, truncated, info = answer
+    _note_obs(log, env, obs)
+    wrong_reward, wrong_flags = reward_problem(reward), flags_problem(terminated, truncated, info)
+    log.note("reward", wrong_reward)
+    log.note("flags", wrong_flags)
+    numbers, digest = as_numbers(env.observation_space, obs)
+    log.obs.append(numbers)
+    log.digest.append(digest)
+    number = np.nan if isinstance(reward, np.ndarray) or "expected" in wrong_reward else float(reward)
+    ended = [isinstance(flag, bool | np.bool_) and bool(flag) for flag in (terminated, truncated)]
+    log.rows.append((number, ended[0], ended[1], *at))
+
+
+def _note_obs(log: _Log, env: AnyEnv, obs: Any) -> None:  # noqa: ANN401
+    wrong = observation_problem(env.observation_space, obs)
+    log.note("observation", wrong)
+    log.note("bounds", "" if wrong else bounds_problem(env.observation_space, obs))
+
+
+def _kind(answer: object) -> str:
+    return f"{len(answer)} values" if isinstance(answer, tuple) else f"a {type(answer).__name__}"
+
+
+def _compare_kept(log: _Log, env: AnyEnv, kept: tuple[Any, int], obs: Any) -> None:  # noqa: ANN401
+    """Note it if the observation of the moment before has changed in the caller's hands."""
+    if "aliasing" not in log.problems and kept[1] != as_numbers(env.observation_space, kept[0])[1]:
+        same = " (the same object)" if kept[0] is obs else ""
+        log.note("aliasing", f"the observation of the step before was overwritten{same}")
+
+
+def _facts(env: AnyEnv, task: Task) -> dict[str, Any]:
+    """Return what can be seen of an environment that was only made."""
+    attributes = numeric_attributes(env.unwrapped)
+    holds = {
+        name: parameter
+        for parameter, value in task.items()
+        for name, held in attributes.items()
+        if same_numbers(held, value)
+    }
+    spec = env.spec
+    return {
+        "spaces": {"observation": space_note(env.observation_space), "action": space_note(env.action_space)},
+        "time_limit": time_limit(env),
+        "nondeterministic": bool(spec and spec.nondeterministic),
+        "holds": holds,
+        "lost": {},
+        "attributes": (digests(attributes),),
+    }
+
+
+def _look_after_reset(env: AnyEnv, task: Task, facts: dict[str, Any]) -> None:
+    """Note which attributes do not hold their parameter any more, and after the first resets, what all of them hold."""
+    is_watched = facts["holds"] or len(facts["attributes"]) < WATCHED_MOMENTS
+    attributes = numeric_attributes(env.unwrapped) if is_watched else {}
+    if len(facts["attributes"]) < WATCHED_MOMENTS:
+        facts["attributes"] += (digests(attributes),)
+    for name, parameter in facts["holds"].items():
+        value = attributes.get(name)
+        if value is not None and not same_numbers(value, task[parameter]):
+            facts["lost"].setdefault(name, np.array2string(value, precision=4, threshold=6))

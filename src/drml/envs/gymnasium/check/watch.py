@@ -1,0 +1,152 @@
+"""The parent: starts the child process, waits for each of its calls no longer than agreed, and leaves none behind."""
+
+import multiprocessing as mp
+import os
+import signal
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, final
+
+from drml.core.errors import DrmlError, EnvError
+from drml.envs.gymnasium.check.child import ASK_WHERE, About, main
+from drml.envs.gymnasium.check.evidence import Evidence, Recording, Remark, Stop, Where
+from drml.envs.gymnasium.check.place import traced
+
+IMPORT_SECONDS = 120.0  # until the user's modules are imported
+GRACE_SECONDS = 5.0  # for a killed process to be gone
+TRACE_SECONDS = 0.2  # for a hanging one to write where it is
+CHILD = main.__module__
+
+
+def gather(name: str, num_tasks: int, steps: int, timeout: float) -> Evidence:
+    """Try a subject's environments in a child process and return what was seen.
+
+    Args:
+        name: what `find_subject` finds.
+        num_tasks: how many tasks to draw.
+        steps: steps per recording.
+        timeout: seconds that one call of an environment may take.
+
+    Raises:
+        InputError: if there is no such subject.
+        EnvError: if the user's module cannot be imported in a process of its own.
+    """
+    context = _context()
+    ours, theirs = context.Pipe(duplex=False)
+    with tempfile.TemporaryDirectory() as folder:
+        seen = _Seen(name, Path(folder, "trace"))
+        process = context.Process(target=main, args=(theirs, str(seen.trace), name, num_tasks, steps), daemon=True)
+        process.start()
+        theirs.close()
+        try:
+            seen.follow(ours, process, timeout)
+        finally:
+            _end(process)
+            ours.close()
+        return seen.evidence()
+
+
+def _context() -> Any:  # noqa: ANN401 — the kinds of context have no common type with `Process`
+    """Return how processes are started: never by fork, which leaves the threads of this one half there."""
+    if "forkserver" not in mp.get_all_start_methods():
+        return mp.get_context("spawn")
+    mp.set_forkserver_preload([CHILD])
+    return mp.get_context("forkserver")
+
+
+@final
+@dataclass
+class _Seen:
+    """What the child has told so far."""
+
+    name: str
+    trace: Path
+    """Where the child writes which line it is in, if it hangs or crashes."""
+    about: About | None = None
+    places: dict[str, str] = field(default_factory=dict[str, str])
+    remarks: list[Remark] = field(default_factory=list[Remark])
+    recordings: dict[str, Recording] = field(default_factory=dict[str, Recording])
+    last: Where | None = None
+    stop: Stop | None = None
+
+    def follow(self, pipe: Connection, process: BaseProcess, timeout: float) -> None:
+        """Take in messages until the last one, or until there is a stop."""
+        while True:
+            limit = timeout if self.last else IMPORT_SECONDS
+            try:
+                if not pipe.poll(limit):
+                    self._ask_where(process)
+                    return self._stopped("hung", f"no answer within {limit:g} s")
+                message = pipe.recv()
+            except (EOFError, OSError):
+                process.join(GRACE_SECONDS)
+                return self._stopped("died", _cause(process.exitcode))
+            if message is None:
+                return None
+            self._take(message)
+
+    def _ask_where(self, process: BaseProcess) -> None:
+        if self.trace.exists() and process.pid is not None and hasattr(signal, "SIGUSR1"):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, ASK_WHERE)
+            process.join(TRACE_SECONDS)
+
+    def _take(self, message: Any) -> None:  # noqa: ANN401 — see child.py
+        if isinstance(message, DrmlError):
+            raise message
+        if isinstance(message, Where):
+            self.last = message
+        elif isinstance(message, Recording):
+            self.recordings[message.plan.name] = message
+        elif isinstance(message, About):
+            self.about, self.places = message, message.places
+        else:
+            self.places, self.remarks = {**self.places, **message[0]}, message[1]
+
+    def _stopped(self, kind: Any, message: str) -> None:  # noqa: ANN401 — of Stop
+        if self.last is None:
+            raise EnvError(
+                f"{self.name}: the process that should try it {kind} before the first environment: {message}"
+            )
+        trace = self.trace.read_text(encoding="utf-8", errors="replace") if self.trace.exists() else ""
+        self.stop = Stop(self.last, kind, message, traced(trace))
+
+    def evidence(self) -> Evidence:
+        """Return all of it."""
+        assert self.about is not None, "the child says what the subject is before it announces a call"
+        about = self.about
+        return Evidence(
+            about.tasks,
+            about.varied,
+            about.has_tasks,
+            about.horizon,
+            self.recordings,
+            tuple(self.remarks),
+            self.stop,
+            self.places,
+        )
+
+
+def _end(process: BaseProcess) -> None:
+    """Kill what is left of a child, and what it started."""
+    if process.pid is not None:
+        with suppress(ProcessLookupError, PermissionError, AttributeError):  # or there are no groups
+            os.killpg(process.pid, signal.SIGKILL)
+    if process.is_alive():
+        process.kill()
+    process.join(GRACE_SECONDS)
+
+
+def _cause(exit_code: int | None) -> str:
+    """Return how a process ended."""
+    if exit_code is None:
+        return "it closed its pipe"
+    if exit_code >= 0:
+        return f"it left with exit code {exit_code}"
+    with suppress(ValueError):
+        return f"killed by {signal.Signals(-exit_code).name}"
+    return f"killed by signal {-exit_code}"

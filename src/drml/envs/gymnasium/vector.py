@@ -1,0 +1,136 @@
+"""One of our environments as a `gymnasium.vector.VectorEnv`: one copy each of `num_envs` tasks, in one object.
+
+Environment i is `single.TaskEnv` with seed + i, number by number. An episode that ends is followed by the next one of
+the same task in the same step (`AutoresetMode.SAME_STEP`): `obs` is the first of the new episode, `info["final_obs"]`
+the true last one.
+"""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector.utils import batch_space
+
+from drml.core.errors import InputError
+from drml.envs.api import EnvOptions, Suite
+from drml.envs.gymnasium.given_task import Task, as_tasks, drawn_task, given_task
+from drml.envs.gymnasium.single import NUM_IDS, ROOT, action_space, as_actions, observation_space
+from drml.tasks.distribution import Split
+
+Info = dict[str, Any]
+
+
+@final
+class TaskVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """One copy each of several tasks of a suite.
+
+    Args:
+        suite: the family.
+        num_envs: how many.
+        task: the parameters that all of them have, or a list with one task each; None draws them from `split` with the
+            seeds of a reset.
+        split: where tasks are drawn from.
+        options: how the environments run.
+
+    Raises:
+        InputError: a task or the split does not fit the suite, `num_envs` < 1, or an extra is missing.
+    """
+
+    metadata = {"render_modes": [], "autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}  # noqa: RUF012
+
+    def __init__(
+        self, suite: Suite, num_envs: int, task: Info | Sequence[Info] | None, split: Split, options: EnvOptions
+    ) -> None:
+        if num_envs < 1:
+            raise InputError(f"num_envs is {num_envs}, expected at least 1")
+        suite.tasks.parameters(split)
+        self._suite = suite
+        self._split: Split = split
+        self.num_envs = num_envs
+        self._given = None if task is None else self._one_each(task)
+        self._env = suite.make(options)
+        self.single_observation_space = observation_space(suite.spec)
+        self.single_action_space = action_space(suite.spec)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._seeds: list[int] = []
+        self._restarts = 0
+
+    def reset(self, *, seed: int | Sequence[int] | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
+        """Start an episode in each environment and return the observations `[N, O]` and their tasks.
+
+        Args:
+            seed: environment i takes seed + i, or the i-th of a sequence; None starts the next episodes.
+            options: `{"task": {...}}` gives all the same task, `{"task": [{...}, ...]}` one each, from here on.
+
+        Raises:
+            InputError: there are not as many tasks or seeds as environments, or a task does not fit the suite.
+        """
+        first = seed if isinstance(seed, int) or seed is None else int(seed[0])
+        super().reset(seed=first)
+        if options and "task" in options:
+            self._given = self._one_each(options["task"])
+        if seed is None and self._seeds:
+            self._restarts += 1
+        else:
+            self._restarts = 0
+            self._seeds = self._seeds_of(seed)
+            self._tasks = [drawn_task(self._suite.tasks, self._split, s) for s in self._seeds if not self._given]
+        self._tasks = self._given or self._tasks
+        tasks = as_tasks(self._tasks, [s % NUM_IDS for s in self._seeds])
+        obs = self._env.reset(tasks, 1, ROOT["restart", self._restarts])
+        return obs[:, 0].numpy().copy(), self._task_info(np.ones(self.num_envs, np.bool_))
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
+        """Step all environments: observations `[N, O]`, rewards, terminations, truncations, each `[N]`, and info.
+
+        Raises:
+            InputError: there was no reset, or the actions do not fit.
+        """
+        if not self._seeds:
+            raise InputError("step was called before reset")
+        step = self._env.step(as_actions(np.asarray(actions), self._suite.spec))
+        terminated, truncated = step.terminated[:, 0].numpy().copy(), step.truncated[:, 0].numpy().copy()
+        diverged = step.diverged[:, 0].numpy().copy()
+        ended = terminated | truncated
+        info: Info = {}
+        if ended.any():
+            final_obs = np.full(self.num_envs, None, object)
+            for i in np.flatnonzero(ended):
+                final_obs[i] = step.final_obs[i, 0].numpy().copy()
+            info = {
+                "final_obs": final_obs,
+                "_final_obs": ended.copy(),
+                "final_info": {"diverged": diverged & ended, "_diverged": ended.copy()},
+                "_final_info": ended.copy(),
+                **self._task_info(ended),
+            }
+        if not ended.all():
+            info |= {"diverged": diverged & ~ended, "_diverged": ~ended}
+        reward = step.reward[:, 0].numpy().astype(np.float64)
+        return step.obs[:, 0].numpy().copy(), reward, terminated, truncated, info
+
+    def _one_each(self, task: Info | Sequence[Info]) -> list[Task]:
+        values = [task] * self.num_envs if isinstance(task, dict) else list(task)
+        if len(values) != self.num_envs:
+            raise InputError(f"{len(values)} tasks for {self.num_envs} environments, expected one each")
+        return [given_task(self._suite.tasks, value) for value in values]
+
+    def _seeds_of(self, seed: int | Sequence[int] | None) -> list[int]:
+        if seed is None:
+            return [int(s) for s in self.np_random.integers(NUM_IDS, size=self.num_envs)]
+        if isinstance(seed, int):
+            return [seed + i for i in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise InputError(f"{len(seed)} seeds for {self.num_envs} environments, expected one each")
+        return [int(s) for s in seed]
+
+    def _task_info(self, started: np.ndarray) -> Info:
+        """Return the tasks of the environments that `started` an episode, as Gymnasium lays out dictionaries."""
+        tasks: Info = {}
+        for name in self._tasks[0]:
+            column = np.stack([task[name] for task in self._tasks])
+            rows = started.reshape(-1, *(1,) * (column.ndim - 1))
+            tasks |= {name: np.where(rows, column, 0.0), f"_{name}": started.copy()}
+        return {"task": tasks, "_task": started.copy()}

@@ -1,0 +1,92 @@
+"""No process is left behind, however a check ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from drml.core.errors import InputError
+from drml.envs.gymnasium.check.checks import check_tasks
+
+from .conftest import Check
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process runs; one that has ended and was not asked how is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def ids_in(path: Path) -> list[int]:
+    return [int(word) for word in path.read_text().split()]
+
+
+def wait_until_gone(pids: list[int], seconds: float = 10.0) -> list[int]:
+    end = time.monotonic() + seconds
+    while (left := [pid for pid in pids if is_running(pid)]) and time.monotonic() < end:
+        time.sleep(0.05)
+    return left
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+
+
+@pytest.fixture
+def ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of process ids; the server that children are forked from keeps its own environment, so start anew."""
+    from multiprocessing import forkserver
+
+    forkserver._forkserver._stop()
+    monkeypatch.setenv("DRML_TEST_IDS", str(tmp_path / "ids"))
+    return tmp_path / "ids"
+
+
+@needs_proc
+def test_what_an_environment_starts_ends_with_it(check: Check, ids: Path):
+    assert not check("planted_processes:StartsAProcess")
+    assert ids_in(ids) and not wait_until_gone(ids_in(ids))
+
+
+@needs_proc
+def test_a_hanging_environment_is_killed_with_all_that_it_started(check: Check, ids: Path):
+    begun = time.monotonic()
+    wrong = check("planted_processes:StartsAProcessAndHangs", timeout=1.0)
+    assert time.monotonic() - begun < 30.0
+    assert wrong["responds"].place.startswith("tests/envs/gymnasium/zoo/planted_processes.py:")
+    assert ids_in(ids) and not wait_until_gone(ids_in(ids))
+
+
+@needs_proc
+@pytest.mark.slow
+def test_a_killed_check_leaves_no_environment_behind(in_zoo: Path, ids: Path):
+    words = [sys.executable, "-m", "drml.cli.main", "check", "planted_processes:StartsAProcessAndHangs"]
+    source = str(Path(__file__).parents[4] / "src")
+    environment = {**os.environ, "PYTHONPATH": source}
+    with subprocess.Popen([*words, "--timeout", "600"], cwd=in_zoo, env=environment) as running:
+        end = time.monotonic() + 60.0
+        while not ids.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        os.kill(running.pid, signal.SIGKILL)
+    assert len(ids_in(ids)) == 2 and not wait_until_gone(ids_in(ids))
+
+
+def test_a_module_that_cannot_be_imported_is_bad_input(in_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "broken_module.py").write_text("tasks = 1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="importing broken_module raised ZeroDivisionError"):
+        check_tasks("broken_module:tasks")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"num_tasks": 0}, "num_tasks is 0"), ({"steps": 5}, "steps is 5"), ({"timeout": 0.0}, "timeout is 0.0")],
+)
+def test_numbers_out_of_range_are_refused(options: dict[str, float], message: str):
+    with pytest.raises(InputError, match=message):
+        check_tasks("navigation-maml-v1", **options)  # pyright: ignore[reportArgumentType] — one of each type
