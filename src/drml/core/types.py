@@ -8,12 +8,13 @@ Every boolean says which moment it speaks about: `terminated` and `truncated` de
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from drml.core.distribution import Distribution
+from drml.core.fault import Fault
 from drml.core.rng import NoiseKind
 from drml.core.tree import Params, Tree, tree_map
 
@@ -64,6 +65,10 @@ class Tasks:
         """Return the tasks at `index` (int64 or bool), ids included."""
         return Tasks({name: value[index] for name, value in self.params.items()}, self.ids[index])
 
+    def plain_params(self, row: int) -> dict[str, Any]:
+        """Return the parameters of one task as plain numbers and lists of them."""
+        return {name: value[row].tolist() for name, value in self.params.items()}
+
 
 @dataclass(frozen=True)
 class Step:
@@ -81,6 +86,8 @@ class Step:
     """`[K, B]` bool: this step is not to be trusted (a simulation broke down); its episode must not be learned from."""
     final_obs: Tensor
     """`[K, B, O]` the true observation after this step; equal to `obs` where the episode goes on."""
+    faults: tuple[Fault, ...] = ()
+    """What failed since the step before, or since the reset; the copies concerned are `diverged` from here on."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +129,8 @@ class Rollout:
             self, **changed, acting=self.acting.replace({name: fn(*(a[name] for a in acting)) for name in acting[0]})
         )
 
-    def select_tasks(self, index: slice) -> "Rollout":
-        """Return the rollout of a slice of its tasks."""
+    def select_tasks(self, index: slice | Tensor) -> "Rollout":
+        """Return the rollout of some of its tasks: a slice, or rows `[K']` int64."""
         return self.map(lambda value: value[index]).map_carries(lambda value: value[index])
 
     def map_carries(self, fn: Callable[[Tensor], Tensor]) -> "Rollout":

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -33,6 +33,15 @@ class BatchEnv(Protocol):
         ...
 
 
+@runtime_checkable
+class Closable(Protocol):
+    """An environment that holds more than memory, such as processes."""
+
+    def close(self) -> None:
+        """Let go of it; the next reset starts anew."""
+        ...
+
+
 @dataclass(frozen=True)
 class EnvOptions:
     """How an environment runs; none of it changes what it computes."""
@@ -41,6 +50,12 @@ class EnvOptions:
     """Where native environments run (simulated robots run on the CPU)."""
     threads: int = 0
     """Simulator threads; 0 takes all cores."""
+    isolate: bool = False
+    """Whether foreign environments run in processes of their own, one per task, that are cut off where they fail."""
+    timeout: float = 10.0
+    """Seconds that one call of an isolated environment may take (one copy's construction, reset, step or close)."""
+    memory_gb: float = 2.0
+    """Memory that an isolated process may take beyond what it has when it starts."""
 
 
 @dataclass(frozen=True)
