@@ -1,9 +1,32 @@
 """drml: deep reinforcement meta-learning in Python on PyTorch."""
 
+import importlib
 import os
+from typing import Any
 
 # Torch's OpenMP threads spin after each operation and starve the simulator's own threads; sleeping ones do not.
 # libgomp reads this once, when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
+
+_HOME_OF = {  # what a module of the user's own tasks imports; found when asked for, since torch takes seconds to import
+    "task_family": "drml.envs.gymnasium.family",
+    "GymFamily": "drml.envs.gymnasium.family",
+    "TaskDistribution": "drml.tasks.distribution",
+    "Uniform": "drml.tasks.parameter",
+    "LogUniform": "drml.tasks.parameter",
+    "Normal": "drml.tasks.parameter",
+    "Dirichlet": "drml.tasks.parameter",
+    "Choice": "drml.tasks.parameter",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 — PEP 562
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'drml' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF])

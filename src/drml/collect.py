@@ -16,7 +16,7 @@ from drml.core.fault import Fault, FaultKind
 from drml.core.parallel import one_torch_thread
 from drml.core.phases import Phases
 from drml.core.rng import Streams, task_noise
-from drml.core.tree import Tree
+from drml.core.tree import Tree, tree_map
 from drml.core.types import Agent, Rollout, Step, Tasks, whole
 from drml.envs.api import BatchEnv, Closable
 from drml.policies.api import Policy
@@ -64,19 +64,19 @@ class Collector:
             record = _Record(self.steps, obs, self.device)
             reported: list[Fault] = []
         carry = first_carry = agent.carry or policy.initial_carry(len(tasks), self.copies)
-        for t in range(self.steps):
+        while not record.is_full:
+            before = carry
             with self.phases("policy"):
-                record.see(t, obs)
-                distribution, carry = policy.step(agent.params, record.obs[t], carry)
-                action = distribution.sample(noise[t])
+                distribution, carry = policy.step(agent.params, record.see(obs), carry)
+                action = distribution.sample(record.row_of(noise))
             with self.phases("env"):
                 step = self.env.step(action)
             with self.phases("record"):
-                ended = record.add(t, distribution, action, step)
+                reward, ended = record.add(distribution, action, step)
                 obs = step.obs
                 reported.extend(step.faults)
             with self.phases("policy"):
-                carry = policy.remember(carry, action, record.reward[t], ended)
+                carry = record.advance(first_carry, before, policy.remember(carry, action, reward, ended))
         with self.phases("record"):
             rollout, diverged = record.rollout(first_carry, carry)
             return without_unsound_episodes(rollout, diverged, tasks, reported)
@@ -88,62 +88,152 @@ class Collector:
 
 
 class _Record:
-    """Preallocated `[T, K, B, ...]` buffers that become a `[K, T, B, ...]` rollout."""
+    """Preallocated `[T, K, B, ...]` buffers that become a `[K, T, B, ...]` rollout.
+
+    A look is one call of the environment. Where no copy is ever idle, look t is row t of the rollout. A copy that is
+    idle falls behind: its look is dropped, and looks go on until the slowest copy has its T rows.
+    """
 
     def __init__(self, steps: int, obs: Tensor, device: str) -> None:
         num_tasks, copies, obs_size = obs.shape
         self.steps = steps
+        self.look = 0
         self.obs = torch.empty((steps, num_tasks, copies, obs_size), device=device)
         self.reward = torch.empty((steps, num_tasks, copies), device=device)
         self.ended = torch.zeros((3, steps, num_tasks, copies), dtype=torch.bool, device=device)
         self.final_obs = torch.zeros_like(self.obs)
         self.actions: list[Tensor] = []
         self.distributions: list[Distribution] = []
+        self.behind: _Behind | None = None
 
-    def see(self, t: int, obs: Tensor) -> None:
-        self.obs[t] = obs
+    @property
+    def is_full(self) -> bool:
+        """Return whether each copy has T rows."""
+        return self.look >= self.steps and (self.behind is None or self.behind.has_rows(self.steps))
 
-    def add(self, t: int, distribution: Distribution, action: Tensor, step: Step) -> Tensor:
-        """Record a step and return whether the episode, or the look at it, ended there, `[K, B]`."""
+    def see(self, obs: Tensor) -> Tensor:
+        """Return the observations of the next look, on the policy's device."""
+        if self.look == len(self.obs):
+            self._lengthen()
+        self.obs[self.look] = obs
+        return self.obs[self.look]
+
+    def row_of(self, noise: Tensor) -> Tensor:
+        """Return each copy's own row of `noise [T, K, B, ...]`."""
+        return noise[self.look] if self.behind is None else self.behind.row_of(noise)
+
+    def add(self, distribution: Distribution, action: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+        """Record a step; return the reward, and whether the episode, or the look at it, ended there, `[K, B]`."""
+        t = self.look
         self.distributions.append(distribution)
         self.actions.append(action)
         self.reward[t] = step.reward
         terminated, truncated, diverged = self.ended[:, t].unbind()
         terminated.copy_(step.terminated)
         diverged.copy_(step.diverged)
-        if t == self.steps - 1:  # looking ends with the rollout
+        if bool(step.idle.any()) and self.behind is None:
+            self.behind = _Behind(t, step.idle.to(terminated.device))
+        if self.behind is not None:
+            truncated.copy_(step.truncated).logical_or_(self.behind.at_row(self.steps - 1) & ~terminated)
+        elif t == self.steps - 1:  # looking ends with the rollout
             truncated.fill_(True).logical_and_(~terminated)
         else:
             truncated.copy_(step.truncated)
         ended = terminated | truncated
         if bool(ended.any()):
             self.final_obs[t] = step.final_obs.to(ended.device).masked_fill(~ended.unsqueeze(-1), 0.0)
-        return ended
+        if self.behind is not None:
+            self.behind.add(step.idle.to(ended.device), self.steps)
+        self.look += 1
+        return self.reward[t], ended
+
+    def advance(self, first: Tree, before: Tree, after: Tree) -> Tree:
+        """Return the carry for the next look: as it was `before`, for a copy of which the last one was dropped."""
+        return after if self.behind is None else self.behind.advance(first, before, after, self.steps)
 
     def rollout(self, first_carry: Tree, last_carry: Tree) -> tuple[Rollout, Tensor]:
         """Return the rollout as it was recorded, and where it diverged, `[K, T, B]`."""
-        terminated, truncated, diverged = (whole(flags) for flags in self.ended)
+        kept = self._kept
+        terminated, truncated, diverged = (whole(kept(flags)) for flags in self.ended)
         ended = terminated | truncated
         acting = self.distributions[0]
         columns = {name: torch.stack([d.tensors()[name] for d in self.distributions]) for name in acting.tensors()}
         num_tasks = ended.shape[0]  # parameters that are shared by the tasks are shown once for each of them
-        acting = acting.replace({n: whole(x.expand(-1, num_tasks, *x.shape[2:])) for n, x in columns.items()})
-        action = whole(torch.stack(self.actions))
+        acting = acting.replace({n: whole(kept(x.expand(-1, num_tasks, *x.shape[2:]))) for n, x in columns.items()})
+        action = whole(kept(torch.stack(self.actions)))
         rollout = Rollout(
-            obs=whole(self.obs),
+            obs=whole(kept(self.obs)),
             action=action,
-            reward=whole(self.reward),
+            reward=whole(kept(self.reward)),
             terminated=terminated,
             truncated=truncated,
             valid=torch.ones_like(ended),
-            final_obs=whole(self.final_obs),
+            final_obs=whole(kept(self.final_obs)),
             elapsed=elapsed_steps(ended),
             log_prob=acting.log_prob(action),
             acting=acting,
             first_carry=first_carry,
-            last_carry=last_carry,
+            last_carry=last_carry if self.behind is None else self.behind.last,
         )
         return rollout, diverged
+
+    def _kept(self, looks: Tensor) -> Tensor:
+        """Return the looks `[T, K, B, ...]` that became rows, of all looks `[L, K, B, ...]`."""
+        return looks if self.behind is None else self.behind.kept(looks[: self.look], self.steps)
+
+    def _lengthen(self) -> None:
+        """Make room for as many looks as rows again: no more can be needed, since a row lies before each idle step."""
+        if self.look > self.steps:
+            raise EnvError("a copy of the environment stays idle; it may be idle for one step after an episode's end")
+        self.obs, self.reward, self.final_obs = (
+            torch.cat([looks, torch.zeros_like(looks)]) for looks in (self.obs, self.reward, self.final_obs)
+        )
+        self.ended = torch.cat([self.ended, torch.zeros_like(self.ended)], 1)
+
+
+class _Behind:
+    """How far each copy is once one has been idle: its looks and its rows are no longer the same."""
+
+    def __init__(self, look: int, idle: Tensor) -> None:
+        self.row = torch.full(idle.shape, look, device=idle.device)  # [K, B] rows that are complete
+        self.dropped = [torch.zeros_like(idle)] * look  # by look, [K, B]
+        self.last: Tree = {}
+        """The carry after the last row."""
+
+    def has_rows(self, steps: int) -> bool:
+        return bool((self.row >= steps).all())
+
+    def at_row(self, row: int) -> Tensor:
+        return self.row == row
+
+    def row_of(self, noise: Tensor) -> Tensor:
+        tasks, copies = (torch.arange(n, device=self.row.device) for n in self.row.shape)
+        return noise[self.row.clamp_max(len(noise) - 1), tasks[:, None], copies]
+
+    def add(self, idle: Tensor, steps: int) -> None:
+        self.dropped.append(idle | (self.row >= steps))
+        self.row = self.row + ~self.dropped[-1]
+
+    def advance(self, first: Tree, before: Tree, after: Tree, steps: int) -> Tree:
+        """Return the carry for the next look; a copy that is through starts over, as a memory need not hold more."""
+        dropped, through = self.dropped[-1], self.row >= steps
+        after = _where(dropped, before, after)
+        self.last = _where(through & ~dropped, after, self.last or first)
+        return _where(through, first, after)
+
+    def kept(self, looks: Tensor, steps: int) -> Tensor:
+        index = torch.argsort(torch.stack(self.dropped), dim=0, stable=True)[:steps]  # [T, K, B]
+        tasks, copies = (torch.arange(n, device=index.device) for n in self.row.shape)
+        return looks.expand(-1, *self.row.shape, *looks.shape[3:])[index, tasks[:, None], copies]
+
+
+def _where(chosen: Tensor, first: Tree, second: Tree) -> Tree:
+    """Return the first tree for the `chosen [K, B]` copies, the second for the others; leaves `[K, B, ...]`."""
+
+    def pick(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(chosen.view(*chosen.shape, *(1,) * (b.dim() - 2)), a, b)
+
+    return tree_map(pick, first, second)
 
 
 def elapsed_steps(ended: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ FLOORS = [
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ROOMS_OF = {  # which third parties may be imported where; torch and numpy everywhere
     "mujoco": {"envs/mujoco"},
-    "gymnasium": {"envs", "tasks"},
+    "gymnasium": {"envs", "envs/gymnasium", "tasks"},
     "matplotlib": {"report"},
     "PIL": {"report", "envs/mujoco"},
     "tyro": {"cli"},

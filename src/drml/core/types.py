@@ -70,6 +70,10 @@ class Tasks:
         return {name: value[row].tolist() for name, value in self.params.items()}
 
 
+NEVER = torch.zeros((), dtype=torch.bool)
+"""What is said of all K x B copies at once, where it happens to none."""
+
+
 @dataclass(frozen=True)
 class Step:
     """The answer of K x B environments to one action each."""
@@ -86,6 +90,9 @@ class Step:
     """`[K, B]` bool: this step is not to be trusted (a simulation broke down); its episode must not be learned from."""
     final_obs: Tensor
     """`[K, B, O]` the true observation after this step; equal to `obs` where the episode goes on."""
+    idle: Tensor = NEVER
+    """`[K, B]` bool, or one False for all: the step only started an episode, the action was not used and nothing came
+    of it. Some foreign environments need one such step after an episode's end; until then `obs` is the last one."""
     faults: tuple[Fault, ...] = ()
     """What failed since the step before, or since the reset; the copies concerned are `diverged` from here on."""
 

@@ -1,4 +1,4 @@
-"""All suites by name."""
+"""All suites by name, and the user's own by `package.module:attribute`."""
 
 from drml.core.lookup import look_up
 from drml.envs import bandit, grid, navigation, probe, tabular
@@ -10,9 +10,13 @@ SUITES: dict[str, Suite] = {suite.name: suite for family in _FAMILIES for suite 
 
 
 def suite(name: str) -> Suite:
-    """Return the suite of this name.
+    """Return the suite of this name, or the one that `package.module:attribute` stands for.
 
     Raises:
         InputError: if there is none; names the closest one.
     """
+    if ":" in name:
+        from drml.envs.gymnasium.imported import imported_suite  # Gymnasium is not needed for our own suites
+
+        return imported_suite(name)
     return look_up("suite", name, SUITES)

@@ -7,7 +7,7 @@ tasks; `drml.tasks.distribution` cuts its splits there.
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ Value = float | tuple[float, ...]
 SMALLEST_UNIT = 2.0**-54  # below the finest uniform draw but zero, 2^-53: keeps the quantiles of 0 finite
 
 
+@runtime_checkable
 class Parameter(Protocol):
     """A named quantity in which tasks differ."""
 

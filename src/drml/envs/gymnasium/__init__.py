@@ -1,0 +1,1 @@
+"""Foreign environments: anything that speaks Gymnasium, as K tasks x B copies."""

@@ -1,0 +1,213 @@
+"""B copies of one task as NumPy rows: plain environments one after the other, or one vector environment.
+
+Gymnasium's vector environments start the next episode of a copy in one of three ways, declared in
+`metadata["autoreset_mode"]`. Here each of them is brought to the same form: `step` gives what is true after the step,
+and `restart` begins the next episodes of the copies that ended, in the same moment, with seeds of their own.
+
+    Disabled    restart = reset(options={"reset_mask": ended})
+    NextStep    the same where the environment is Gymnasium's own (Sync, Async); otherwise the next step of the copy
+                is taken by its reset, nothing happens in it, and `idle` says so
+    SameStep    the true last observation is info["final_obs"]; restart as above where the environment is Gymnasium's
+                own, otherwise the episode that the environment began by itself
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, final
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+
+from drml.core.errors import EnvError
+from drml.envs.gymnasium.spaces import Write
+
+AnyEnv = gym.Env[Any, Any]
+AnyVectorEnv = VectorEnv[Any, Any, Any]
+Seeds = Callable[[int], int]
+"""Returns the seed of the next episode of copy b."""
+Options = dict[str, Any]
+Give = Callable[[AnyEnv, Mapping[str, Any]], Options | None]
+"""Turns an environment to a task and returns the options of its resets."""
+
+
+class Copies(Protocol):
+    """B copies of one task. All arrays are rows of the caller's, to be written into; nothing is kept of them."""
+
+    def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
+        """Start a first episode in each copy, seeded with its own of the `seeds`, and write `obs [B, O]`."""
+        ...
+
+    def step(
+        self, action: np.ndarray, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
+    ) -> None:
+        """Step by the space's own actions `[B, ...]`; write the true observations `obs [B, O]` and the rest, `[B]`.
+
+        What is written for a copy that was left idle by `restart` is not used, but for the observation.
+        """
+        ...
+
+    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray, idle: np.ndarray) -> None:
+        """Start the next episode of the copies that `ended [B]`.
+
+        Args:
+            ended: the copies, `[B]` bool.
+            seeds: where the seeds of the new episodes come from.
+            obs: `[B, O]`, the rows of the copies that ended are written.
+            idle: `[B]` bool, set where the next step only starts the episode.
+        """
+        ...
+
+    def give(self, task: Mapping[str, Any]) -> bool:
+        """Turn all copies to another task, from the next `reset` on; False where new environments must be built."""
+        ...
+
+    def close(self) -> None:
+        """Free what the environments hold."""
+        ...
+
+
+@final
+class PlainCopies:
+    """B environments, stepped one after the other."""
+
+    def __init__(self, envs: Sequence[AnyEnv], write: Write, give: Give | None = None) -> None:
+        """Take over environments.
+
+        Args:
+            envs: the B environments of one task.
+            write: writes an observation into a row.
+            give: turns an environment to another task, where it can be, and returns the options of its resets.
+        """
+        self._envs, self._write, self._give = envs, write, give
+        self._options: Options | None = None
+
+    def give(self, task: Mapping[str, Any]) -> bool:
+        """Turn the environments to another task, where they can be."""
+        if self._give is None:
+            return False
+        for env in self._envs:
+            self._options = self._give(env, task)
+        return True
+
+    def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
+        """Start a first episode in each copy."""
+        for b, (env, row) in enumerate(zip(self._envs, obs, strict=True)):
+            self._write(env.reset(seed=seeds(b), options=self._options)[0], row)
+
+    def step(
+        self, action: np.ndarray, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
+    ) -> None:
+        """Step each copy."""
+        write = self._write
+        for b, (env, one, row) in enumerate(zip(self._envs, action, obs, strict=True)):
+            seen, reward[b], terminated[b], truncated[b], _ = env.step(one)
+            write(seen, row)
+
+    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray, idle: np.ndarray) -> None:
+        """Reset the copies that ended."""
+        for b in np.flatnonzero(ended).tolist():
+            self._write(self._envs[b].reset(seed=seeds(b), options=self._options)[0], obs[b])
+
+    def close(self) -> None:
+        """Close each environment."""
+        for env in self._envs:
+            env.close()
+
+
+@final
+class VectorCopies:
+    """One vector environment of B copies.
+
+    Raises:
+        EnvError: if it does not declare how it resets.
+    """
+
+    def __init__(self, env: AnyVectorEnv, write: Write) -> None:
+        self._env, self._write = env, write
+        declared = env.metadata.get("autoreset_mode")
+        try:
+            self._mode = AutoresetMode(getattr(declared, "value", declared))
+        except ValueError:
+            raise EnvError(
+                f"vector environment {env} declares no autoreset mode (metadata['autoreset_mode'] is {declared!r}); "
+                "set it in its metadata to what it does: gymnasium.vector.AutoresetMode"
+            ) from None
+        own = isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
+        self._takes_seeds = own
+        self._resets_some = own or self._mode is AutoresetMode.DISABLED
+        self._seen: Any = None
+        self._ended_itself = np.zeros(env.num_envs, np.bool_)
+
+    def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
+        """Start a first episode in each copy."""
+        self._write(self._reset(seeds, None), obs)
+
+    def step(
+        self, action: np.ndarray, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
+    ) -> None:
+        """Step all copies."""
+        self._seen, reward[:], terminated[:], truncated[:], info = self._env.step(action)
+        self._write(self._seen, obs)
+        if self._mode is AutoresetMode.SAME_STEP or not self._resets_some:
+            self._ended_itself = terminated | truncated
+        if self._mode is AutoresetMode.SAME_STEP:
+            for b in np.flatnonzero(self._ended_itself).tolist():
+                self._write(self._final_obs(info, b), obs[b])
+
+    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray, idle: np.ndarray) -> None:
+        """Reset the copies that ended, or wait for the environment to do so.
+
+        Raises:
+            EnvError: if a copy was cut at a horizon that the environment does not know, and cannot be reset alone.
+        """
+        if self._resets_some:
+            self._write_rows(self._reset(seeds, ended), ended, obs)
+        elif np.count_nonzero(ended) == len(ended):
+            self.reset(seeds, obs)
+        elif np.count_nonzero(ended & ~self._ended_itself):
+            raise EnvError(
+                f"vector environment {self._env} cannot reset one copy alone, so its own time limit has to be the "
+                "horizon: pass max_episode_steps=HORIZON to gymnasium.make_vec, or return a plain environment"
+            )
+        elif self._mode is AutoresetMode.SAME_STEP:
+            self._write_rows(self._seen, ended, obs)
+        else:
+            idle |= ended
+
+    def give(self, task: Mapping[str, Any]) -> bool:
+        """Return False: it belongs to the task that it was built for."""
+        return False
+
+    def close(self) -> None:
+        """Close the vector environment."""
+        self._env.close()
+
+    def _reset(self, seeds: Seeds, ended: np.ndarray | None) -> Any:  # noqa: ANN401 — observations
+        """Return what is seen after a reset of all copies, or of those that `ended`."""
+        options = None if ended is None else {"reset_mask": ended.copy()}
+        seed: Any
+        if self._takes_seeds:
+            seed = [seeds(b) if ended is None or ended[b] else None for b in range(self._env.num_envs)]
+        else:  # a third party's reset promises to take one seed: for the generator of all copies, or to count on from
+            seed = seeds(0)
+        return self._env.reset(seed=seed, options=options)[0]
+
+    def _write_rows(self, seen: Any, rows: np.ndarray, obs: np.ndarray) -> None:  # noqa: ANN401
+        fresh = np.empty_like(obs)
+        self._write(seen, fresh)
+        obs[rows] = fresh[rows]
+
+    def _final_obs(self, info: dict[str, Any], b: int) -> Any:  # noqa: ANN401 — an observation
+        found = info.get("final_obs", info.get("final_observation"))
+        if found is None:
+            raise EnvError(f"{self._env} resets in the same step, but info['final_obs'] is missing")
+        return _part(found, b)
+
+
+def _part(batch: Any, b: int) -> Any:  # noqa: ANN401
+    """Return the observation of copy b from an array of objects, or from a dictionary or tuple of arrays."""
+    if isinstance(batch, dict):
+        return {key: _part(value, b) for key, value in batch.items() if not str(key).startswith("_")}
+    if isinstance(batch, tuple):
+        return tuple(_part(value, b) for value in batch)
+    return batch[b]

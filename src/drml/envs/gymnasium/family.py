@@ -1,0 +1,299 @@
+"""Your own tasks: a function from named parameters to an environment, and the distributions of the parameters.
+
+    import gymnasium as gym
+    from drml import Uniform, task_family
+
+    @task_family(length=Uniform(0.5, 1.5), gravity=Uniform(8.0, 12.0))
+    def pendulum(length: float, gravity: float) -> gym.Env:
+        env = gym.make("Pendulum-v1", g=gravity)
+        env.unwrapped.l = length
+        return env
+
+`drml train mymodule:pendulum maml` trains on it. A function that takes `num_envs` as well returns a vector environment
+of so many copies of one task. A class with `params` and `make` does the same, see `as_suite`.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, cast, final
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+from torch import Tensor
+
+from drml.core.errors import DrmlError, EnvError, InputError, suggest
+from drml.core.types import EnvSpec
+from drml.envs.api import BatchEnv, EnvOptions, Suite
+from drml.envs.gymnasium.adapter import Foreign, GymEnv, TaskParams, shown
+from drml.envs.gymnasium.blame import blame
+from drml.envs.gymnasium.copies import AnyEnv, AnyVectorEnv, Copies, Give, PlainCopies, VectorCopies
+from drml.envs.gymnasium.spaces import Actions, Observations, actions, observations
+from drml.tasks.distribution import TaskDistribution
+from drml.tasks.parameter import Choice, Parameter
+
+Make = Callable[..., AnyEnv | AnyVectorEnv]
+NUM_ENVS = "num_envs"
+
+
+@final
+@dataclass(frozen=True)
+class GymFamily:
+    """A family of tasks whose environments speak Gymnasium.
+
+    Raises:
+        InputError: if `make` does not take the parameters.
+    """
+
+    name: str
+    make: Make
+    """Called with one task's parameters by name: numbers, and NumPy arrays where a parameter has a shape. Also with
+    `num_envs`, if it takes that, and then returns a vector environment of so many copies of the one task."""
+    tasks: TaskDistribution
+    horizon: int = 0
+    """Steps after which an episode is truncated; 0 takes the environment's own time limit."""
+    action_scale: float = 1.0
+    """What a continuous policy's output is multiplied by before [−1, 1] is mapped to the bounds of the action."""
+    summary: str = ""
+    """One sentence."""
+    source: str = "The user's own."
+    """Where this definition was published."""
+    spec: EnvSpec | None = None
+    """The shape of the environments, where it is known beforehand; otherwise one is built to see it."""
+    give: Give | None = None
+    """Turns an environment to another task, where it can be; such environments are built once and used again."""
+
+    def __post_init__(self) -> None:
+        if self.horizon < 0:
+            raise InputError(f"{self.name}: horizon is {self.horizon}, must be 0 or more")
+        taken = _taken(self.make, list(self.tasks.params))
+        for name in self.tasks.params:
+            if taken is not None and name not in taken:
+                raise InputError(f"{self.name}: make does not take the parameter '{name}'{suggest(name, taken)}")
+
+    def __call__(self, **params: Any) -> AnyEnv | AnyVectorEnv:  # noqa: ANN401 — numbers and arrays
+        """Return the environment of one task, as `make` does."""
+        return self.make(**params)
+
+    def suite(self) -> Suite:
+        """Return the family as a suite, ready to be trained on.
+
+        Raises:
+            InputError: if an environment has to be built to see its spaces, and cannot, or does not fit.
+        """
+        try:
+            spec = self.spec or self.probed.spec
+        except EnvError as error:
+            raise InputError(str(error)) from error
+        return Suite(self.name, self.summary, self.source, self.tasks, spec, self.open)
+
+    def open(self, options: EnvOptions) -> BatchEnv:
+        """Return an environment of this family, in this process.
+
+        Raises:
+            InputError: if it is not what the family says it is.
+        """
+        probed = self.probed
+        if self.spec is not None and probed.spec != self.spec:
+            raise InputError(f"{self.name}: the environment has {probed.spec}, the family declares {self.spec}")
+        return GymEnv(Foreign(self.name, probed.spec, probed.actions, self.copies, self.plain))
+
+    def copies(self, task: TaskParams, num: int) -> Copies:
+        """Return `num` copies of the environment of one task.
+
+        Raises:
+            EnvError: if one cannot be built, or its spaces are not those of the other tasks.
+        """
+        probed = self.probed
+        built = self._built(task, num)
+        for env in [built] if isinstance(built, VectorEnv) else built:
+            self._check_same(env, task)
+        if isinstance(built, VectorEnv):
+            return VectorCopies(built, probed.observations.write)
+        copies = PlainCopies(built, probed.observations.write, self.give)
+        copies.give(task)
+        return copies
+
+    def plain(self, params: Mapping[str, Tensor], k: int) -> TaskParams:
+        """Return the parameters of task k as `make` takes them.
+
+        Raises:
+            InputError: if they are not those of this family.
+        """
+        if params.keys() != self.tasks.params.keys():
+            raise InputError(
+                f"{self.name}: tasks have the parameters {sorted(params)}, expected {[*self.tasks.params]}"
+            )
+        values = {name: value[k].cpu().numpy() for name, value in params.items()}
+        return {name: _number(self.tasks.params[name], value) for name, value in values.items()}
+
+    @cached_property
+    def probed(self) -> "Probed":
+        """Return what one environment, of the task in the middle of the distribution, shows of all.
+
+        Raises:
+            InputError: if its spaces do not fit, or there is no horizon.
+            EnvError: if it cannot be built.
+        """
+        middle = {
+            name: torch.from_numpy(p.quantile(np.full((1, p.size), 0.5))) for name, p in self.tasks.params.items()
+        }
+        built = self._built(self.plain(middle, 0), 1)
+        env = built if isinstance(built, VectorEnv) else built[0]
+        try:
+            return self._probed(env)
+        finally:
+            env.close()
+
+    def _probed(self, env: AnyEnv | AnyVectorEnv) -> "Probed":
+        limit = time_limit(env)
+        if not (self.horizon or limit):
+            raise InputError(
+                f"{self.name}: the environment has no time limit, so the family needs a horizon: horizon=STEPS, or "
+                "max_episode_steps=STEPS where the environment is made"
+            )
+        try:
+            seen, acted = observations(_obs_space(env)), actions(_action_space(env), self.action_scale)
+        except InputError as error:
+            raise InputError(f"{self.name}: {error}") from None
+        return Probed(EnvSpec(seen.size, acted.spec, self.horizon or limit), seen, acted, _action_space(env))
+
+    def _built(self, task: TaskParams, num: int) -> list[AnyEnv] | AnyVectorEnv:
+        """Return what `make` makes: one vector environment, or `num` plain ones."""
+        vectorised = NUM_ENVS in (_taken(self.make, [NUM_ENVS]) or [])
+        try:
+            if vectorised:
+                return self._vector(self.make(**task, num_envs=num), num)
+            return [self._single(self.make(**task)) for _ in range(num)]
+        except DrmlError:
+            raise
+        except Exception as error:
+            raise EnvError(f"{self.name}: making the environment of {shown(task)} {blame(error)}") from error
+
+    def _single(self, env: object) -> AnyEnv:
+        if isinstance(env, VectorEnv):
+            raise InputError(f"{self.name}: make returns a vector environment, so it has to take num_envs")
+        if not isinstance(env, gym.Env):
+            raise InputError(f"{self.name}: make returns a {type(env).__name__}, expected a gymnasium.Env")
+        return env
+
+    def _vector(self, env: object, num: int) -> AnyVectorEnv:
+        if not isinstance(env, VectorEnv) or env.num_envs != num:
+            got = f"a vector environment of {env.num_envs}" if isinstance(env, VectorEnv) else type(env).__name__
+            raise InputError(f"{self.name}: make takes num_envs={num} and returns {got}, expected a VectorEnv of {num}")
+        return cast(AnyVectorEnv, env)
+
+    def _check_same(self, env: AnyEnv | AnyVectorEnv, task: TaskParams) -> None:
+        probed = self.probed
+        if observations(_obs_space(env)).layout != probed.observations.layout:
+            raise EnvError(
+                f"{self.name}: the environment of {shown(task)} has observations in {_obs_space(env)}, other tasks "
+                f"{probed.spec.obs_size} numbers; all tasks need the same spaces"
+            )
+        if _action_space(env) != probed.action_space:
+            raise EnvError(
+                f"{self.name}: the environment of {shown(task)} has actions in {_action_space(env)}, other tasks in "
+                f"{probed.action_space}; all tasks need the same spaces"
+            )
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What one environment shows of all in its family."""
+
+    spec: EnvSpec
+    observations: Observations
+    actions: Actions
+    action_space: gym.Space[Any]
+
+
+def task_family(
+    *, horizon: int = 0, action_scale: float = 1.0, held_out: bool = True, **params: Parameter
+) -> Callable[[Make], GymFamily]:
+    """Make a function from parameters to an environment a family of tasks.
+
+    The family can still be called as the function was, with one task's parameters.
+
+    Args:
+        horizon: steps per episode; 0 takes the environment's own time limit.
+        action_scale: what a continuous policy's output is multiplied by.
+        held_out: False for a family of a few tasks that training and testing have to share.
+        params: the distribution of each parameter.
+
+    Raises:
+        InputError: if something is not a distribution, or the function does not take the parameters.
+    """
+    options: dict[str, Any] = {"horizon": horizon, "action_scale": action_scale, "held_out": held_out}
+    for name, value in options.items():
+        if isinstance(value, Parameter):
+            raise InputError(f"task_family: '{name}' is an option; to vary a parameter of this name, use GymFamily")
+    for name, value in cast(dict[str, Any], params).items():
+        if not isinstance(value, Parameter):
+            raise InputError(f"task_family: {name} is {value!r}, expected a distribution such as Uniform(0.5, 1.5)")
+    return partial(_family, TaskDistribution(params, held_out=held_out), horizon, action_scale)
+
+
+def _family(tasks: TaskDistribution, horizon: int, action_scale: float, make: Make) -> GymFamily:
+    name = getattr(make, "__name__", type(make).__name__)
+    return GymFamily(name, make, tasks, horizon, action_scale, _first_line(make), f"{make.__module__}")
+
+
+def family_of(kind: Any) -> GymFamily:  # noqa: ANN401 — a class or an object of the user's
+    """Return the family that a plain class stands for, or an object of one.
+
+        class Pendulums:
+            params = {"length": Uniform(0.5, 1.5)}
+            horizon = 200
+
+            def make(self, length: float) -> gym.Env: ...
+
+    `horizon`, `action_scale` and `held_out` may be left out.
+    """
+    made: Any = kind() if inspect.isclass(kind) else kind
+    held_out = getattr(made, "held_out", True)
+    options = {name: getattr(made, name) for name in ("horizon", "action_scale") if hasattr(made, name)}
+    tasks = TaskDistribution(made.params, held_out=held_out)
+    return GymFamily(type(made).__name__, made.make, tasks, **options, summary=_first_line(made))
+
+
+def time_limit(env: object) -> int:
+    """Return the steps after which an environment truncates its episodes, 0 where it does not say."""
+    spec = getattr(env, "spec", None)
+    limit = getattr(spec, "max_episode_steps", None)
+    inner = getattr(env, "env", None) or next(iter(getattr(env, "envs", None) or ()), None)
+    own = vars(env).get("_max_episode_steps") or vars(env).get("max_episode_steps")
+    return int(own or limit or (time_limit(inner) if inner is not None else 0))
+
+
+def _obs_space(env: AnyEnv | AnyVectorEnv) -> gym.Space[Any]:
+    return env.single_observation_space if isinstance(env, VectorEnv) else env.observation_space
+
+
+def _action_space(env: AnyEnv | AnyVectorEnv) -> gym.Space[Any]:
+    return env.single_action_space if isinstance(env, VectorEnv) else env.action_space
+
+
+def _taken(make: Make, wanted: list[str]) -> list[str] | None:
+    """Return the names that a function takes; None where it cannot be told, or it takes any."""
+    try:
+        parameters = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters) and NUM_ENVS not in wanted:
+        return None
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+
+
+def _number(parameter: Parameter, value: np.ndarray) -> float | int | np.ndarray:
+    """Return a value as Python number where it is one, and whole where all of a choice's values are."""
+    if value.ndim:
+        return value
+    whole = isinstance(parameter, Choice) and all(isinstance(v, int) for v in parameter.values)
+    return int(value) if whole else float(value)
+
+
+def _first_line(thing: object) -> str:
+    return (inspect.getdoc(thing) or "").partition("\n")[0]

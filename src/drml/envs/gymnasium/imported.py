@@ -1,0 +1,67 @@
+"""The user's own tasks by `package.module:attribute`, from the current directory or from where packages lie."""
+
+import importlib
+import inspect
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from drml.core.errors import DrmlError, InputError, suggest
+from drml.envs.api import Suite
+from drml.envs.gymnasium.blame import blame
+from drml.envs.gymnasium.family import GymFamily, family_of
+
+EXPECTED = "a function under @task_family, a GymFamily, a class with `params` and `make`, or a Suite"
+
+
+def imported_suite(name: str) -> Suite:
+    """Return the suite that `package.module:attribute` stands for; that is also its name.
+
+    Raises:
+        InputError: if the module or the attribute is not found, or it is something else, or it cannot be built.
+    """
+    module_name, _, attribute = name.partition(":")
+    return replace(_suite(name, _attribute(name, _module(name, module_name), attribute)), name=name)
+
+
+def _module(name: str, module_name: str) -> ModuleType:
+    """Import a module as `python -m` would: the current directory comes first."""
+    if module_name.endswith(".py") or "/" in module_name:
+        right = module_name.removesuffix(".py").strip("./").replace("/", ".")
+        raise InputError(f"'{name}' names a file; name the module: {right}:{name.partition(':')[2] or 'my_tasks'}")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+            raise InputError(
+                f"no module '{error.name}' for '{name}', in {here} or among the installed packages; run drml where the "
+                "module lies, or install it"
+            ) from None
+        raise InputError(f"'{name}': importing {module_name} {blame(error)}") from error
+    except DrmlError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(f"'{name}': importing {module_name} {blame(error)}") from error
+
+
+def _attribute(name: str, module: ModuleType, attribute: str) -> object:
+    found = getattr(module, attribute, None)
+    if found is None:
+        known = [key for key, value in vars(module).items() if not key.startswith("_") and not inspect.ismodule(value)]
+        raise InputError(f"'{name}': module {module.__name__} has no '{attribute}'{suggest(attribute, known)}")
+    return found
+
+
+def _suite(name: str, found: object) -> Suite:
+    if isinstance(found, Suite):
+        return found
+    if isinstance(found, GymFamily):
+        return replace(found, name=name).suite()
+    if hasattr(found, "params") and hasattr(found, "make"):
+        return replace(family_of(found), name=name).suite()
+    raise InputError(f"'{name}' is a {type(found).__name__}, expected {EXPECTED}")

@@ -1,0 +1,184 @@
+"""Spaces: every observation as one vector of numbers, every action as one vector or one index.
+
+Observations are laid out as `gymnasium.spaces.flatten` lays them out, in float32, all copies at once: boxes and
+binaries as they are, discrete ones one-hot, tuples and dictionaries one part after the other. The one exception are
+pictures: numbers of a uint8 box become multiples of 1/255, since no network learns from 0 .. 255.
+
+    Box            u = clip(mid + half · c a, low, high)    where both bounds are finite: [−1, 1] spans the range
+                   u = clip(c a, low, high)                 where one or both are missing
+    Discrete       u = start + a
+    MultiDiscrete  one index for each combination of values, the last one changes fastest; so MultiBinary
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, final
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from drml.core.errors import InputError
+from drml.core.types import ActionSpec
+
+MAX_COMBINATIONS = 1024
+LARGEST = float(np.finfo(np.float32).max)  # what some environments write for "no bound"
+WRAP = "wrap the environment (gymnasium.wrappers.{wrapper})"
+
+AnySpace = gym.Space[Any]
+Write = Callable[[Any, np.ndarray], None]
+"""Writes an observation with any leading axes `[..., *shape]` into rows `[..., O]`."""
+
+
+@final
+@dataclass(frozen=True)
+class Observations:
+    """How the observations of one space become vectors."""
+
+    layout: tuple[tuple[str, int], ...]
+    """Kind and length of each part; environments whose layouts are equal can be batched."""
+    write: Write
+
+    @property
+    def size(self) -> int:
+        """Return O."""
+        return sum(size for _, size in self.layout)
+
+
+def observations(space: AnySpace) -> Observations:
+    """Return how the observations of a space become vectors.
+
+    Raises:
+        InputError: if they have no fixed length.
+    """
+    if isinstance(space, spaces.Dict):
+        return _joined(dict(space.spaces))
+    if isinstance(space, spaces.Tuple):
+        return _joined(dict(enumerate(space.spaces)))
+    size = spaces.flatdim(space) if space.is_np_flattenable else 0
+    if isinstance(space, spaces.Box):
+        is_picture = space.dtype == np.uint8
+        return Observations((("picture" if is_picture else "box", size),), _write_bytes if is_picture else _write)
+    if isinstance(space, spaces.MultiBinary):
+        return Observations((("box", size),), _write)
+    if isinstance(space, spaces.Discrete):
+        return Observations((("one-hot", size),), partial(_write_one_hot, int(space.start) + np.arange(space.n)))
+    if isinstance(space, spaces.MultiDiscrete):
+        return _several_one_hot(space)
+    raise InputError(
+        f"observation space {space} has no fixed number of entries; "
+        + WRAP.format(wrapper="TransformObservation")
+        + " so that it is a Box"
+    )
+
+
+def _joined(parts: Mapping[Any, AnySpace]) -> Observations:
+    inner = {key: observations(part) for key, part in parts.items()}
+    ends = np.cumsum([part.size for part in inner.values()])
+    columns = [slice(end - part.size, end) for part, end in zip(inner.values(), ends, strict=True)]
+    writes = [(key, column, part.write) for (key, part), column in zip(inner.items(), columns, strict=True)]
+
+    def write(value: Any, rows: np.ndarray) -> None:  # noqa: ANN401 — a dictionary or a tuple of observations
+        for key, column, write_part in writes:
+            write_part(value[key], rows[..., column])
+
+    return Observations(sum((part.layout for part in inner.values()), ()), write)
+
+
+def _several_one_hot(space: spaces.MultiDiscrete) -> Observations:
+    counts = np.asarray(space.nvec).reshape(-1)
+    part = np.repeat(np.arange(len(counts)), counts)  # [O] which entry a column is about
+    value = np.concatenate([np.arange(n) for n in counts]) + np.asarray(space.start).reshape(-1)[part]  # [O]
+
+    def write(entries: Any, rows: np.ndarray) -> None:  # noqa: ANN401 — anything like an array
+        array = np.asarray(entries).reshape(*rows.shape[:-1], len(counts))
+        rows[...] = array[..., part] == value
+
+    return Observations(tuple(("one-hot", int(n)) for n in counts), write)
+
+
+def _write(value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
+    rows[...] = np.asarray(value).reshape(rows.shape)
+
+
+def _write_bytes(value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
+    np.multiply(np.asarray(value).reshape(rows.shape), np.float32(1.0 / 255.0), out=rows)
+
+
+def _write_one_hot(values: np.ndarray, value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
+    rows[...] = np.asarray(value)[..., None] == values
+
+
+@final
+@dataclass(frozen=True)
+class Actions:
+    """How a policy's actions become those of one action space."""
+
+    spec: ActionSpec
+    """What the policy gives."""
+    decode: Callable[[np.ndarray], np.ndarray]
+    """Maps `[K, B, A]` float32, or `[K, B]` int64, to actions `[K, B, *shape]` in the space's dtype."""
+
+
+def actions(space: AnySpace, scale: float) -> Actions:
+    """Return how a policy acts in a space.
+
+    Args:
+        space: the action space of one environment.
+        scale: c, what a continuous policy's output is multiplied by first.
+
+    Raises:
+        InputError: if the space is of another kind, or there are more than 1024 combinations.
+    """
+    if isinstance(space, spaces.Box):
+        return _box_actions(space, scale)
+    if isinstance(space, spaces.Discrete):
+        return _listed_actions(int(space.start) + np.arange(int(space.n), dtype=space.dtype))
+    if isinstance(space, spaces.MultiDiscrete):
+        return _combined_actions(np.asarray(space.nvec), np.asarray(space.start), space)
+    if isinstance(space, spaces.MultiBinary):
+        counts = np.full(space.shape, 2)
+        return _combined_actions(counts, np.zeros_like(counts), space)
+    raise InputError(
+        f"action space {space} is not supported: {WRAP.format(wrapper='TransformAction')} so that it is a Box, a "
+        "Discrete, a MultiDiscrete or a MultiBinary"
+    )
+
+
+def _box_actions(space: spaces.Box, scale: float) -> Actions:
+    dtype = space.dtype if np.issubdtype(space.dtype, np.floating) else np.dtype(np.float64)
+    low, high = (np.asarray(bound, np.float64).reshape(-1) for bound in (space.low, space.high))
+    bounded = np.maximum(np.abs(low), np.abs(high)) < LARGEST
+    mid = np.where(bounded, low + (high - low) / 2.0, 0.0).astype(dtype)
+    gain = np.where(bounded, (high - low) / 2.0 * scale, scale).astype(dtype)
+    low, high = low.astype(dtype), high.astype(dtype)
+
+    def decode(action: np.ndarray) -> np.ndarray:
+        scaled = (action * gain + mid).clip(low, high)
+        if scaled.dtype != space.dtype:
+            scaled = (np.rint(scaled) if space.dtype.kind in "iu" else scaled).astype(space.dtype)
+        return scaled.reshape(*action.shape[:-1], *space.shape)
+
+    return Actions(ActionSpec("continuous", len(low)), decode)
+
+
+def _listed_actions(table: np.ndarray) -> Actions:
+    def decode(action: np.ndarray) -> np.ndarray:
+        return table[action]
+
+    return Actions(ActionSpec("discrete", len(table)), decode)
+
+
+def _combined_actions(counts: np.ndarray, start: np.ndarray, space: AnySpace) -> Actions:
+    combinations = math.prod(counts.reshape(-1).tolist())
+    if combinations > MAX_COMBINATIONS:
+        raise InputError(
+            f"action space {space} has {combinations:,} combinations, more than {MAX_COMBINATIONS}: "
+            f"{WRAP.format(wrapper='TransformAction')} so that it is a Box or has fewer"
+        )
+    digits = np.stack(
+        np.unravel_index(np.arange(combinations), counts.reshape(-1)), axis=-1
+    )  # the last changes fastest
+    return _listed_actions((digits.reshape(combinations, *counts.shape) + start).astype(space.dtype))
