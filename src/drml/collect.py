@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from drml.core.distribution import Distribution
-from drml.core.errors import NumericError
+from drml.core.errors import EnvError, NumericError
 from drml.core.fault import Fault, FaultKind
 from drml.core.parallel import one_torch_thread
 from drml.core.phases import Phases
