@@ -94,10 +94,10 @@ class GymEnv:
         obs = np.empty((*shape, self.spec.obs_size), np.float32)
         reward = np.empty(shape, np.float32)
         terminated, truncated = np.empty((2, *shape), np.bool_)
-        k = 0
+        k = -1
         try:
-            for k, slot in enumerate(self._slots):
-                slot.copies.step(act[k], obs[k], reward[k], terminated[k], truncated[k])
+            for k, (slot, *rows) in enumerate(zip(self._slots, act, obs, reward, terminated, truncated, strict=True)):
+                slot.copies.step(*rows)
         except Exception as error:
             self._fail(k, "step", error)
         idle = self._idle
@@ -106,7 +106,10 @@ class GymEnv:
             self._elapsed[idle] = -1
             reward[idle], terminated[idle], truncated[idle] = 0.0, False, False
         self._elapsed += 1
-        truncated |= self._elapsed >= self.spec.horizon
+        late = self._elapsed >= self.spec.horizon
+        if np.count_nonzero(late):
+            self._check_cut(late, terminated | truncated)
+            truncated |= late
         truncated &= ~terminated
         final_obs = obs
         ended = terminated | truncated
@@ -131,6 +134,16 @@ class GymEnv:
                 self._slots[k].copies.restart(ended[k], self._seeds[k], obs[k], self._idle[k])
             except Exception as error:
                 self._fail(k, "reset", error)
+
+    def _check_cut(self, late: np.ndarray, ended: np.ndarray) -> None:
+        """Check that copies which our horizon cuts, but their environment did not, can be restarted."""
+        for k in np.flatnonzero((late & ~ended).any(1)).tolist():
+            if not (self._slots[k].copies.restarts_any or (late | ended)[k].all()):
+                raise EnvError(
+                    f"{self._foreign.name}: the vector environment goes on at the horizon ({self.spec.horizon} steps) "
+                    "and cannot reset one copy alone; give it the horizon as its own time limit (max_episode_steps of "
+                    "gymnasium.make_vec), or return a plain environment"
+                )
 
     def _assign(self, params: Sequence[TaskParams], copies: int) -> list["_Slot"]:
         """Return one slot per task: one that holds the task, else one that can be turned to it, else a new one."""

@@ -33,6 +33,11 @@ Give = Callable[[AnyEnv, Mapping[str, Any]], Options | None]
 class Copies(Protocol):
     """B copies of one task. All arrays are rows of the caller's, to be written into; nothing is kept of them."""
 
+    @property
+    def restarts_any(self) -> bool:
+        """Return whether any copy can be restarted at any time; if not, only those that ended by themselves, or all."""
+        ...
+
     def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
         """Start a first episode in each copy, seeded with its own of the `seeds`, and write `obs [B, O]`."""
         ...
@@ -78,6 +83,8 @@ class PlainCopies:
             write: writes an observation into a row.
             give: turns an environment to another task, where it can be, and returns the options of its resets.
         """
+        self.restarts_any = True
+        """Whether any copy can be restarted at any time."""
         self._envs, self._write, self._give = envs, write, give
         self._options: Options | None = None
 
@@ -134,9 +141,9 @@ class VectorCopies:
             ) from None
         own = isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
         self._takes_seeds = own
-        self._resets_some = own or self._mode is AutoresetMode.DISABLED
+        self.restarts_any = own or self._mode is AutoresetMode.DISABLED
+        """Whether any copy can be restarted at any time."""
         self._seen: Any = None
-        self._ended_itself = np.zeros(env.num_envs, np.bool_)
 
     def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
         """Start a first episode in each copy."""
@@ -148,27 +155,16 @@ class VectorCopies:
         """Step all copies."""
         self._seen, reward[:], terminated[:], truncated[:], info = self._env.step(action)
         self._write(self._seen, obs)
-        if self._mode is AutoresetMode.SAME_STEP or not self._resets_some:
-            self._ended_itself = terminated | truncated
         if self._mode is AutoresetMode.SAME_STEP:
-            for b in np.flatnonzero(self._ended_itself).tolist():
+            for b in np.flatnonzero(terminated | truncated).tolist():
                 self._write(self._final_obs(info, b), obs[b])
 
     def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray, idle: np.ndarray) -> None:
-        """Reset the copies that ended, or wait for the environment to do so.
-
-        Raises:
-            EnvError: if a copy was cut at a horizon that the environment does not know, and cannot be reset alone.
-        """
-        if self._resets_some:
+        """Reset the copies that ended, or wait for the environment to do so."""
+        if self.restarts_any:
             self._write_rows(self._reset(seeds, ended), ended, obs)
         elif np.count_nonzero(ended) == len(ended):
             self.reset(seeds, obs)
-        elif np.count_nonzero(ended & ~self._ended_itself):
-            raise EnvError(
-                f"vector environment {self._env} cannot reset one copy alone, so its own time limit has to be the "
-                "horizon: pass max_episode_steps=HORIZON to gymnasium.make_vec, or return a plain environment"
-            )
         elif self._mode is AutoresetMode.SAME_STEP:
             self._write_rows(self._seen, ended, obs)
         else:
@@ -202,6 +198,15 @@ class VectorCopies:
         if found is None:
             raise EnvError(f"{self._env} resets in the same step, but info['final_obs'] is missing")
         return _part(found, b)
+
+
+def copies_of(env: AnyVectorEnv, write: Write) -> Copies:
+    """Return the copies that a vector environment holds.
+
+    Gymnasium's synchronous one only holds plain environments, and its own resets of single copies are slow; so it is
+    taken apart, unless it is wrapped.
+    """
+    return PlainCopies(env.envs, write) if type(env) is SyncVectorEnv else VectorCopies(env, write)
 
 
 def _part(batch: Any, b: int) -> Any:  # noqa: ANN401

@@ -30,7 +30,7 @@ from drml.core.types import EnvSpec
 from drml.envs.api import BatchEnv, EnvOptions, Suite
 from drml.envs.gymnasium.adapter import Foreign, GymEnv, TaskParams, shown
 from drml.envs.gymnasium.blame import blame
-from drml.envs.gymnasium.copies import AnyEnv, AnyVectorEnv, Copies, Give, PlainCopies, VectorCopies
+from drml.envs.gymnasium.copies import AnyEnv, AnyVectorEnv, Copies, Give, PlainCopies, copies_of
 from drml.envs.gymnasium.spaces import Actions, Observations, actions, observations
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Parameter
@@ -112,7 +112,7 @@ class GymFamily:
         for env in [built] if isinstance(built, VectorEnv) else built:
             self._check_same(env, task)
         if isinstance(built, VectorEnv):
-            return VectorCopies(built, probed.observations.write)
+            return copies_of(built, probed.observations.write)
         copies = PlainCopies(built, probed.observations.write, self.give)
         copies.give(task)
         return copies

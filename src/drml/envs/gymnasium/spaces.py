@@ -60,7 +60,8 @@ def observations(space: AnySpace) -> Observations:
     size = spaces.flatdim(space) if space.is_np_flattenable else 0
     if isinstance(space, spaces.Box):
         is_picture = space.dtype == np.uint8
-        return Observations((("picture" if is_picture else "box", size),), _write_bytes if is_picture else _write)
+        write = _write_vector if len(space.shape) == 1 else _write
+        return Observations((("picture" if is_picture else "box", size),), _write_bytes if is_picture else write)
     if isinstance(space, spaces.MultiBinary):
         return Observations((("box", size),), _write)
     if isinstance(space, spaces.Discrete):
@@ -97,6 +98,10 @@ def _several_one_hot(space: spaces.MultiDiscrete) -> Observations:
         rows[...] = array[..., part] == value
 
     return Observations(tuple(("one-hot", int(n)) for n in counts), write)
+
+
+def _write_vector(value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
+    rows[...] = value
 
 
 def _write(value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
