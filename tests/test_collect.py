@@ -223,13 +223,13 @@ def test_what_an_environment_reports_is_not_reported_twice():
             step = super().step(action)
             now = bool(step.final_obs[0, 1, STEP] == 2.0) and bool(step.final_obs[0, 1, EPISODE] == 0.0)
             self.dead = now or getattr(self, "dead", False)
-            step.diverged[0, 1] |= self.dead
+            step.diverged[0] |= self.dead
             return replace(step, faults=(told,) if now else ())
 
     rollout, found = Collector(Raising(), T, B, Phases()).with_faults(Echo(), Agent({}, {}), TASKS, RNG)
     assert found == (told,)
-    assert not rollout.valid[0, :, 1].any()  # the copy is out until the next reset
-    assert rollout.valid[0, :, 0].all() and rollout.valid[1:].all()
+    assert rollout.valid[0].int().T.tolist() == [[0] * T, [0] * T]  # the task is out until the next reset
+    assert rollout.valid[1:].all()
 
 
 def test_a_policy_that_is_not_finite_is_blamed_itself():

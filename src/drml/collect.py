@@ -286,13 +286,13 @@ def without_unsound_episodes(
 def _faults_of_numbers(
     rollout: Rollout, bad: Mapping[str, Tensor], ended: Tensor, tasks: Tasks, reported: Sequence[Fault]
 ) -> list[Fault]:
-    """Return the first bad step of each unsound episode; of copies that the environment reported nothing is added."""
-    told = {(fault.row, fault.copy) for fault in reported}
+    """Return the first bad step of each unsound episode; of tasks that the environment reported nothing is added."""
+    told = {fault.row for fault in reported}
     hashes = content_hashes(tasks)
     episode = _episode(ended)
     faults: list[Fault] = []
     for k, t, b in first_in_episode(torch.stack(list(bad.values())).any(0), ended).nonzero().tolist():
-        if (k, b) in told or (k, -1) in told:
+        if k in told:
             continue
         what = next(name for name, places in bad.items() if bool(places[k, t, b]))
         step = int(rollout.elapsed[k, t, b])

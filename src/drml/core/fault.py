@@ -4,9 +4,12 @@
 
 An environment says what it knows: the call that failed, how, and what would call it again. Whoever holds more (the
 phase, the meta-iteration) adds it further down the line; a learner never sees any of it.
+
+A call that fails takes all copies of its task down until the next reset. So it makes no difference whether it raised,
+which its process survives, or killed that process; and where the process stands makes none either.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +17,13 @@ Moment = Literal["construct", "reset", "step", "close"]
 FaultKind = Literal["raised", "hung", "died", "out of memory", "wrong answer", "diverged", "not finite"]
 
 NO_SEED = -1
+
+Watch = Callable[[Moment, int, int], None]
+"""Is told of a call of foreign code before it is made: the moment, the copy (-1: no single one) and the seed."""
+
+
+def nobody(moment: Moment, copy: int, seed: int) -> None:
+    """Watch nothing."""
 
 
 @dataclass(frozen=True)

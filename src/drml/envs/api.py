@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from drml.core.fault import Watch, nobody
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
 from drml.tasks.distribution import TaskDistribution
@@ -51,11 +52,13 @@ class EnvOptions:
     threads: int = 0
     """Simulator threads; 0 takes all cores."""
     isolate: bool = False
-    """Whether foreign environments run in processes of their own, one per task, that are cut off where they fail."""
+    """Whether each task runs in a process of its own, which is cut off where it fails."""
     timeout: float = 10.0
     """Seconds that one call of an isolated environment may take (one copy's construction, reset, step or close)."""
     memory_gb: float = 2.0
     """Memory that an isolated process may take beyond what it has when it starts."""
+    watch: Watch = nobody
+    """Is told of each call of foreign code before it is made."""
 
 
 @dataclass(frozen=True)
