@@ -23,6 +23,7 @@ from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
 from drml.core.types import EnvSpec, Tasks
 from drml.envs.api import EnvOptions, Suite
+from drml.envs.isolated.env import isolated
 from drml.envs.registry import suite
 from drml.evaluate import MetaTest, meta_test
 from drml.policies.mlp import MLPConfig
@@ -67,7 +68,9 @@ class Setup:
 
     def collector(self, copies: int, options: EnvOptions, phases: Phases) -> Collector:
         """Return a collector of whole episodes in a fresh environment."""
-        return Collector(self.suite.make(options), self.suite.spec.horizon, copies, phases, options.device)
+        bounds = options.isolation
+        env = isolated(self.suite, bounds) if bounds.isolate else self.suite.make(options)
+        return Collector(env, self.suite.spec.horizon, copies, phases, options.device)
 
 
 def set_up(config: RunConfig) -> Setup:

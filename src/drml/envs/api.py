@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from drml.core.check import check_ranges
 from drml.core.fault import Watch, nobody
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
@@ -44,6 +45,25 @@ class Closable(Protocol):
 
 
 @dataclass(frozen=True)
+class Isolation:
+    """Whether, and within what bounds, each task runs in a process of its own.
+
+    Raises:
+        InputError: unless the bounds are above 0.
+    """
+
+    isolate: bool = False
+    """Run each task in a process of its own, which is cut off where it hangs, dies or takes too much memory."""
+    timeout: float = 10.0
+    """Seconds that one call of an isolated environment may take: a copy's construction, reset, step or close."""
+    memory_gb: float = 2.0
+    """Memory in GB that an isolated process may take beyond what it has when it starts."""
+
+    def __post_init__(self) -> None:
+        check_ranges("", self, above_0=("timeout", "memory_gb"))
+
+
+@dataclass(frozen=True)
 class EnvOptions:
     """How an environment runs; none of it changes what it computes."""
 
@@ -51,12 +71,8 @@ class EnvOptions:
     """Where native environments run (simulated robots run on the CPU)."""
     threads: int = 0
     """Simulator threads; 0 takes all cores."""
-    isolate: bool = False
-    """Whether each task runs in a process of its own, which is cut off where it fails."""
-    timeout: float = 10.0
-    """Seconds that one call of an isolated environment may take (one copy's construction, reset, step or close)."""
-    memory_gb: float = 2.0
-    """Memory that an isolated process may take beyond what it has when it starts."""
+    isolation: Isolation = Isolation()
+    """Whether tasks run in processes of their own."""
     watch: Watch = nobody
     """Is told of each call of foreign code before it is made."""
 

@@ -57,7 +57,7 @@ class GymEnv:
         self._slots: list[_Slot] = []
         self._faults: list[Fault] = []
         """What has failed and was not told yet."""
-        weakref.finalize(self, _close_all, self._pool, watch)
+        weakref.finalize(self, _close_at_last, self._pool, watch)
 
     @property
     def spec(self) -> EnvSpec:
@@ -66,8 +66,7 @@ class GymEnv:
 
     def close(self) -> None:
         """Close all environments; it also happens when this object is forgotten. What fails there is a warning."""
-        _close_all(self._pool, self._watch)
-        self._pool.clear()
+        _close_at_last(self._pool, self._watch)
         self._slots = []
 
     def reset(self, tasks: Tasks, copies: int, rng: Streams) -> Tensor:
@@ -289,7 +288,7 @@ def _pop(free: list[_Slot], key: Key) -> _Slot | None:
 
 
 def _close_all(slots: Sequence[_Slot], watch: Watch) -> list[Fault]:
-    """Close the environments of slots; return what failed, which is also a warning."""
+    """Close the environments of slots and return what failed."""
     faults: list[Fault] = []
     for slot in slots:
         watch("close", -1, NO_SEED)
@@ -298,8 +297,14 @@ def _close_all(slots: Sequence[_Slot], watch: Watch) -> list[Fault]:
         except (Exception, SystemExit) as error:
             copy = slot.copies.called
             faults.append(Fault(slot.task, slot.params, -1, copy, 0, 0, "close", _kind(error), _message(error)))
-            _log.warning("task %s: %s", label(slot.params), faults[-1].describe())
     return faults
+
+
+def _close_at_last(slots: list[_Slot], watch: Watch) -> None:
+    """Close the environments of slots; what fails there is a warning, since no step follows that could tell."""
+    for fault in _close_all(slots, watch):
+        _log.warning("task %s: %s", label(fault.params), fault.describe())
+    slots.clear()
 
 
 def _kind(error: BaseException) -> FaultKind:
