@@ -27,7 +27,7 @@ from drml.envs.isolated.worker import COPY, MOMENT, MOMENTS, PLACE_SIZE, SEED, S
 START_SECONDS = 120.0  # for the fork server's imports on a busy machine, and for those of the task's module
 KILL_SECONDS = 5.0
 CHUNK = 1 << 20
-NEVER_KILLED = 10  # any priority of 0 or more ends our processes before multiprocessing waits for them
+BEFORE_ITS_JOIN = 10  # finalizers of priority 0 or more run before multiprocessing waits for its processes to end
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,9 @@ class Process:
         self._is_ready = False
         self._process.start()
         theirs.close()
-        self._finalizer = Finalize(self, _kill, (self._process.pid, self._process.sentinel), exitpriority=NEVER_KILLED)
+        self._finalizer = Finalize(
+            self, _kill, (self._process.pid, self._process.sentinel, ours), exitpriority=BEFORE_ITS_JOIN
+        )
 
     @property
     def handles(self) -> tuple[socket.socket, int]:
@@ -128,7 +130,6 @@ class Process:
 
     def kill(self) -> None:
         """End the process and all that it has started, at once."""
-        self._socket.close()
         self._finalizer()
         self._process.join(KILL_SECONDS)
 
@@ -194,8 +195,9 @@ def _context() -> ForkServerContext:
     return context
 
 
-def _kill(pid: int, sentinel: int) -> None:
-    """Kill a process that has not been waited for yet, and the group that it leads."""
+def _kill(pid: int, sentinel: int, connection: socket.socket) -> None:
+    """Kill a process and the group that it leads, and hang up."""
+    connection.close()
     with suppress(OSError):
         os.killpg(pid, signal.SIGKILL)
     if not wait([sentinel], 0):

@@ -16,7 +16,8 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from multiprocessing import forkserver
+from typing import Any, cast
 
 import torch
 
@@ -103,6 +104,10 @@ def _detach() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # they are sent to all of a job; the run decides what they mean
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Each process holds open what tells the fork server that the run goes on; one that hangs would keep it alive.
+    held = getattr(cast(Any, forkserver)._forkserver, "_forkserver_alive_fd", None)
+    if held is not None:
+        os.close(held)
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
