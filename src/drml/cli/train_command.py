@@ -26,7 +26,8 @@ usage: drml train SUITE LEARNER [FLAGS]
        drml train --resume DIR [FLAGS]
 
 Meta-train a learner on a suite, in a run directory of its own; or go on with a run that was stopped.
-`drml list` shows suites and learners, `drml train SUITE LEARNER --help` the flags."""
+`drml list` shows suites and learners, `drml train SUITE LEARNER --help` the flags. A suite of your own is
+PACKAGE.MODULE:NAME, found from the current directory; docs/bring-your-own.md shows how to write one."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
     session.set_up(config)  # complains before anything is written
     if args.out is not None:
         return _finish(start(config, args.out, options), config, args.json)
-    out = rundir.create_numbered(Path("runs"), f"{suite_name}-{learner_name}-s{args.seed}")
+    out = rundir.create_numbered(Path("runs"), f"{suite_name.replace(':', '.')}-{learner_name}-s{args.seed}")
     try:
         outcome = start(config, out, options)
     except BaseException:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Moment = Literal["construct", "reset", "step", "close"]
-FaultKind = Literal["raised", "hung", "died", "out of memory", "wrong answer", "diverged", "not finite"]
+FaultKind = Literal["raised", "hung", "died", "out of memory", "diverged", "not finite"]
 
 NO_SEED = -1
 
@@ -45,8 +45,8 @@ class Fault:
     moment: Moment
     """The call that failed."""
     kind: FaultKind
-    """How: `raised` an exception, `hung` beyond its deadline, `died` with its process, ran `out of memory`, gave a
-    `wrong answer` (of another shape or type than its spaces say); or went on, but `diverged` or was `not finite`."""
+    """How: `raised` an exception, `hung` beyond its deadline, `died` with its process, ran `out of memory`; or went on,
+    but `diverged` or was `not finite`."""
     message: str
     """One line: what was raised, or which number was not finite."""
     action: tuple[float, ...] = ()

@@ -3,9 +3,11 @@
 from drml.core.lookup import look_up
 from drml.envs import bandit, grid, navigation, probe, tabular
 from drml.envs.api import Suite
+from drml.envs.gymnasium import classic
+from drml.envs.gymnasium.imported import imported_suite
 from drml.envs.mujoco import half_cheetah
 
-_FAMILIES = (navigation, bandit, tabular, grid, half_cheetah, probe)
+_FAMILIES = (navigation, bandit, tabular, grid, half_cheetah, classic, probe)
 SUITES: dict[str, Suite] = {suite.name: suite for family in _FAMILIES for suite in family.SUITES}
 
 
@@ -16,7 +18,5 @@ def suite(name: str) -> Suite:
         InputError: if there is none; names the closest one.
     """
     if ":" in name:
-        from drml.envs.gymnasium.imported import imported_suite  # Gymnasium is not needed for our own suites
-
         return imported_suite(name)
     return look_up("suite", name, SUITES)

@@ -74,6 +74,7 @@ class GymEnv:
 
         Raises:
             InputError: if `copies` < 1, or the tasks' parameters are not those of the family.
+            EnvError: if the family is wrong as a whole, such as one whose tasks have different spaces.
         """
         if copies < 1:
             raise InputError(f"copies is {copies}, expected at least 1")
@@ -97,7 +98,7 @@ class GymEnv:
 
         Raises:
             InputError: if the action does not fit, or there was no reset.
-            EnvError: if copies have to be restarted at the horizon that cannot.
+            EnvError: if copies have to be restarted at the horizon that cannot, or the family is wrong otherwise.
         """
         shape = self._shape_of(action)
         act = self._foreign.actions.decode(action.detach().cpu().numpy())
@@ -127,6 +128,7 @@ class GymEnv:
         ended = terminated | truncated
         if np.count_nonzero(ended):
             obs = obs.copy()
+            self._idle = np.zeros_like(idle)  # the old one is handed out
             self._restart(ended, obs)
         return Step(
             obs=torch.from_numpy(obs),
@@ -188,8 +190,6 @@ class GymEnv:
                 slot.copies, given.copies = given.copies, BrokenCopies()
             else:
                 slot.copies = self._foreign.open(task, slot.key[0])
-        except InputError:
-            raise
         except (Exception, SystemExit) as error:
             self._fail(k, "construct", error)
 
@@ -204,7 +204,9 @@ class GymEnv:
         return shape[0], shape[1]
 
     def _fail(self, k: int, moment: Moment, error: BaseException, action: Tensor | None = None) -> None:
-        """Take a slot out until the next reset, and note why."""
+        """Take a slot out until the next reset, and note why; what is wrong with the family as a whole is raised."""
+        if _cause(error) is error and isinstance(error, DrmlError):
+            raise error
         slot = self._slots[k]
         copy = slot.copies.called
         episode, seed = self._seeds[k].begun(copy) if moment != "construct" else (0, NO_SEED)
@@ -308,15 +310,11 @@ def _close_at_last(slots: list[_Slot], watch: Watch) -> None:
 
 
 def _kind(error: BaseException) -> FaultKind:
-    cause = _cause(error)
-    if isinstance(cause, MemoryError):
-        return "out of memory"
-    return "wrong answer" if isinstance(cause, DrmlError) else "raised"
+    return "out of memory" if isinstance(_cause(error), MemoryError) else "raised"
 
 
 def _message(error: BaseException) -> str:
-    cause = _cause(error)
-    return str(cause) if isinstance(cause, DrmlError) else blame(cause).removeprefix("raised ")
+    return blame(_cause(error)).removeprefix("raised ")
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -32,6 +32,7 @@ from drml.envs.api import BatchEnv, EnvOptions, Suite
 from drml.envs.gymnasium.adapter import Foreign, GymEnv, TaskParams, shown
 from drml.envs.gymnasium.blame import blame
 from drml.envs.gymnasium.copies import AnyEnv, AnyVectorEnv, Copies, Give, PlainCopies, copies_of
+from drml.envs.gymnasium.legacy import modern
 from drml.envs.gymnasium.spaces import Actions, Observations, actions, observations
 from drml.envs.gymnasium.watched import Watched
 from drml.tasks.distribution import TaskDistribution
@@ -184,9 +185,10 @@ class GymFamily:
     def _single(self, env: object) -> AnyEnv:
         if isinstance(env, VectorEnv):
             raise InputError(f"{self.name}: make returns a vector environment, so it has to take num_envs")
-        if not isinstance(env, gym.Env):
-            raise InputError(f"{self.name}: make returns a {type(env).__name__}, expected a gymnasium.Env")
-        return env
+        try:
+            return modern(env)
+        except InputError as error:
+            raise InputError(f"{self.name}: make returns what is no environment: {error}") from error
 
     def _vector(self, env: object, num: int) -> AnyVectorEnv:
         if not isinstance(env, VectorEnv) or env.num_envs != num:

@@ -3,16 +3,22 @@
 import importlib
 import inspect
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from drml.core.errors import DrmlError, InputError, suggest
 from drml.envs.api import Suite
 from drml.envs.gymnasium.blame import blame
 from drml.envs.gymnasium.family import GymFamily, family_of
+from drml.envs.gymnasium.protocols import family_by_protocol
 
-EXPECTED = "a function under @task_family, a GymFamily, a class with `params` and `make`, or a Suite"
+EXPECTED = (
+    "a function under @task_family, a GymFamily, a class with params and make, an environment with tasks, or a Suite"
+)
 
 
 def imported_suite(name: str) -> Suite:
@@ -61,7 +67,23 @@ def _suite(name: str, found: object) -> Suite:
     if isinstance(found, Suite):
         return found
     if isinstance(found, GymFamily):
-        return replace(found, name=name).suite()
-    if hasattr(found, "params") and hasattr(found, "make"):
-        return replace(family_of(found), name=name).suite()
-    raise InputError(f"'{name}' is a {type(found).__name__}, expected {EXPECTED}")
+        return found.suite()
+    if (hasattr(found, "params") and hasattr(found, "make")) or (callable(found) and not _needs_arguments(found)):
+        return _family(name, found).suite()
+    hint = "; the arguments that it takes are parameters, so say how they vary: @task_family" if callable(found) else ""
+    raise InputError(f"'{name}' is a {type(found).__name__}, expected {EXPECTED}{hint}")
+
+
+@cache  # asking for a suite again builds no environments again
+def _family(name: str, found: Any) -> GymFamily:  # noqa: ANN401 — a class, a function or an object of the user's
+    if hasattr(found, "params"):
+        return replace(family_of(found), name=name)
+    return family_by_protocol(name, found, int(getattr(found, "horizon", 0)))
+
+
+def _needs_arguments(made: Callable[..., object]) -> bool:
+    try:
+        parameters = inspect.signature(made).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)

@@ -156,8 +156,8 @@ def _box_actions(space: spaces.Box, scale: float) -> Actions:
     dtype = space.dtype if np.issubdtype(space.dtype, np.floating) else np.dtype(np.float64)
     low, high = (np.asarray(bound, np.float64).reshape(-1) for bound in (space.low, space.high))
     bounded = np.maximum(np.abs(low), np.abs(high)) < LARGEST
-    mid = np.where(bounded, low + (high - low) / 2.0, 0.0).astype(dtype)
-    gain = np.where(bounded, (high - low) / 2.0 * scale, scale).astype(dtype)
+    bottom, top = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+    mid, gain = (bottom + (top - bottom) / 2.0).astype(dtype), ((top - bottom) / 2.0 * scale).astype(dtype)
     low, high = low.astype(dtype), high.astype(dtype)
 
     def decode(action: np.ndarray) -> np.ndarray:

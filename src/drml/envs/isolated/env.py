@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drml.core.errors import InputError
+from drml.core.errors import EnvError, InputError
 from drml.core.fault import NO_SEED, Fault, label
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
@@ -211,8 +211,8 @@ class IsolatedEnv:
             return answer
         if isinstance(answer, Answer):
             error = wire.unpack_json(answer.payload)[0]
-            if error["is_input"]:
-                raise InputError(error["message"])
+            if error["exit_code"]:
+                raise (InputError if error["exit_code"] == InputError.exit_code else EnvError)(error["message"])
             answer = Failure(error["kind"], error["message"], "reset" if action is None else "step", -1, NO_SEED)
         if place is not None:
             self._note(k, place.task, answer, action)

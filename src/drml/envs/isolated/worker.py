@@ -21,7 +21,7 @@ from typing import Any, cast
 
 import torch
 
-from drml.core.errors import DrmlError, InputError
+from drml.core.errors import DrmlError
 from drml.core.fault import Moment
 from drml.envs.api import BatchEnv, Closable, EnvOptions
 from drml.envs.isolated import wire
@@ -85,11 +85,12 @@ class _State:
         return wire.CLOSE, b""
 
 
-def _shown(error: Exception) -> dict[str, str | bool]:
+def _shown(error: Exception) -> dict[str, str | int]:
+    """Return an error as JSON values; `exit_code` is 0 unless it is one of ours, which are the run's to raise."""
     is_ours = isinstance(error, DrmlError)
     return {
-        "kind": "wrong answer" if is_ours else "out of memory" if isinstance(error, MemoryError) else "raised",
-        "is_input": isinstance(error, InputError),
+        "exit_code": error.exit_code if is_ours else 0,
+        "kind": "out of memory" if isinstance(error, MemoryError) else "raised",
         "message": str(error) if is_ours else f"{type(error).__name__}: {error}",
     }
 

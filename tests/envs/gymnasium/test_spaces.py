@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector.utils import batch_space, iterate
+
+from drml.core.errors import InputError
+from drml.core.types import ActionSpec
+from drml.envs.gymnasium.spaces import actions, observations
+
+SPACES = {
+    "box": spaces.Box(-2.0, 3.0, (4,), np.float64),
+    "matrix": spaces.Box(-1.0, 1.0, (2, 3)),
+    "scalar": spaces.Box(-1.0, 1.0, ()),
+    "discrete": spaces.Discrete(5, start=-2),
+    "multi-discrete": spaces.MultiDiscrete([3, 2, 4]),
+    "multi-discrete with starts": spaces.MultiDiscrete([3, 2], start=[10, -1]),
+    "multi-discrete table": spaces.MultiDiscrete([[3, 2], [2, 4]]),
+    "multi-binary": spaces.MultiBinary([2, 3]),
+    "tuple": spaces.Tuple((spaces.Discrete(3), spaces.Box(0.0, 1.0, (2,)))),
+    "dict": spaces.Dict(
+        {
+            "z": spaces.Box(0.0, 1.0, (2,)),
+            "a": spaces.MultiBinary(3),
+            "inner": spaces.Dict({"choice": spaces.Discrete(4), "pair": spaces.Tuple((spaces.Discrete(2),))}),
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+def test_observations_are_laid_out_as_gymnasium_flattens_them(space):
+    space.seed(1)
+    how = observations(space)
+    samples = [space.sample() for _ in range(20)]
+    rows = np.full((20, how.size), np.nan, np.float32)
+    for sample, row in zip(samples, rows, strict=True):
+        how.write(sample, row)
+    expected = np.stack([spaces.flatten(space, sample) for sample in samples]).astype(np.float32)
+    assert how.size == spaces.flatdim(space) and np.array_equal(rows, expected)
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+def test_a_batch_is_written_as_its_parts_are(space):
+    many = batch_space(space, 6)
+    many.seed(2)
+    batch = many.sample()
+    how = observations(space)
+    rows, one_by_one = np.full((2, 6, how.size), np.nan, np.float32)
+    how.write(batch, rows)
+    for value, row in zip(iterate(many, batch), one_by_one, strict=True):
+        how.write(value, row)
+    assert np.array_equal(rows, one_by_one)
+
+
+def test_pictures_become_shares_of_255():
+    how = observations(spaces.Box(0, 255, (2, 2, 3), np.uint8))
+    row = np.empty((1, 12), np.float32)
+    how.write(np.full((1, 2, 2, 3), 51, np.uint8), row)
+    np.testing.assert_allclose(row, 0.2, rtol=1e-6)
+
+
+def test_an_observation_without_a_fixed_length_is_refused():
+    for space in (spaces.Sequence(spaces.Discrete(2)), spaces.Dict({"words": spaces.Sequence(spaces.Discrete(2))})):
+        with pytest.raises(InputError, match=r"no fixed number of entries.*TransformObservation"):
+            observations(space)
+
+
+def test_layouts_tell_spaces_apart():
+    layouts = [observations(space).layout for space in SPACES.values()]
+    assert len(set(layouts)) == len(layouts) - 1  # a matrix of 6 and a binary of 6 may stand for each other
+
+
+class TestBoxActions:
+    def test_minus_one_to_one_spans_the_bounds_and_what_lies_beyond_is_clipped(self):
+        how = actions(spaces.Box(np.float32([-2.0, 0.0]), np.float32([2.0, 10.0])), 1.0)
+        assert how.spec == ActionSpec("continuous", 2)
+        given = np.array([[[-1.0, -1.0], [0.0, 0.0], [0.5, 0.5], [1.0, 1.0], [7.0, -7.0]]], np.float32)
+        assert how.decode(given).tolist() == [[[-2.0, 0.0], [0.0, 5.0], [1.0, 7.5], [2.0, 10.0], [2.0, 0.0]]]
+
+    def test_a_scale_comes_first(self):
+        how = actions(spaces.Box(-2.0, 2.0, (1,)), 0.1)
+        np.testing.assert_allclose(how.decode(np.array([[[1.0]], [[20.0]]], np.float32)), [[[0.2]], [[2.0]]], rtol=1e-6)
+
+    def test_without_bounds_actions_pass_and_with_one_bound_they_are_clipped(self):
+        inf, largest = np.inf, np.finfo(np.float32).max
+        low, high = np.array([-inf, -1.0, -largest]), np.array([inf, inf, largest])
+        how = actions(spaces.Box(low.astype(np.float32), high.astype(np.float32)), 1.0)
+        assert how.decode(np.array([[[9.0, -9.0, 9.0]]], np.float32)).tolist() == [[[9.0, -1.0, 9.0]]]
+
+    def test_shape_and_kind_are_the_spaces(self):
+        matrix, whole = spaces.Box(-1.0, 1.0, (2, 3), np.float64), spaces.Box(-3, 3, (1,), np.int32)
+        decoded = actions(matrix, 1.0).decode(np.zeros((2, 4, 6), np.float32))
+        assert decoded.shape == (2, 4, 2, 3) and decoded.dtype == np.float64
+        assert actions(whole, 1.0).decode(np.array([[[0.4]]], np.float32)).tolist() == [[[1]]]  # 1.2, rounded
+        assert whole.contains(actions(whole, 1.0).decode(np.array([[[0.4]]], np.float32))[0, 0])
+
+    def test_every_action_lies_in_the_space(self):
+        rng = np.random.default_rng(0)
+        box = spaces.Box(np.float32(-0.3) * np.ones(3, np.float32), np.float32(0.7) * np.ones(3, np.float32))
+        decoded = actions(box, 1.0).decode(rng.normal(size=(50, 4, 3)).astype(np.float32))
+        assert all(box.contains(action) for action in decoded.reshape(-1, 3))
+
+
+class TestListedActions:
+    def test_a_discrete_space_begins_where_it_says(self):
+        how = actions(spaces.Discrete(3, start=5), 1.0)
+        assert how.spec == ActionSpec("discrete", 3) and how.decode(np.array([[0, 2]])).tolist() == [[5, 7]]
+
+    @pytest.mark.parametrize(
+        ("space", "number"),
+        [
+            (spaces.MultiDiscrete([3, 2, 4]), 24),
+            (spaces.MultiDiscrete([[3, 2], [2, 2]]), 24),
+            (spaces.MultiDiscrete([3, 2], start=[10, -1]), 6),
+            (spaces.MultiBinary(4), 16),
+            (spaces.MultiBinary([2, 2]), 16),
+        ],
+    )
+    def test_a_product_lists_each_combination_once(self, space, number):
+        how = actions(space, 1.0)
+        decoded = how.decode(np.arange(number)[None])[0]
+        assert how.spec == ActionSpec("discrete", number) and decoded.dtype == space.dtype
+        assert len({action.tobytes() for action in decoded}) == number
+        assert all(space.contains(action) for action in decoded)
+
+    def test_the_last_entry_changes_fastest(self):
+        decoded = actions(spaces.MultiDiscrete([2, 3]), 1.0).decode(np.arange(6))
+        assert decoded.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+
+    def test_too_many_combinations_are_refused_in_one_line(self):
+        with pytest.raises(InputError, match=r"2,048 combinations, more than 1024: .*TransformAction"):
+            actions(spaces.MultiBinary(11), 1.0)
+
+    def test_other_spaces_are_refused(self):
+        with pytest.raises(InputError, match=r"not supported: wrap the environment .*TransformAction"):
+            actions(spaces.Tuple((spaces.Discrete(2),)), 1.0)
