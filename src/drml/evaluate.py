@@ -22,11 +22,11 @@ class Meeting:
     """What came of one meta-episode: the tasks that it could be played on, and what failed on them and the others."""
 
     tasks: Tasks
-    """The K' tasks with sound episodes in every phase."""
+    """The K' tasks with sound episodes in every phase, and no call that failed."""
     rows: Tensor
     """`[K']` int64, their rows among the K tasks that were to be met."""
     lost: tuple[int, ...]
-    """The rows of the others, which some phase left without a sound episode."""
+    """The rows of the others."""
     history: list[Rollout]
     """The rollouts of these tasks, one per phase: before adaptation, after one step, after two, …"""
     faults: tuple[tuple[int, Fault], ...]
@@ -38,7 +38,10 @@ class Meeting:
 def meet(
     learner: Learner, state: LearnerState, tasks: Tasks, collect: Collector, rng: Streams, adapt_steps: int
 ) -> Meeting:
-    """Play one meta-episode; a task that is left without a sound episode in some phase is left out from there on.
+    """Play one meta-episode; a task that fails in some phase is left out from there on.
+
+    It fails where a call of its environment did, or no sound episode is left. The episodes that were complete when a
+    call failed are dropped too: they are the short ones, and learning from those alone would be biased.
 
     Training and testing share this function. Whatever fails on a task, the data of the others are the same: a task's
     noise is its own, and it is left out before anything is computed from the tasks together.
@@ -56,6 +59,7 @@ def meet(
         env_steps += rollout.reward.numel()
         faults += [(phase, replace(f, row=int(rows[f.row]) if f.row >= 0 else f.row)) for f in found]
         sound = rollout.valid.flatten(1).any(1).cpu()
+        sound[[f.row for f in found if f.row >= 0 and not f.is_of_numbers]] = False
         history.append(rollout)
         if not bool(sound.all()):
             kept = sound.nonzero().flatten()
@@ -134,7 +138,7 @@ class MetaTest:
     rows: Tensor
     """`[K']` int64, their rows among the tasks that were given."""
     lost: tuple[int, ...]
-    """The rows of the tasks that some phase left without a sound episode."""
+    """The rows of the tasks that failed in some phase."""
     faults: tuple[tuple[int, Fault], ...]
     """What failed, each with its phase."""
 

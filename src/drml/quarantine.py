@@ -1,19 +1,19 @@
 """Quarantine: tasks whose environment keeps failing are no longer met.
 
 Decisions are values: they are in the checkpoint, and a run that goes on from it repeats them. A task that fails takes a
-strike, at most one per meta-iteration and validation, and with the third it is out: it is dropped after sampling, so
+strike, at most one per meta-iteration, and with the third it is out: it is dropped after sampling, so
 the other tasks, their ids and with them their random numbers stay the same. What counts:
 
-    a call that raised, hung, died or ran out of memory      a strike, whatever is left of the task
+    a call that raised, hung, died or ran out of memory      a strike
     numbers that diverged or were not finite                 a strike where no sound episode is left
 
 A simulation that breaks down under an odd action of an untrained policy is no defect of the task: its episode is
-dropped, and the task stays.
+dropped, and the task stays. Strikes of validation count for validation alone, because looking changes nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -22,6 +22,7 @@ from drml.core.types import Tasks
 from drml.tasks.distribution import content_hashes
 
 MAX_STRIKES = 3
+During = Literal["train", "validation"]
 KEPT = 0.9  # of what was counted before; counts so decayed reach back some ten meta-iterations
 
 
@@ -35,7 +36,7 @@ class Incident:
     episodes: int
     """Faults of the task in all, one per dropped episode or broken process."""
     is_lost: bool
-    """Whether no sound episode was left in some phase, so that the task was left out."""
+    """Whether the task was left out of the meta-iteration; a fault in `close` costs no data."""
     strikes: int
     """Strikes of the task, this one included."""
 
@@ -77,7 +78,7 @@ class Quarantine:
     """Strikes by task, and the share of tasks that could not be used of late."""
 
     strikes: Mapping[str, int] = field(default_factory=dict)
-    """By content hash; tasks without any are not in it."""
+    """By content hash, and those of validation by 'validation' and the hash; tasks without any are not in it."""
     met: float = 0.0
     """Tasks that were to be met, decayed by 0.9 per meta-iteration."""
     missed: float = 0.0
@@ -90,22 +91,29 @@ class Quarantine:
 
     @property
     def num_quarantined(self) -> int:
-        """Return how many tasks are quarantined."""
-        return sum(count >= MAX_STRIKES for count in self.strikes.values())
+        """Return how many tasks are quarantined, in training or validation."""
+        return len({key.split()[-1] for key, count in self.strikes.items() if count >= MAX_STRIKES})
 
-    def admitted(self, tasks: Tasks) -> Tasks:
+    def admitted(self, tasks: Tasks, during: During) -> Tasks:
         """Return the tasks that are not quarantined, ids as they were."""
         if not self.num_quarantined:
             return tasks
-        kept = [k for k, task in enumerate(content_hashes(tasks)) if self.strikes.get(task, 0) < MAX_STRIKES]
+        kept = [
+            k
+            for k, task in enumerate(content_hashes(tasks))
+            if max(self.strikes.get(key, 0) for key in (task, _key(task, during))) < MAX_STRIKES
+        ]
         return tasks if len(kept) == len(tasks) else tasks.select(torch.tensor(kept, dtype=torch.int64))
 
-    def strike(self, faults: Sequence[tuple[int, Fault]], lost: Iterable[int]) -> tuple["Quarantine", list[Incident]]:
+    def strike(
+        self, faults: Sequence[tuple[int, Fault]], lost: Iterable[int], during: During
+    ) -> tuple["Quarantine", list[Incident]]:
         """Return the quarantine after the faults of one meta-iteration or validation, and an incident per strike.
 
         Args:
             faults: what failed, each with its phase.
-            lost: rows of the tasks that were left without a sound episode.
+            lost: rows of the tasks that were left out.
+            during: which of the two it was.
         """
         by_task: dict[str, list[tuple[int, Fault]]] = {}
         for phase, fault in faults:
@@ -115,9 +123,10 @@ class Quarantine:
             is_lost = any(fault.row in lost_rows for _, fault in found)
             if not is_lost and all(fault.is_of_numbers for _, fault in found):
                 continue
-            strikes[task] = strikes.get(task, 0) + 1
+            key = _key(task, during)
+            strikes[key] = strikes.get(key, 0) + 1
             phase, first = next(((p, f) for p, f in found if not f.is_of_numbers), found[0])
-            incidents.append(Incident(first, phase, len(found), is_lost, strikes[task]))
+            incidents.append(Incident(first, phase, len(found), is_lost, strikes[key]))
         return replace(self, strikes=strikes), incidents
 
     def too_many(self, last: str) -> str:
@@ -136,3 +145,7 @@ class Quarantine:
     def from_facts(facts: Mapping[str, Any]) -> "Quarantine":
         """Return the quarantine that `facts` turned into JSON values."""
         return Quarantine(dict(facts["strikes"]), facts["met"], facts["missed"])
+
+
+def _key(task: str, during: During) -> str:
+    return task if during == "train" else f"validation {task}"

@@ -32,7 +32,17 @@ from drml.runlog import RunLog
 from drml.stats import Interval
 from drml.tasks.distribution import Split
 from drml.tasks.sampler import StratifiedSampler
-from drml.train import Listener, Progress, Row, StopReason, TrainConfig, Trainer, init_progress, last_text, meta_train
+from drml.train import (
+    Listener,
+    Progress,
+    Row,
+    StopReason,
+    TrainConfig,
+    Trainer,
+    fault_texts,
+    init_progress,
+    meta_train,
+)
 
 CONFIG = rundir.CONFIG
 CHECKPOINTS = "checkpoints"
@@ -208,7 +218,7 @@ def _run(
 
         def record(progress: Progress, rows: Sequence[Row]) -> None:
             nonlocal reached, text
-            reached, text = progress, last_text(rows) or text
+            reached, text = progress, [text, *fault_texts(rows)][-1]
             for row in rows:
                 rest = {key: value for key, value in row.items() if key not in ("kind", "meta_iter")}
                 log.append(str(row["kind"]), progress.meta_iter, cast(Any, rest))

@@ -111,7 +111,7 @@ def meta_train(trainer: Trainer, progress: Progress, listeners: Sequence[Listene
         start = time.perf_counter()
         rng = trainer.rng["train", progress.meta_iter]
         draw = trainer.sampler.sample(progress.sampler, trainer.distribution, "train", config.num_tasks, rng["tasks"])
-        tasks = progress.quarantine.admitted(draw)
+        tasks = progress.quarantine.admitted(draw, "train")
         met = meet(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
         with trainer.collect.phases("update"):
             state, metrics = learner.update(progress.state, met.history) if len(met.tasks) else (progress.state, {})
@@ -139,7 +139,7 @@ def stop_reason(config: TrainConfig, progress: Progress) -> StopReason:
 
 def judge(progress: Progress, num_drawn: int, met: Meeting) -> tuple[Progress, list[Incident]]:
     """Return the progress with the strikes of a meta-episode and its steps on lost tasks counted, and the incidents."""
-    quarantine, incidents = progress.quarantine.strike(met.faults, met.lost)
+    quarantine, incidents = progress.quarantine.strike(met.faults, met.lost, "train")
     wasted = met.env_steps - sum(rollout.reward.numel() for rollout in met.history)
     counted = quarantine.count(num_drawn, len(met.tasks))
     return replace(progress, quarantine=counted, env_steps=progress.env_steps + wasted), incidents
@@ -211,10 +211,9 @@ def _faults(progress: Progress, incidents: Sequence[Incident]) -> dict[str, obje
     return found
 
 
-def last_text(rows: Sequence[Row]) -> str:
-    """Return what the last fault of some rows says, or ''."""
-    texts = [fault["text"] for row in rows for fault in cast(Sequence[Mapping[str, str]], row.get("faults", ()))]
-    return texts[-1] if texts else ""
+def fault_texts(rows: Sequence[Row]) -> list[str]:
+    """Return what the faults of some rows say, a line for each."""
+    return [fault["text"] for row in rows for fault in cast(Sequence[Mapping[str, str]], row.get("faults", ()))]
 
 
 def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:
@@ -228,9 +227,9 @@ def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:
         trainer.sampler.init(), trainer.distribution, "validation", trainer.config.validation_tasks, rng["tasks"]
     )
     learner = trainer.learner
-    tasks = progress.quarantine.admitted(tasks)
+    tasks = progress.quarantine.admitted(tasks, "validation")
     tested = meta_test(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
-    quarantine, incidents = progress.quarantine.strike(tested.faults, tested.lost)
+    quarantine, incidents = progress.quarantine.strike(tested.faults, tested.lost, "validation")
     progress = replace(progress, quarantine=quarantine)
     curve = tested.curve.mean()
     is_best = curve[-1] > progress.best_return

@@ -2,7 +2,7 @@
 
 Each process holds the copies of one task and runs the very code that would run here, so a healthy environment gives the
 same numbers in both places, to the bit. A process that fails is killed at once; the task is out until the next reset,
-which starts another one. Nothing is replayed: episodes that were complete by then stay, those in progress are dropped.
+which starts another one. Nothing is replayed.
 """
 
 import logging
