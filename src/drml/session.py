@@ -7,7 +7,6 @@ metrics.jsonl    what was measured           test.json        the adaptation cur
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -213,7 +212,7 @@ def _run(
 ) -> tuple[Progress, StopReason]:
     reached = progress
     text = ""  # what failed last
-    with RunLog(out) as log, closing(trainer.collect):
+    with RunLog(out) as log:
         log.truncate(progress.meta_iter)
 
         def record(progress: Progress, rows: Sequence[Row]) -> None:
@@ -227,16 +226,17 @@ def _run(
             if progress.meta_iter % trainer.config.checkpoint_every == 0:
                 _save(log, setup, trainer, progress, out)
 
-        def save() -> None:
+        def end() -> None:
+            trainer.collect.close()  # where something else ends the run, processes of tasks are killed with it
             if not checkpoint.is_sound(out / CHECKPOINTS / _name(reached)):
                 _save(log, setup, trainer, reached, out)
 
         try:
             reached, reason = meta_train(trainer, progress, [record, keep, *listeners])
         except EnvError:
-            save()
+            end()
             raise
-        save()
+        end()
     _check_faults(reached, reason, text, out)
     return reached, reason
 
@@ -351,8 +351,9 @@ def test(
     _check_rollouts(trained.setup.suite.spec, num_tasks, copies, adapt_steps)
     rng = Streams(seed)["test", split]
     tasks = tasks_for(trained, split, num_tasks, rng)
-    with closing(trained.setup.collector(copies, options, Phases())) as collect:
-        tested = meta_test(trained.setup.learner, trained.best, tasks, collect, rng, adapt_steps)
+    collect = trained.setup.collector(copies, options, Phases())
+    tested = meta_test(trained.setup.learner, trained.best, tasks, collect, rng, adapt_steps)
+    collect.close()
     unmeasured = tested.unmeasured(tasks)
     if not len(tested.tasks):
         raise EnvError(f"none of the {len(tasks)} tasks could be measured, the first one {unmeasured[0]['text']}")

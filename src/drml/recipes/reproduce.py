@@ -14,7 +14,7 @@ import numpy as np
 
 from drml import rundir, session
 from drml.core.config import to_dict
-from drml.core.errors import InputError
+from drml.core.errors import EnvError, InputError
 from drml.core.lookup import look_up
 from drml.core.rng import Streams
 from drml.envs.api import EnvOptions
@@ -46,6 +46,10 @@ def reproduce(
         results.append(
             session.test(run, recipe.adapt_steps, recipe.test_tasks, recipe.test_copies, seed=seed, options=options)
         )
+        for faulty in results[-1]["faulty_tasks"]:
+            raise EnvError(
+                f"{run}: a published number is over all tasks, and one could not be measured: {faulty['text']}"
+            )
     return summary(name, recipe, results)
 
 

@@ -71,6 +71,8 @@ class _Place:
         self.key = ""
         """Content hash of the task, and the number of copies; empty while it holds none."""
         self.task = Tasks({}, torch.zeros(1, dtype=torch.int64))
+        self.is_worn = False
+        """Whether it ran out of memory once, and is to be replaced as soon as its task is through."""
 
 
 @final
@@ -110,6 +112,7 @@ class IsolatedEnv:
         self._down = torch.zeros((num_tasks, copies), dtype=torch.bool)
         obs = torch.zeros(num_tasks, copies, self._spec.obs_size)
         self._rows = [None] * num_tasks
+        self._drop([place for place in self._pool if place.is_worn])
         waiting = list(range(num_tasks))
         while waiting:
             waiting = self._reset(waiting, rng, obs)
@@ -220,15 +223,18 @@ class IsolatedEnv:
         return None
 
     def _take(self, k: int, place: _Place, faults: Sequence[Fault]) -> None:
-        """Pass on what failed within a process that goes on; one that ran out of memory is not used again."""
+        """Pass on what failed within a process that goes on."""
         for fault in faults:
             self._faults.append(replace(fault, row=k if fault.row >= 0 else -1))
-            if fault.kind == "out of memory":
-                self._take_out(k, place)
+            place.is_worn |= fault.kind == "out of memory"
+
+    def _drop(self, places: Sequence[_Place]) -> None:
+        for place in places:
+            place.process.kill()
+        self._pool = [place for place in self._pool if place not in places]
 
     def _take_out(self, k: int, place: _Place) -> None:
-        place.process.kill()
-        self._pool = [other for other in self._pool if other is not place]
+        self._drop([place])
         self._rows[k] = None
         self._down = self._down.clone()
         self._down[k] = True

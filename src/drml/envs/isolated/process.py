@@ -102,15 +102,17 @@ class Process:
 
     def poll(self) -> Answer | Failure | None:
         """Return the answer if it is complete, why there will be none, or None while it can still come."""
-        ended = self._process.sentinel in wait([self._process.sentinel], 0)  # looked at first: its last words may come
         is_open = self._receive()
         answer = self._answer()
         if answer is not None and answer.verb == wire.READY:
             self._is_ready, self._asked = True, time.monotonic()
             answer = self._answer()
-        if answer is None and (ended or not is_open or time.monotonic() >= self.deadline):
-            return self.fail()
-        return answer
+        if answer is not None:
+            return answer
+        if wait([self._process.sentinel], 0):
+            self._receive()  # its last words
+            return self._answer() or self.fail()
+        return self.fail() if not is_open or time.monotonic() >= self.deadline else None
 
     def fail(self) -> Failure:
         """Kill the process and say what it was doing."""
