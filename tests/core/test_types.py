@@ -4,7 +4,7 @@ import torch
 
 from drml.core.distribution import Gaussian
 from drml.core.rng import Streams
-from drml.core.types import Advantages, Rollout, Tasks, join_rollouts, whole
+from drml.core.types import Advantages, Rollout, Step, Tasks, join_rollouts, whole
 
 K, T, B, OBS, A = 3, 4, 2, 5, 1
 
@@ -84,3 +84,9 @@ def test_whole_swaps_steps_and_tasks():
     turned = whole(buffer)
     assert turned.is_contiguous()
     assert all(turned[k, t, b] == buffer[t, k, b] for k in range(K) for t in range(T) for b in range(B))
+
+
+def test_a_step_of_which_nothing_else_is_said_is_idle_in_no_copy():
+    flag = torch.zeros(K, B, dtype=torch.bool)
+    step = Step(torch.zeros(K, B, OBS), torch.zeros(K, B), flag, flag, flag, torch.zeros(K, B, OBS))
+    assert torch.equal(step.idle, flag)

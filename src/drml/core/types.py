@@ -71,7 +71,7 @@ class Tasks:
 
 
 NEVER = torch.zeros((), dtype=torch.bool)
-"""What is said of all K x B copies at once, where it happens to none."""
+"""What is said of steps of which none is idle."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,14 @@ class Step:
     final_obs: Tensor
     """`[K, B, O]` the true observation after this step; equal to `obs` where the episode goes on."""
     idle: Tensor = NEVER
-    """`[K, B]` bool, or one False for all: the step only started an episode, the action was not used and nothing came
-    of it. Some foreign environments need one such step after an episode's end; until then `obs` is the last one."""
+    """`[K, B]` bool: the step only started an episode, the action was not used and nothing came of it. Some foreign
+    environments need one such step after an episode's end, until which `obs` is the last one. Left out, none does."""
     faults: tuple[Fault, ...] = ()
     """What failed since the step before, or since the reset; the copies concerned are `diverged` from here on."""
+
+    def __post_init__(self) -> None:
+        if self.idle is NEVER:
+            object.__setattr__(self, "idle", NEVER.to(self.reward.device).expand_as(self.reward))
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ class NativeEnv:
         if run.t >= run.first_horizon or bool(outcome.terminated.any()):
             return self._end_episodes(run, outcome, obs)
         run.state = outcome.state
-        return Step(obs, outcome.reward, run.never, run.never, run.never, obs)
+        return Step(obs, outcome.reward, run.never, run.never, run.never, obs, run.never)
 
     def _end_episodes(self, run: "_Run", outcome: Outcome, final_obs: Tensor) -> Step:
         """Start the next episode of each copy whose episode ended with this step."""
@@ -135,7 +135,7 @@ class NativeEnv:
         starts = ended.view(*ended.shape, *(1,) * (outcome.state.dim() - 2))
         run.state = torch.where(starts, run.physics.start(run.t), outcome.state)
         obs = run.physics.observe(run.state)
-        return Step(obs, outcome.reward, terminated, ended ^ terminated, run.never, final_obs)
+        return Step(obs, outcome.reward, terminated, ended ^ terminated, run.never, final_obs, run.never)
 
     def _check_params(self, tasks: Tasks) -> None:
         for name in tasks.params:

@@ -391,6 +391,17 @@ class TestFaults:
             with pytest.raises(EnvError, match=rf"task=3\.0* has {what} in .*same spaces"):
                 opened(lambda task, other=other: (other if task == 3.0 else Counter)(task)).reset(ASKED, B, RNG)
 
+    def test_an_observation_of_another_shape_is_not_spread_over_the_vector(self):
+        class Short(Counter):
+            def see(self):
+                return self.shown[:1]
+
+        env = opened(Short)
+        env.reset(ASKED, B, RNG)
+        faults = env.step(actions()[0]).faults
+        assert [(f.row, f.moment) for f in faults] == [(k, "reset") for k in range(K)]
+        assert faults[0].message.startswith("ValueError: an observation has shape [1], expected [4]")
+
     def test_misuse(self):
         env = opened()
         with pytest.raises(InputError, match="before reset"):
@@ -438,6 +449,42 @@ def test_actions_arrive_in_the_spaces_own_numbers():
     env = opened()
     env.reset(ASKED, B, RNG)
     assert torch.equal(env.step(actions()[0]).final_obs[..., ACTION], actions()[0] + 5.0)
+
+
+class Buttons(gym.Env):
+    """Shows which of its buttons were pressed; each action has to be of the space, in kind and shape."""
+
+    action_space = gym.spaces.MultiDiscrete([2, 3])
+    observation_space = gym.spaces.Box(0, 255, (2, 2, 1), np.uint8)
+
+    def __init__(self, task):
+        self.task = task
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.full((2, 2, 1), 255, np.uint8), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        picture = np.zeros((2, 2, 1), np.uint8)
+        picture[0, 0], picture[1, 1] = 51 * action
+        return picture, 0.0, False, False, {}
+
+
+@pytest.mark.parametrize("kind", [None, SyncVectorEnv, AsyncVectorEnv])
+def test_combinations_go_in_and_pictures_come_out(kind):
+    def many(task, num_envs):
+        envs = kind([partial(Buttons, task)] * num_envs)
+        return VectorWrapper(envs) if kind is SyncVectorEnv else envs
+
+    env = opened(Buttons if kind is None else many)
+    assert (env.spec.obs_size, env.spec.action.size) == (4, 6)
+    one = ASKED.select(torch.tensor([0]))
+    assert env.reset(one, 6, RNG).eq(1.0).all()
+    seen = env.step(torch.arange(6)[None]).obs
+    expected = [[first / 5, 0.0, 0.0, second / 5] for first in range(2) for second in range(3)]
+    torch.testing.assert_close(seen[0], torch.tensor(expected))
+    env.close()
 
 
 def test_vectors_and_whole_numbers_arrive_as_such():

@@ -22,7 +22,7 @@ from typing import Any, cast, final
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import AsyncVectorEnv, VectorEnv
 from torch import Tensor
 
 from drml.core.errors import DrmlError, EnvError, InputError, suggest
@@ -271,11 +271,14 @@ def family_of(kind: Any) -> GymFamily:  # noqa: ANN401 — a class or an object 
 
 def time_limit(env: object) -> int:
     """Return the steps after which an environment truncates its episodes, 0 where it does not say."""
-    spec = getattr(env, "spec", None)
-    limit = getattr(spec, "max_episode_steps", None)
+    own = getattr(env, "_max_episode_steps", None) or getattr(env, "max_episode_steps", None)
+    limit = own or getattr(getattr(env, "spec", None), "max_episode_steps", None)
+    if limit:
+        return int(limit)
+    if isinstance(env, AsyncVectorEnv):  # its copies are in other processes
+        return int(getattr(env.get_attr("spec")[0], "max_episode_steps", None) or 0)
     inner = getattr(env, "env", None) or next(iter(getattr(env, "envs", None) or ()), None)
-    own = vars(env).get("_max_episode_steps") or vars(env).get("max_episode_steps")
-    return int(own or limit or (time_limit(inner) if inner is not None else 0))
+    return 0 if inner is None else time_limit(inner)
 
 
 def _obs_space(env: AnyEnv | AnyVectorEnv) -> gym.Space[Any]:

@@ -101,6 +101,8 @@ def _several_one_hot(space: spaces.MultiDiscrete) -> Observations:
 
 
 def _write_vector(value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
+    if (value.shape if isinstance(value, np.ndarray) else np.shape(value)) != rows.shape:  # one number would spread
+        raise ValueError(f"an observation has shape {list(np.shape(value))}, expected {list(rows.shape)}")
     rows[...] = value
 
 

@@ -1,0 +1,110 @@
+"""Train, test, report and resume on tasks of the user's own, through the command line."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from drml import session
+
+TINY = ["--meta-iters", "1", "--tasks", "2", "--episodes", "2", "--validation-tasks", "2"]
+MINE = '''
+import gymnasium as gym
+from drml import Uniform, task_family
+
+
+@task_family(gravity=Uniform(8.0, 12.0, ood=(12.0, 14.0)), horizon=8)
+def pendulum(gravity):
+    """Swing up."""
+    return gym.make("Pendulum-v1", g=gravity)
+
+
+class Corridor(gym.Env):
+    observation_space = gym.spaces.Discrete(5)
+    action_space = gym.spaces.Discrete(2)
+    horizon = 6
+
+    def sample_tasks(self, num_tasks):
+        return [int(end) for end in self.np_random.integers(0, 2, num_tasks)]
+
+    def set_task(self, task):
+        self.end = 4 * task
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = 2
+        return self.place, {}
+
+    def step(self, action):
+        self.place = min(4, max(0, self.place + 2 * int(action) - 1))
+        return self.place, float(self.place == self.end), self.place == self.end, False, {}
+
+
+@task_family(gravity=Uniform(8.0, 12.0), horizon=8)
+def breaking(gravity):
+    env = gym.make("Pendulum-v1")
+    env.unwrapped.g = None
+    return env
+'''
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    sys.modules.pop("mine", None)
+
+
+@pytest.mark.parametrize(("task", "learner"), [("pendulum", "maml"), ("Corridor", "rl2"), ("Corridor", "promp")])
+def test_the_whole_way(drml, mine, task, learner):
+    shape = ["--policy.size", "4"] if learner == "rl2" else ["--policy.hidden", "4"]
+    answer = drml("train", f"mine:{task}", learner, *TINY, *shape)
+    run = mine / f"runs/mine.{task}-{learner}-s0"
+    assert answer.code == 0 and (run / "config.json").exists(), answer.err
+    assert json.loads((run / "config.json").read_text())["suite"] == f"mine:{task}"
+    assert drml("test", run, "--tasks", "2", "--episodes", "2", "--json", "test.json").code == 0
+    assert json.loads((mine / "test.json").read_text())["suite"] == f"mine:{task}"
+    resumed = drml("train", "--resume", run, "--meta-iters", "2")
+    assert resumed.code == 0 and "after 2 meta-iterations" in resumed.out, resumed.err
+    assert drml("report", run).code == 0 and f"mine:{task}" in (run / "report.html").read_text()
+
+
+def test_a_resumed_run_is_the_run_that_was_never_stopped(drml, mine):
+    common = ["mine:pendulum", "maml", "--tasks", "2", "--episodes", "2", "--policy.hidden", "4"]
+    assert drml("train", *common, "--meta-iters", "2", "--out", "whole").code == 0
+    assert drml("train", *common, "--meta-iters", "1", "--out", "parts").code == 0
+    assert drml("train", "--resume", "parts", "--meta-iters", "2").code == 0
+    states = [session.load(Path(run)).progress.state.params for run in ("whole", "parts")]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_out_of_distribution_tasks_are_those_that_the_parameter_names(drml, mine):
+    assert drml("train", "mine:pendulum", "maml", *TINY, "--policy.hidden", "4", "--out", "run").code == 0
+    assert drml("test", "run", "--split", "ood", "--tasks", "3", "--episodes", "1").code == 0
+    tasks = json.loads((mine / "run/test.json").read_text())["tasks"]
+    assert all(12.0 <= task["params"]["gravity"] < 14.0 for task in tasks)
+
+
+def test_from_elsewhere_the_module_is_asked_for(drml, mine, monkeypatch):
+    assert drml("train", "mine:pendulum", "maml", *TINY, "--policy.hidden", "4", "--out", "run").code == 0
+    (mine / "elsewhere").mkdir()
+    monkeypatch.chdir(mine / "elsewhere")
+    sys.modules.pop("mine")
+    sys.path[:] = [place for place in sys.path if place != str(mine)]
+    answer = drml("test", mine / "run")
+    assert answer.code == 2 and "no module 'mine' for 'mine:pendulum'" in answer.err
+
+
+def test_an_environment_that_raises_is_one_line(drml, mine):
+    answer = drml("train", "mine:breaking", "maml", *TINY, "--policy.hidden", "4", "--out", "run")
+    assert answer.code == 3 and answer.err.count("\n") == 1 and "raised TypeError" in answer.err
+    assert "mine:breaking: step of task gravity=" in answer.err or "breaking: step of task gravity=" in answer.err
+
+
+def test_a_name_that_is_not_there_is_bad_input(drml, mine):
+    answer = drml("train", "mine:pendulums", "maml")
+    assert answer.code == 2 and answer.err.count("\n") == 1 and "Did you mean 'pendulum'" in answer.err

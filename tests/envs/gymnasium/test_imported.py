@@ -1,0 +1,139 @@
+"""`package.module:attribute`: what is accepted, and one line for each thing that can be wrong with it."""
+
+import sys
+
+import pytest
+
+from drml.core.errors import InputError
+from drml.envs.gymnasium.family import GymFamily
+from drml.envs.registry import suite
+
+MINE = '''
+import gymnasium as gym
+from drml import Uniform, task_family
+from drml.envs.registry import suite
+
+
+class Env(gym.Env):
+    observation_space = gym.spaces.Discrete(3)
+    action_space = gym.spaces.Discrete(2)
+    tasks = [0, 1, 2]
+    horizon = 4
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action):
+        return 1, 0.0, False, False, {}
+
+
+@task_family(size=Uniform(1.0, 2.0), horizon=6)
+def decorated(size):
+    """Do something."""
+    return Env()
+
+
+class Plain:
+    params = {"size": Uniform(1.0, 2.0)}
+    horizon = 5
+
+    def make(self, size):
+        return Env()
+
+
+def factory():
+    return Env()
+
+
+factory.horizon = 8
+theirs = suite("navigation-maml-v1")
+number = 3
+
+
+def undecorated(size):
+    return Env()
+
+
+@task_family(size=Uniform(1.0, 2.0))
+def timeless(size):
+    return Env()
+
+
+@task_family(size=Uniform(1.0, 2.0), horizon=3)
+def raising(size):
+    raise RuntimeError("the motor is missing")
+'''
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A module of the user's, `tasks.mine`, in the working directory."""
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/mine.py").write_text(MINE)
+    (tmp_path / "tasks/broken.py").write_text("x = 1\ny = x.nothing\n")
+    (tmp_path / "tasks/leaving.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "tasks/needy.py").write_text("import nonesuch_package\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tasks"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "horizon"), [("decorated", 6), ("Plain", 5), ("Env", 4), ("factory", 8), ("theirs", 100)]
+)
+def test_every_form_is_accepted_and_called_what_it_was_asked_by(mine, attribute, horizon):
+    found = suite(f"tasks.mine:{attribute}")
+    assert found.name == f"tasks.mine:{attribute}" and found.spec.horizon == horizon
+
+
+def test_what_it_says_of_itself_is_kept(mine):
+    assert suite("tasks.mine:decorated").summary == "Do something."
+
+
+def test_asking_again_builds_nothing_again(mine, monkeypatch):
+    suite("tasks.mine:decorated")
+    monkeypatch.setattr(GymFamily, "_built", None)
+    suite("tasks.mine:decorated")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "nowhere.mine:x",
+            r"no module 'nowhere' for 'nowhere.mine:x', in .* or among the installed packages; run",
+        ),
+        ("tasks.min:x", r"no module 'tasks.min' for 'tasks.min:x'"),
+        (
+            "tasks.mine:decorate",
+            r"'tasks.mine:decorate': module tasks.mine has no 'decorate'. Did you mean",
+        ),
+        ("tasks.mine:", r"module tasks.mine has no ''"),
+        ("tasks/mine.py:decorated", r"names a file; name the module: tasks.mine:decorated"),
+        ("tasks.mine:number", r"is a int, expected a function under @task_family"),
+        ("tasks.mine:undecorated", r"is a function, expected .*the arguments that it takes are parameters"),
+        ("tasks.mine:timeless", r"timeless: the environment has no time limit"),
+        (
+            "tasks.mine:raising",
+            r"making the environment of size=1.5 raised RuntimeError: the motor is missing \(mine",
+        ),
+        ("tasks.broken:x", r"importing tasks.broken raised AttributeError: .*'nothing' \(broken.py, line 2\)"),
+        ("tasks.leaving:x", r"importing tasks.leaving raised SystemExit: 3 \(leaving.py, line 1\)"),
+        (
+            "tasks.needy:x",
+            r"importing tasks.needy raised ModuleNotFoundError: .*nonesuch.* \(needy.py, line 1\)",
+        ),
+    ],
+)
+def test_each_failure_is_one_line_that_names_what_and_where(mine, name, message):
+    with pytest.raises(InputError, match=message) as failure:
+        suite(name)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_name_without_a_colon_is_one_of_ours():
+    with pytest.raises(InputError, match=r"unknown suite 'cartpole-varied'.* Did you mean 'cartpole-varied-v1'"):
+        suite("cartpole-varied")
