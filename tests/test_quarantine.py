@@ -102,6 +102,7 @@ class Planted:
         self._after, self._kind, self._resets = after, kind, 0
         self.spec = self._env.spec
         self.ids = []
+        self._told = []
 
     def reset(self, tasks, copies, rng):
         self._tasks, self._t = tasks, 0
@@ -122,8 +123,13 @@ class Planted:
         diverged = step.diverged.clone()
         diverged[rows] = True
         hashes = content_hashes(self._tasks)
-        faults = [replace(fault(hashes[k]), row=k, params=self._tasks.plain_params(k)) for k in rows]
-        return replace(step, diverged=diverged, faults=tuple(faults) if self._t == self._step + 1 else ())
+        if self._t == self._step + 1:
+            self._told = [replace(fault(hashes[k]), row=k, params=self._tasks.plain_params(k)) for k in rows]
+        return replace(step, diverged=diverged)
+
+    def take_faults(self):
+        told, self._told = tuple(self._told), []
+        return told
 
 
 def learner_of(name):

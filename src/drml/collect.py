@@ -18,7 +18,7 @@ from drml.core.phases import Phases
 from drml.core.rng import Streams, task_noise
 from drml.core.tree import Tree, tree_map
 from drml.core.types import Agent, Rollout, Step, Tasks, whole
-from drml.envs.api import BatchEnv, Closable
+from drml.envs.api import BatchEnv, Closable, TellsFaults
 from drml.policies.api import Policy
 from drml.tasks.distribution import content_hashes
 
@@ -62,7 +62,6 @@ class Collector:
             shape = (self.steps, self.copies, *policy.noise.shape)
             noise = whole(task_noise(rng["action"], tasks.ids, policy.noise.kind, shape)).to(self.device)  # [T, K, B]
             record = _Record(self.steps, obs, self.device)
-            reported: list[Fault] = []
         carry = first_carry = agent.carry or policy.initial_carry(len(tasks), self.copies)
         while not record.is_full:
             before = carry
@@ -74,11 +73,11 @@ class Collector:
             with self.phases("record"):
                 reward, ended = record.add(distribution, action, step)
                 obs = step.obs
-                reported.extend(step.faults)
             with self.phases("policy"):
                 carry = record.advance(first_carry, before, policy.remember(carry, action, reward, ended))
         with self.phases("record"):
             rollout, diverged = record.rollout(first_carry, carry)
+            reported = self.env.take_faults() if isinstance(self.env, TellsFaults) else ()
             return without_unsound_episodes(rollout, diverged, tasks, reported)
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Faults: what went wrong in an environment, as a value that travels beside the data that it spoiled.
 
-    environment ──Step.faults──▶ collect ──▶ meet ──▶ Quarantine (strikes by task) ──▶ log, checkpoint, report
+    environment ──take_faults──▶ collect ──▶ meet ──▶ Quarantine (strikes by task) ──▶ log, checkpoint, report
 
 An environment says what it knows: the call that failed, how, and what would call it again. Whoever holds more (the
 phase, the meta-iteration) adds it further down the line; a learner never sees any of it.

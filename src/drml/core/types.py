@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from drml.core.distribution import Distribution
-from drml.core.fault import Fault
 from drml.core.rng import NoiseKind
 from drml.core.tree import Params, Tree, tree_map
 
@@ -93,8 +92,6 @@ class Step:
     idle: Tensor = NEVER
     """`[K, B]` bool: the step only started an episode, the action was not used and nothing came of it. Some foreign
     environments need one such step after an episode's end, until which `obs` is the last one. Left out, none does."""
-    faults: tuple[Fault, ...] = ()
-    """What failed since the step before, or since the reset; the copies concerned are `diverged` from here on."""
 
     def __post_init__(self) -> None:
         if self.idle is NEVER:

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from drml.core.check import check_ranges
-from drml.core.fault import Watch, nobody
+from drml.core.fault import Fault, Watch, nobody
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
 from drml.tasks.distribution import TaskDistribution
@@ -32,6 +32,15 @@ class BatchEnv(Protocol):
 
     def step(self, action: Tensor) -> Step:
         """Step all copies by one action each: `[K, B, A]` float32, or `[K, B]` int64 where actions are discrete."""
+        ...
+
+
+@runtime_checkable
+class TellsFaults(Protocol):
+    """An environment of foreign code, which may fail on one task and go on with the others."""
+
+    def take_faults(self) -> tuple[Fault, ...]:
+        """Return what has failed since this was asked last; the rows are those of the last reset."""
         ...
 
 

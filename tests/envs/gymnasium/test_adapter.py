@@ -308,14 +308,16 @@ class TestFaults:
 
         env = opened(Broken)
         env.reset(ASKED, B, RNG)
-        faults = env.step(actions()[0]).faults
+        env.step(actions()[0])
+        faults = env.take_faults()
         assert [(f.row, f.copy, f.episode, f.step, f.moment, f.kind) for f in faults] == [
             (k, 0, 0, 0, "step", "raised") for k in range(K)
         ]
         assert [f.params["task"] for f in faults] == [1.0, 2.0, 3.0]
         assert faults[0].message.startswith("KeyError: 'engine' (test_adapter.py, line ")
         assert faults[1].seed == seed(3, 0, 0)
-        assert env.step(actions()[0]).faults == ()  # told once
+        env.step(actions()[0])
+        assert env.take_faults() == ()  # told once
 
     def test_a_constructor_that_raises_is_named_with_its_task(self):
         def make(task):
@@ -330,10 +332,10 @@ class TestFaults:
         healthy = opened()
         assert torch.equal(obs[[0, 2]], healthy.reset(ASKED, B, RNG)[[0, 2]])
         step, expected_step = env.step(actions()[0]), healthy.step(actions()[0])
-        assert [(f.row, f.copy, f.moment, f.kind, f.params) for f in step.faults] == [
-            (1, -1, "construct", "raised", {"task": 2.0})
-        ]
-        assert step.faults[0].message.startswith("ValueError: no such robot (test_adapter.py, line ")
+        (found,) = env.take_faults()
+        assert (found.row, found.copy, found.moment, found.kind) == (1, -1, "construct", "raised")
+        assert found.params == {"task": 2.0}
+        assert found.message.startswith("ValueError: no such robot (test_adapter.py, line ")
         assert torch.equal(step.obs[[0, 2]], expected_step.obs[[0, 2]])
         assert step.diverged.tolist() == [[False] * B, [True] * B, [False] * B]
 
@@ -353,14 +355,14 @@ class TestFaults:
 
         env = opened(Worn)
         env.reset(ASKED, B, RNG)
-        first = env.step(actions()[0])
-        assert [(f.row, f.copy, f.moment, f.seed) for f in first.faults] == [(0, 0, "reset", seed(7, 0, 0))]
+        env.step(actions()[0])
+        assert [(f.row, f.copy, f.moment, f.seed) for f in env.take_faults()] == [(0, 0, "reset", seed(7, 0, 0))]
         made, closed = Worn.made, Counter.closed
         again = env.reset(ASKED, B, RNG)
         assert (Worn.made - made, Counter.closed - closed) == (B, B)  # the others are used again
         assert torch.equal(again, opened().reset(ASKED, B, RNG))
         step = env.step(actions()[0])
-        assert not step.diverged.any() and step.faults == ()
+        assert not step.diverged.any() and env.take_faults() == ()
 
     def test_a_fault_in_the_reset_after_an_episode_spares_that_episode(self):
         class Tired(Counter):
@@ -374,11 +376,11 @@ class TestFaults:
 
         env = opened(Tired)
         env.reset(ASKED, B, RNG)
-        steps = [env.step(action) for action in actions()]
-        t = next(t for t, step in enumerate(steps) if step.faults)
+        steps, faults = zip(*((env.step(action), env.take_faults()) for action in actions()), strict=True)
+        t = next(t for t, found in enumerate(faults) if found)
         assert bool((steps[t].terminated | steps[t].truncated)[1].any()) and not steps[t].diverged.any()
         assert steps[t + 1].diverged.tolist() == [[False] * B, [True] * B, [False] * B]
-        assert (steps[t].faults[0].moment, steps[t].faults[0].episode) == ("reset", 1)
+        assert (faults[t][0].moment, faults[t][0].episode) == ("reset", 1)
 
     def test_spaces_that_differ_between_tasks_are_refused(self):
         class Wide(Counter):
@@ -398,7 +400,8 @@ class TestFaults:
 
         env = opened(Short)
         env.reset(ASKED, B, RNG)
-        faults = env.step(actions()[0]).faults
+        env.step(actions()[0])
+        faults = env.take_faults()
         assert [(f.row, f.moment) for f in faults] == [(k, "reset") for k in range(K)]
         assert faults[0].message.startswith("ValueError: an observation has shape [1], expected [4]")
 

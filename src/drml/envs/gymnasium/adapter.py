@@ -64,6 +64,11 @@ class GymEnv:
         """Return the shape of observations and actions, and the horizon."""
         return self._foreign.spec
 
+    def take_faults(self) -> tuple[Fault, ...]:
+        """Return what has failed since this was asked last."""
+        told, self._faults = tuple(self._faults), []
+        return told
+
     def close(self) -> None:
         """Close all environments; it also happens when this object is forgotten. What fails there is a warning."""
         _close_at_last(self._pool, self._watch)
@@ -138,7 +143,6 @@ class GymEnv:
             diverged=down,
             final_obs=torch.from_numpy(final_obs),
             idle=torch.from_numpy(idle),
-            faults=self._told(),
         )
 
     def _restart(self, ended: np.ndarray, obs: np.ndarray) -> None:
@@ -229,13 +233,6 @@ class GymEnv:
         self._down[k] = True
         slot.key = BROKEN  # it stays in the pool, to be closed by the next reset
         self._slots[k] = _Slot(BROKEN, slot.task, slot.params, BrokenCopies())
-
-    def _told(self) -> tuple[Fault, ...]:
-        """Return what has failed since it was asked last."""
-        if not self._faults:
-            return ()
-        told, self._faults = tuple(self._faults), []
-        return told
 
 
 @final

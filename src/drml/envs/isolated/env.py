@@ -112,7 +112,7 @@ class IsolatedEnv:
         self._down = torch.zeros((num_tasks, copies), dtype=torch.bool)
         obs = torch.zeros(num_tasks, copies, self._spec.obs_size)
         self._rows = [None] * num_tasks
-        self._drop([place for place in self._pool if place.is_worn])
+        self._drop([place for place in self._pool if place.is_worn or place.process.has_ended])
         waiting = list(range(num_tasks))
         while waiting:
             waiting = self._reset(waiting, rng, obs)
@@ -164,8 +164,12 @@ class IsolatedEnv:
         ended = (terminated | truncated).numpy()
         self._episode += ended
         self._elapsed = np.where(ended | idle.numpy(), 0, self._elapsed + 1)
+        return Step(obs, reward, terminated, truncated, diverged | self._down, final_obs, idle)
+
+    def take_faults(self) -> tuple[Fault, ...]:
+        """Return what has failed since this was asked last."""
         told, self._faults = tuple(self._faults), []
-        return Step(obs, reward, terminated, truncated, diverged | self._down, final_obs, idle, told)
+        return told
 
     def _shape_of(self, action: Tensor) -> tuple[int, int]:
         if not self._rows:

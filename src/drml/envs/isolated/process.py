@@ -78,6 +78,11 @@ class Process:
         return self._socket, self._process.sentinel
 
     @property
+    def has_ended(self) -> bool:
+        """Return whether the process is no more."""
+        return bool(wait([self._process.sentinel], 0))
+
+    @property
     def deadline(self) -> float:
         """Return when the process counts as hung, in seconds of the monotonic clock: each call has its own time."""
         if not self._is_ready:

@@ -95,12 +95,12 @@ def unpack_action(payload: bytes | bytearray, copies: int, spec: EnvSpec) -> Ten
     return torch.from_numpy(np.frombuffer(bytearray(payload), np.float32).reshape(1, copies, spec.action.size))
 
 
-def pack_step(step: Step) -> bytes:
-    """Return the payload of a step of one task."""
+def pack_step(step: Step, faults: Sequence[Fault]) -> bytes:
+    """Return the payload of a step of one task, and of what has failed by then."""
     flags = torch.stack([step.terminated, step.truncated, step.diverged, step.idle.expand_as(step.terminated)])
     arrays = _floats(step.obs) + _floats(step.final_obs) + _floats(step.reward)
     arrays += flags.to(torch.uint8).numpy().tobytes()
-    return pack_json([asdict(fault) for fault in step.faults]) + arrays
+    return pack_json([asdict(fault) for fault in faults]) + arrays
 
 
 def unpack_step(payload: bytes | bytearray, copies: int, spec: EnvSpec) -> tuple[Sequence[np.ndarray], list[Fault]]:

@@ -23,7 +23,7 @@ import torch
 
 from drml.core.errors import DrmlError
 from drml.core.fault import Moment
-from drml.envs.api import BatchEnv, Closable, EnvOptions
+from drml.envs.api import BatchEnv, Closable, EnvOptions, TellsFaults
 from drml.envs.isolated import wire
 
 Make = Callable[[EnvOptions], BatchEnv]
@@ -77,9 +77,9 @@ class _State:
             task, self._copies, rng = wire.unpack_reset(payload)
             return wire.OBS, wire.pack_obs(self._env.reset(task, self._copies, rng))
         if verb == wire.STEP:
-            return wire.STEPPED, wire.pack_step(
-                self._env.step(wire.unpack_action(payload, self._copies, self._env.spec))
-            )
+            step = self._env.step(wire.unpack_action(payload, self._copies, self._env.spec))
+            faults = self._env.take_faults() if isinstance(self._env, TellsFaults) else ()
+            return wire.STEPPED, wire.pack_step(step, faults)
         if isinstance(self._env, Closable):
             self._env.close()
         return wire.CLOSE, b""
