@@ -19,6 +19,9 @@ class BatchEnv(Protocol):
     An environment has no way to get a task but `reset`, and no source of randomness but the streams passed there; all
     randomness of task k is drawn under `tasks.ids[k]`. A copy whose episode ends starts its next episode by itself, in
     the same step: `Step.obs` is then the first observation of the new episode and `Step.final_obs` the true last one.
+
+    Where a call of foreign code fails, the other tasks go on: all copies of that one are `diverged`, with zeros for
+    observations, to the next reset, and the environment `TellsFaults`.
     """
 
     @property

@@ -17,6 +17,7 @@ from functools import cache
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.util import Finalize
+from pathlib import Path
 from typing import final
 
 from drml.core.errors import InputError
@@ -205,6 +206,8 @@ def _context() -> ForkServerContext:
 def _kill(pid: int, sentinel: int, connection: socket.socket) -> None:
     """Kill a process and the group that it leads, and hang up."""
     connection.close()
+    if wait([sentinel], 0) and Path(f"/proc/{pid}").exists():
+        return  # it ended long ago, and its number is somebody else's by now
     with suppress(OSError):
         os.killpg(pid, signal.SIGKILL)
     if not wait([sentinel], 0):
