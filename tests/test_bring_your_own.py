@@ -54,7 +54,7 @@ def test_every_command_of_the_page_does_what_it_says(small, capsys):
     pytest.importorskip("matplotlib")
     for name, code in FILES.items():
         Path(name).write_text(code, encoding="utf-8")
-    assert len(COMMANDS) == 7
+    assert len(COMMANDS) == 8
     for command in COMMANDS:
         program, *words = shlex.split(command)
         assert program == "drml" and main(words) == 0, (command, capsys.readouterr().err)

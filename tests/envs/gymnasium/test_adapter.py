@@ -153,8 +153,8 @@ class ByDraw:
         return {"sum": carry["sum"] + reward + action + 3.0 * ended}
 
 
-def collected(env):
-    return Collector(env, T, B, Phases())(ByDraw(), Agent({}, {}), ASKED, RNG)
+def collected(env, tasks=ASKED):
+    return Collector(env, T, B, Phases())(ByDraw(), Agent({}, {}), tasks, RNG)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -167,6 +167,16 @@ def test_a_third_partys_vector_environment_gives_the_same_rollout_in_every_autor
     assert torch.equal(plain.acting.tensors()["logits"], taped.acting.tensors()["logits"])
     assert torch.equal(plain.last_carry["sum"], taped.last_carry["sum"])
     assert taped.valid.all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_tasks_rollout_does_not_depend_on_the_tasks_beside_it(mode):
+    order = torch.tensor([2, 0])
+    env = vector_make(partial(Tape, mode=mode))
+    together, apart = collected(opened(env)), collected(opened(env), ASKED.select(order))
+    for name in ("obs", "action", "reward", "terminated", "truncated", "final_obs", "elapsed", "log_prob"):
+        assert torch.equal(getattr(together, name)[order], getattr(apart, name)), name
+    assert torch.equal(together.last_carry["sum"][order], apart.last_carry["sum"])
 
 
 def test_a_step_that_only_resets_says_so_and_is_worth_nothing():

@@ -9,6 +9,9 @@ from drml.envs.gymnasium.family import GymFamily
 from drml.envs.registry import suite
 
 MINE = '''
+from dataclasses import dataclass
+from functools import partial
+
 import gymnasium as gym
 from drml import Uniform, task_family
 from drml.envs.registry import suite
@@ -42,11 +45,25 @@ class Plain:
         return Env()
 
 
+@dataclass(frozen=True)
+class Configured:
+    params: dict
+    horizon: int = 7
+
+    def make(self, size):
+        return Env()
+
+
+configured = Configured({"size": Uniform(1.0, 2.0)})
+
+
 def factory():
     return Env()
 
 
 factory.horizon = 8
+bound = partial(Env)
+bound.horizon = 9
 theirs = suite("navigation-maml-v1")
 number = 3
 
@@ -82,7 +99,8 @@ def mine(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("attribute", "horizon"), [("decorated", 6), ("Plain", 5), ("Env", 4), ("factory", 8), ("theirs", 100)]
+    ("attribute", "horizon"),
+    [("decorated", 6), ("Plain", 5), ("Env", 4), ("factory", 8), ("configured", 7), ("bound", 9), ("theirs", 100)],
 )
 def test_every_form_is_accepted_and_called_what_it_was_asked_by(mine, attribute, horizon):
     found = suite(f"tasks.mine:{attribute}")

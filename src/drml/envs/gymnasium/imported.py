@@ -74,8 +74,13 @@ def _suite(name: str, found: object) -> Suite:
     raise InputError(f"'{name}' is a {type(found).__name__}, expected {EXPECTED}{hint}")
 
 
-@cache  # asking for a suite again builds no environments again
 def _family(name: str, found: Any) -> GymFamily:  # noqa: ANN401 — a class, a function or an object of the user's
+    is_object = hasattr(found, "params") and not inspect.isclass(found)  # which need not be hashable
+    return replace(family_of(found), name=name) if is_object else _kept_family(name, found)
+
+
+@cache  # asking for a suite again builds no environments again
+def _kept_family(name: str, found: Any) -> GymFamily:  # noqa: ANN401
     if hasattr(found, "params"):
         return replace(family_of(found), name=name)
     return family_by_protocol(name, found, int(getattr(found, "horizon", 0)))
