@@ -1,6 +1,6 @@
 """What a process per task costs: env steps per second of one suite here and in processes of its own, in one run.
 
-python benchmarks/isolation.py classic-pendulum-v1 --tasks 8 --copies 20
+python benchmarks/isolation.py pendulum-varied-v1 --tasks 8 --copies 20
 """
 
 import argparse
