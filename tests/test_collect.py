@@ -1,17 +1,19 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
-from drml.collect import Collector, elapsed_steps, in_same_episode
+from drml.collect import Collector, elapsed_steps, first_in_episode, in_same_episode
 from drml.core.distribution import Gaussian
 from drml.core.errors import EnvError, NumericError
+from drml.core.fault import Fault
 from drml.core.phases import Phases
 from drml.core.rng import Streams, task_noise
 from drml.core.types import ActionSpec, Agent, EnvSpec, Noise, Step, Tasks
 from drml.envs.api import EnvOptions
 from drml.envs.bandit import bandit_suite
 from drml.policies.mlp import CategoricalMLP, GaussianMLP
+from drml.tasks.distribution import content_hashes
 from drml.tasks.sampler import UniformSampler
 
 K, T, B = 3, 7, 2
@@ -181,13 +183,56 @@ def test_two_faults_in_one_episode_are_one_unsound_episode():
     assert (~rollout.valid).sum((1, 2)).tolist() == [0, 2, 7]
 
 
-def test_a_task_without_a_sound_episode_is_an_error():
+def test_a_task_without_a_sound_episode_spoils_no_other_and_each_lost_episode_is_named():
     faults = {(10, 0, 0, 0): "diverged", (10, 0, 1, 0): "reward", (10, 1, 0, 6): "diverged"}
-    with pytest.raises(EnvError, match="task 1 of 3") as caught:
-        collect(faults=faults)
-    assert "\n" not in str(caught.value)
+    collector = Collector(Sentinel(faults), T, B, Phases())
+    rollout, found = collector.with_faults(Echo(), Agent({}, {}), TASKS, RNG)
+    assert rollout.valid.any((1, 2)).tolist() == [True, False, True]
+    named = [(f.task, f.row, f.copy, f.episode, f.step, f.moment, f.kind, f.message) for f in found]
+    task = content_hashes(TASKS)[1]
+    assert named == [
+        (task, 1, 0, 0, 0, "step", "diverged", ""),
+        (task, 1, 0, 1, 0, "step", "not finite", "reward"),
+        (task, 1, 1, 0, 6, "step", "diverged", ""),
+    ]
+    healthy = collect()
+    assert found[0].action == (pytest.approx(healthy.action[1, 0, 0].item(), abs=0.0),)
+    assert found[0].params == {"length": [5, 7], "terminates": [False, True]}
+    for name, value in tensors(rollout).items():
+        assert torch.equal(value[[0, 2]], tensors(healthy)[name][[0, 2]]), name
     faults.pop((10, 0, 1, 0))
     assert collect(faults=faults).valid[1].sum() == 2
+
+
+def test_a_bad_observation_is_named_at_the_call_that_gave_it():
+    faults = {(30, 1, 0, 2): "obs", (20, 0, 0, 0): "obs", (20, 1, 0, 8): "final_obs"}
+    found = Collector(Sentinel(faults), 9, B, Phases()).with_faults(Echo(), Agent({}, {}), TASKS, RNG)[1]
+    named = [(f.row, f.copy, f.episode, f.step, f.moment, f.message, len(f.action)) for f in found]
+    assert named == [
+        (0, 1, 1, 0, "reset", "observation", 0),
+        (2, 0, 0, 0, "step", "observation", 1),
+        (2, 1, 0, 8, "step", "last observation", 1),
+    ]
+
+
+def test_what_an_environment_reports_is_not_reported_twice():
+    told = Fault("hash", {}, 0, 1, 0, 1, "step", "raised", "KeyError: 3")
+
+    class Raising(Sentinel):
+        def step(self, action):
+            step = super().step(action)
+            now = bool(step.final_obs[0, 1, STEP] == 2.0) and bool(step.final_obs[0, 1, EPISODE] == 0.0)
+            self.dead = now or getattr(self, "dead", False)
+            step.diverged[0] |= self.dead
+            return step
+
+        def take_faults(self):
+            return (told,)
+
+    rollout, found = Collector(Raising(), T, B, Phases()).with_faults(Echo(), Agent({}, {}), TASKS, RNG)
+    assert found == (told,)
+    assert rollout.valid[0].int().T.tolist() == [[0] * T, [0] * T]  # the task is out until the next reset
+    assert rollout.valid[1:].all()
 
 
 def test_a_policy_that_is_not_finite_is_blamed_itself():
@@ -313,6 +358,12 @@ def test_steps_that_share_an_episode_by_hand():
     assert in_same_episode(marked, ended).int().flatten().tolist() == [1, 1, 1, 0, 0, 1, 0]
 
 
+def test_first_marks_of_each_episode_by_hand():
+    ended = torch.tensor([[0, 0, 1, 0, 1, 1, 0]], dtype=torch.bool).unsqueeze(-1)
+    marked = torch.tensor([[0, 1, 1, 1, 1, 0, 1]], dtype=torch.bool).unsqueeze(-1)
+    assert first_in_episode(marked, ended).int().flatten().tolist() == [0, 1, 0, 1, 0, 0, 1]
+
+
 class Pausing:
     """The sentinel, but after the end of an episode a copy takes one idle step before it is at the next start."""
 
@@ -375,7 +426,7 @@ def test_an_environment_that_stays_idle_is_refused():
     class Stuck(Sentinel):
         def step(self, action):
             step = super().step(action)
-            return Step(*(getattr(step, f.name) for f in fields(step)[:-1]), torch.ones(K, B, dtype=torch.bool))
+            return replace(step, idle=torch.ones(K, B, dtype=torch.bool))
 
     with pytest.raises(EnvError, match="stays idle"):
         Collector(Stuck(), T, B, Phases())(Echo(), Agent({}, {}), TASKS, RNG)

@@ -1,5 +1,10 @@
-"""Collecting: one agent acts T steps in B copies of K tasks. The only place where a policy meets an environment."""
+"""Collecting: one agent acts T steps in B copies of K tasks. The only place where a policy meets an environment.
 
+An episode that holds a diverged or non-finite step is not valid, and blanked. What went wrong is a value of its own,
+beside the rollout: learners see sound data and nothing else, and a task without any is left out before they see it.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -7,13 +12,15 @@ from torch import Tensor
 
 from drml.core.distribution import Distribution
 from drml.core.errors import EnvError, NumericError
+from drml.core.fault import Fault, FaultKind
 from drml.core.parallel import one_torch_thread
 from drml.core.phases import Phases
 from drml.core.rng import Streams, task_noise
 from drml.core.tree import Tree, tree_map
 from drml.core.types import Agent, Rollout, Step, Tasks, whole
-from drml.envs.api import BatchEnv
+from drml.envs.api import BatchEnv, Closable, TellsFaults
 from drml.policies.api import Policy
+from drml.tasks.distribution import content_hashes
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,6 @@ class Collector:
     device: str = "cpu"
     """Where the policy runs and the rollout lies."""
 
-    @torch.no_grad()
-    @one_torch_thread()
     def __call__(self, policy: Policy, agent: Agent, tasks: Tasks, rng: Streams) -> Rollout:
         """Return what was observed.
 
@@ -38,7 +43,19 @@ class Collector:
         the tasks beside it (up to the last bit of matrix products, whose kernels depend on the batch's size).
 
         Raises:
-            EnvError: if some task has no sound episode at all.
+            NumericError: if the policy's actions are not finite where the observations are.
+        """
+        return self.with_faults(policy, agent, tasks, rng)[0]
+
+    @torch.no_grad()
+    @one_torch_thread()
+    def with_faults(
+        self, policy: Policy, agent: Agent, tasks: Tasks, rng: Streams
+    ) -> tuple[Rollout, tuple[Fault, ...]]:
+        """Return what was observed, and for each episode that had to be dropped what failed first in it.
+
+        Raises:
+            NumericError: if the policy's actions are not finite where the observations are.
         """
         with self.phases("reset"):
             obs = self.env.reset(tasks, self.copies, rng["env"])
@@ -59,7 +76,14 @@ class Collector:
             with self.phases("policy"):
                 carry = record.advance(first_carry, before, policy.remember(carry, action, reward, ended))
         with self.phases("record"):
-            return record.rollout(first_carry, carry)
+            rollout, diverged = record.rollout(first_carry, carry)
+            reported = self.env.take_faults() if isinstance(self.env, TellsFaults) else ()
+            return without_unsound_episodes(rollout, diverged, tasks, reported)
+
+    def close(self) -> None:
+        """Let the environment go of what it holds beyond memory."""
+        if isinstance(self.env, Closable):
+            self.env.close()
 
 
 class _Record:
@@ -126,7 +150,8 @@ class _Record:
         """Return the carry for the next look: as it was `before`, for a copy of which the last one was dropped."""
         return after if self.behind is None else self.behind.advance(first, before, after, self.steps)
 
-    def rollout(self, first_carry: Tree, last_carry: Tree) -> Rollout:
+    def rollout(self, first_carry: Tree, last_carry: Tree) -> tuple[Rollout, Tensor]:
+        """Return the rollout as it was recorded, and where it diverged, `[K, T, B]`."""
         kept = self._kept
         terminated, truncated, diverged = (whole(kept(flags)) for flags in self.ended)
         ended = terminated | truncated
@@ -149,7 +174,7 @@ class _Record:
             first_carry=first_carry,
             last_carry=last_carry if self.behind is None else self.behind.last,
         )
-        return without_unsound_episodes(rollout, diverged)
+        return rollout, diverged
 
     def _kept(self, looks: Tensor) -> Tensor:
         """Return the looks `[T, K, B, ...]` that became rows, of all looks `[L, K, B, ...]`."""
@@ -218,41 +243,93 @@ def elapsed_steps(ended: Tensor) -> Tensor:
     return t - last_start
 
 
-def without_unsound_episodes(rollout: Rollout, diverged: Tensor) -> Rollout:
+def without_unsound_episodes(
+    rollout: Rollout, diverged: Tensor, tasks: Tasks, reported: Sequence[Fault] = ()
+) -> tuple[Rollout, tuple[Fault, ...]]:
     """Return the rollout with each episode that holds a diverged or non-finite step marked not valid and blanked.
 
     Args:
         rollout: a rollout.
         diverged: `[K, T, B]` bool from the environment.
+        tasks: whose rollout it is.
+        reported: what the environment says has failed; the faults that are returned begin with it.
 
     Raises:
         NumericError: if the policy's actions are not finite where the observations are.
-        EnvError: if some task has no sound episode at all.
     """
     numbers = (rollout.obs, rollout.final_obs, rollout.reward, rollout.log_prob)
     if not bool(diverged.any()) and all(bool(x.sum().isfinite()) for x in numbers):
-        return rollout
-    env_is_bad = diverged | ~(rollout.obs.isfinite().all(-1) & rollout.final_obs.isfinite().all(-1))
-    env_is_bad |= ~rollout.reward.isfinite()
+        return rollout, tuple(reported)
+    bad = {
+        "diverged": diverged,
+        "observation": ~rollout.obs.isfinite().all(-1),  # first: what a policy makes of it is not finite either
+        "reward": ~rollout.reward.isfinite(),
+        "last observation": ~rollout.final_obs.isfinite().all(-1),
+    }
+    env_is_bad = torch.stack(list(bad.values())).any(0)
     ended = rollout.terminated | rollout.truncated
     unsound = in_same_episode(env_is_bad, ended)
     to_blame = ~unsound | ((rollout.elapsed == 0) & rollout.obs.isfinite().all(-1))  # no simulation ran before a start
     if bool((~rollout.log_prob.isfinite() & to_blame).any()):
         raise NumericError("the policy's actions are not finite: its parameters have diverged; lower the step sizes")
-    if bool((~unsound).sum((1, 2)).eq(0).any()):
-        k = int((~unsound).sum((1, 2)).argmin())
-        raise EnvError(f"task {k} of {len(unsound)}: every episode diverged; check the environment with small actions")
 
     def blank(x: Tensor) -> Tensor:
         if x.shape[:3] != unsound.shape or x.dtype == torch.bool:
             return x
         return x.masked_fill(unsound.view(*unsound.shape, *(1,) * (x.dim() - 3)), 0)
 
-    return replace(rollout.map(blank), valid=~unsound)
+    found = _faults_of_numbers(rollout, bad, ended, tasks, reported)
+    return replace(rollout.map(blank), valid=~unsound), (*reported, *found)
+
+
+def _faults_of_numbers(
+    rollout: Rollout, bad: Mapping[str, Tensor], ended: Tensor, tasks: Tasks, reported: Sequence[Fault]
+) -> list[Fault]:
+    """Return the first bad step of each unsound episode; of tasks that the environment reported nothing is added."""
+    told = {fault.row for fault in reported}
+    hashes = content_hashes(tasks)
+    episode = _episode(ended)
+    faults: list[Fault] = []
+    for k, t, b in first_in_episode(torch.stack(list(bad.values())).any(0), ended).nonzero().tolist():
+        if k in told:
+            continue
+        what = next(name for name, places in bad.items() if bool(places[k, t, b]))
+        step = int(rollout.elapsed[k, t, b])
+        kind: FaultKind = "diverged" if what == "diverged" else "not finite"
+        at_start = what == "observation" and step == 0
+        called = int(what == "observation" and step > 0)  # an observation comes from the call before the step
+        faults.append(
+            Fault(
+                task=hashes[k],
+                params=tasks.plain_params(k),
+                row=k,
+                copy=b,
+                episode=int(episode[k, t, b]),
+                step=step - called,
+                moment="reset" if at_start else "step",
+                kind=kind,
+                message="" if kind == "diverged" else what,
+                action=() if at_start else tuple(rollout.action[k, t - called, b].double().reshape(-1).tolist()),
+            )
+        )
+    return faults
 
 
 def in_same_episode(marked: Tensor, ended: Tensor) -> Tensor:
     """Return which steps `[K, T, B]` share an episode with a marked step."""
-    episode = ended.to(torch.int64).cumsum(1) - ended.to(torch.int64)  # index of the step's episode in its copy
+    episode = _episode(ended)
     count = torch.zeros_like(episode).scatter_add_(1, episode, marked.to(torch.int64))
     return count.gather(1, episode) > 0
+
+
+def first_in_episode(marked: Tensor, ended: Tensor) -> Tensor:
+    """Return which marked steps `[K, T, B]` are the first of their episode."""
+    so_far = marked.to(torch.int64).cumsum(1)
+    before = torch.cat([torch.zeros_like(so_far[:, :1]), so_far[:, :-1]], 1)
+    t = torch.arange(marked.shape[1], device=marked.device).view(1, -1, 1)
+    return marked & (before == before.gather(1, t - elapsed_steps(ended)))
+
+
+def _episode(ended: Tensor) -> Tensor:
+    """Return the index of each step's episode in its copy, `[K, T, B]`."""
+    return ended.to(torch.int64).cumsum(1) - ended.to(torch.int64)

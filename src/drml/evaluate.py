@@ -1,35 +1,96 @@
 """Meta-testing: how return grows with adaptation, per task and per step, on tasks that were not trained on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from drml.algos.api import Learner, LearnerState
 from drml.collect import Collector
+from drml.core.errors import EnvError
+from drml.core.fault import Fault, label
 from drml.core.rng import Streams
-from drml.core.types import Rollout, Tasks
+from drml.core.tree import Params, tree_map
+from drml.core.types import Agent, Rollout, Tasks
 from drml.returns import first_episode_returns
 from drml.stats import Interval, stratified_bootstrap
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """What came of one meta-episode: the tasks that it could be played on, and what failed on them and the others."""
+
+    tasks: Tasks
+    """The K' tasks with sound episodes in every phase, and no call that failed."""
+    rows: Tensor
+    """`[K']` int64, their rows among the K tasks that were to be met."""
+    lost: tuple[int, ...]
+    """The rows of the others."""
+    history: list[Rollout]
+    """The rollouts of these tasks, one per phase: before adaptation, after one step, after two, …"""
+    faults: tuple[tuple[int, Fault], ...]
+    """What failed, in order, each with its phase; `Fault.row` counts among the K tasks."""
+    env_steps: int
+    """Environment steps taken, those of tasks that were lost included."""
+
+
+def meet(
+    learner: Learner, state: LearnerState, tasks: Tasks, collect: Collector, rng: Streams, adapt_steps: int
+) -> Meeting:
+    """Play one meta-episode; a task that fails in some phase is left out from there on.
+
+    It fails where a call of its environment did, or no sound episode is left. The episodes that were complete when a
+    call failed are dropped too: they are the short ones, and learning from those alone would be biased.
+
+    Training and testing share this function. Whatever fails on a task, the data of the others are the same: a task's
+    noise is its own, and it is left out before anything is computed from the tasks together.
+    """
+    agent = learner.prior(state, tasks, rng["prior"])
+    num_tasks = len(tasks)
+    rows = torch.arange(num_tasks)
+    history: list[Rollout] = []
+    faults: list[tuple[int, Fault]] = []
+    env_steps = 0
+    for phase in range(adapt_steps + 1):
+        if not len(rows):
+            break
+        rollout, found = collect.with_faults(learner.policy, agent, tasks, rng["collect", phase])
+        env_steps += rollout.reward.numel()
+        faults += [(phase, replace(f, row=int(rows[f.row]) if f.row >= 0 else f.row)) for f in found]
+        sound = rollout.valid.flatten(1).any(1).cpu()
+        sound[[f.row for f in found if f.row >= 0 and not f.is_of_numbers]] = False
+        history.append(rollout)
+        if not bool(sound.all()):
+            kept = sound.nonzero().flatten()
+            tasks, rows, agent = tasks.select(kept), rows[kept], _select(agent, kept, state.params)
+            history = [met.select_tasks(kept) for met in history]
+        if phase < adapt_steps and len(rows):
+            with collect.phases("adapt"):
+                agent = learner.adapt(agent, history[-1], phase)
+    lost = tuple(sorted(set(range(num_tasks)) - set(rows.tolist())))
+    return Meeting(tasks, rows, lost, history, tuple(faults), env_steps)
+
+
+def _select(agent: Agent, rows: Tensor, shared: Params) -> Agent:
+    """Return the agent of some of its tasks; parameters of as many axes as the shared ones are shared."""
+    params = {name: value if value.dim() == shared[name].dim() else value[rows] for name, value in agent.params.items()}
+    return Agent(params, tree_map(lambda value: value[rows], agent.carry))
 
 
 def meta_episode(
     learner: Learner, state: LearnerState, tasks: Tasks, collect: Collector, rng: Streams, adapt_steps: int
 ) -> list[Rollout]:
-    """Return the rollouts of one meta-episode, one per phase: before adaptation, after one step, after two, …
+    """Return the rollouts of one meta-episode in which no task may be lost, one per phase.
 
-    Training and testing share this function.
+    Raises:
+        EnvError: if a task is left without a sound episode in some phase.
     """
-    agent = learner.prior(state, tasks, rng["prior"])
-    history: list[Rollout] = []
-    for phase in range(adapt_steps + 1):
-        rollout = collect(learner.policy, agent, tasks, rng["collect", phase])
-        history.append(rollout)
-        if phase < adapt_steps:
-            with collect.phases("adapt"):
-                agent = learner.adapt(agent, rollout, phase)
-    return history
+    met = meet(learner, state, tasks, collect, rng, adapt_steps)
+    for row in met.lost:
+        first = next(fault for _, fault in met.faults if fault.row == row)
+        raise EnvError(f"task {label(first.params)}: every episode failed, the first one {first.describe()}")
+    return met.history
 
 
 def episode_returns(rollout: Rollout) -> Tensor:
@@ -56,7 +117,7 @@ class AdaptationCurve:
         return (squares.nansum(-1) / degrees).sqrt()
 
     def mean(self) -> list[float]:
-        """Return the mean over tasks after each step."""
+        """Return the mean over tasks after each step; NaN where there are none."""
         return self.by_task().mean(0).tolist()
 
     def intervals(self, rng: Streams) -> list[Interval]:
@@ -67,9 +128,35 @@ class AdaptationCurve:
         ]
 
 
+@dataclass(frozen=True)
+class MetaTest:
+    """A meta-test: the adaptation curve of the tasks that could be measured, and what failed."""
+
+    curve: AdaptationCurve
+    tasks: Tasks
+    """The tasks of the curve's rows: those with a sound first episode after each adaptation step."""
+    rows: Tensor
+    """`[K']` int64, their rows among the tasks that were given."""
+    lost: tuple[int, ...]
+    """The rows of the tasks that failed in some phase."""
+    faults: tuple[tuple[int, Fault], ...]
+    """What failed, each with its phase."""
+
+    def unmeasured(self, tasks: Tasks) -> list[dict[str, Any]]:
+        """Return those of the given tasks that count in no mean, each with the first fault on it, as plain values."""
+        first = {fault.row: fault for _, fault in reversed(self.faults)}
+        params = {row: tasks.plain_params(row) for row in range(len(tasks)) if row not in self.rows.tolist()}
+        return [{"params": params[row], "text": f"{label(params[row])}: {first[row].describe()}"} for row in params]
+
+
 def meta_test(
     learner: Learner, state: LearnerState, tasks: Tasks, collect: Collector, rng: Streams, adapt_steps: int
-) -> AdaptationCurve:
+) -> MetaTest:
     """Return the adaptation curve on given tasks; `adapt_steps` may exceed those of meta-training."""
-    history: Sequence[Rollout] = meta_episode(learner, state, tasks, collect, rng, adapt_steps)
-    return AdaptationCurve(torch.stack([episode_returns(rollout) for rollout in history], 1).cpu())
+    met = meet(learner, state, tasks, collect, rng, adapt_steps)
+    returns = torch.empty(0, adapt_steps + 1, collect.copies)
+    if len(met.rows):
+        returns = torch.stack([episode_returns(rollout) for rollout in met.history], 1).cpu()  # [K', S + 1, B]
+    measured = returns.isfinite().any(-1).all(1).nonzero().flatten()
+    curve = AdaptationCurve(returns[measured])
+    return MetaTest(curve, met.tasks.select(measured), met.rows[measured], met.lost, met.faults)

@@ -16,24 +16,36 @@ from drml.algos.api import Learner, LearnerState
 from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
 from drml.collect import Collector
 from drml.core.config import from_dict, to_dict
-from drml.core.errors import CheckpointError, InputError, ResourceError
+from drml.core.errors import CheckpointError, EnvError, InputError, ResourceError
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
 from drml.core.types import EnvSpec, Tasks
 from drml.envs.api import EnvOptions, Suite
+from drml.envs.isolated.env import isolated
 from drml.envs.registry import suite
-from drml.evaluate import AdaptationCurve, meta_test
+from drml.evaluate import MetaTest, meta_test
 from drml.policies.mlp import MLPConfig
+from drml.quarantine import Quarantine
 from drml.runlog import RunLog
 from drml.stats import Interval
 from drml.tasks.distribution import Split
 from drml.tasks.sampler import StratifiedSampler
-from drml.train import Listener, Progress, Row, StopReason, TrainConfig, Trainer, init_progress, meta_train
+from drml.train import (
+    Listener,
+    Progress,
+    Row,
+    StopReason,
+    TrainConfig,
+    Trainer,
+    fault_texts,
+    init_progress,
+    meta_train,
+)
 
 CONFIG = rundir.CONFIG
 CHECKPOINTS = "checkpoints"
-STOP_RULES = ("meta_iters", "max_env_steps", "max_seconds", "patience")
+STOP_RULES = ("meta_iters", "max_env_steps", "max_seconds", "patience", "max_faulty_share")
 COUNTERS = ("best_return", "best_meta_iter", "validations_since_best", "meta_iter", "env_steps", "seconds")
 
 
@@ -65,7 +77,9 @@ class Setup:
 
     def collector(self, copies: int, options: EnvOptions, phases: Phases) -> Collector:
         """Return a collector of whole episodes in a fresh environment."""
-        return Collector(self.suite.make(options), self.suite.spec.horizon, copies, phases, options.device)
+        bounds = options.isolation
+        env = isolated(self.suite, bounds) if bounds.isolate else self.suite.make(options)
+        return Collector(env, self.suite.spec.horizon, copies, phases, options.device)
 
 
 def set_up(config: RunConfig) -> Setup:
@@ -196,22 +210,44 @@ def make_trainer(setup: Setup, options: EnvOptions, stop_requested: Callable[[],
 def _run(
     setup: Setup, trainer: Trainer, progress: Progress, out: Path, listeners: Sequence[Listener]
 ) -> tuple[Progress, StopReason]:
+    reached = progress
+    text = ""  # what failed last
     with RunLog(out) as log:
         log.truncate(progress.meta_iter)
 
-        def record(reached: Progress, rows: Sequence[Row]) -> None:
+        def record(progress: Progress, rows: Sequence[Row]) -> None:
+            nonlocal reached, text
+            reached, text = progress, [text, *fault_texts(rows)][-1]
             for row in rows:
                 rest = {key: value for key, value in row.items() if key not in ("kind", "meta_iter")}
-                log.append(str(row["kind"]), reached.meta_iter, cast(Any, rest))
+                log.append(str(row["kind"]), progress.meta_iter, cast(Any, rest))
 
-        def keep(reached: Progress, rows: Sequence[Row]) -> None:
-            if reached.meta_iter % trainer.config.checkpoint_every == 0:
+        def keep(progress: Progress, rows: Sequence[Row]) -> None:
+            if progress.meta_iter % trainer.config.checkpoint_every == 0:
+                _save(log, setup, trainer, progress, out)
+
+        def end() -> None:
+            trainer.collect.close()  # where something else ends the run, processes of tasks are killed with it
+            if not checkpoint.is_sound(out / CHECKPOINTS / _name(reached)):
                 _save(log, setup, trainer, reached, out)
 
-        progress, reason = meta_train(trainer, progress, [record, keep, *listeners])
-        if not checkpoint.is_sound(out / CHECKPOINTS / _name(progress)):
-            _save(log, setup, trainer, progress, out)
-    return progress, reason
+        try:
+            reached, reason = meta_train(trainer, progress, [record, keep, *listeners])
+        except EnvError:
+            end()
+            raise
+        end()
+    _check_faults(reached, reason, text, out)
+    return reached, reason
+
+
+def _check_faults(reached: Progress, reason: StopReason, text: str, out: Path) -> None:
+    """Turn a stop for too many faulty tasks into the error that it is; the run is saved by then."""
+    if reason == "faulty":
+        raise EnvError(
+            f"{reached.quarantine.too_many(text)}; saved after {reached.meta_iter} meta-iterations: repair the "
+            f"environment, or accept more of it: drml train --resume {out} --max-faulty-share 1"
+        )
 
 
 def _name(progress: Progress) -> str:
@@ -226,7 +262,7 @@ def _save(log: RunLog, setup: Setup, trainer: Trainer, progress: Progress, out: 
     log.flush()
     facts = {name: getattr(progress, name) for name in COUNTERS} | {"phases": dict(trainer.collect.phases.seconds)}
     facts["best_return"] = None if progress.best_meta_iter == 0 else progress.best_return
-    facts |= {"suite": setup.config.suite, "learner": setup.config.learner}
+    facts |= {"suite": setup.config.suite, "learner": setup.config.learner, "quarantine": progress.quarantine.facts()}
     checkpoint.save(out / CHECKPOINTS, _name(progress), _tree(progress), facts)
     checkpoint.prune(out / CHECKPOINTS, keep=2, keep_names=set())
 
@@ -243,6 +279,7 @@ def _load(path: Path, like: Progress, config: RunConfig) -> tuple[Progress, dict
         LearnerState(cast(Params, state["params"]), state["optimiser"]),
         cast(Tree, tree["sampler"]),
         cast(Params, tree["best_params"]),
+        quarantine=Quarantine.from_facts(facts["quarantine"]) if "quarantine" in facts else Quarantine(),
         **counters,
     )
     return progress, facts["phases"]
@@ -304,6 +341,7 @@ def test(
         InputError: if `run` is not a run directory, or there is nothing to test.
         CheckpointError: if it has no checkpoint that can be loaded.
         ResourceError: if the result cannot be written, or the rollouts cannot fit into memory.
+        EnvError: if no task could be measured.
     """
     if adapt_steps < 0 or num_tasks < 1 or copies < 1:
         raise InputError("a test needs adapt_steps of 0 or more, and tasks and episodes of 1 or more")
@@ -314,15 +352,18 @@ def test(
     rng = Streams(seed)["test", split]
     tasks = tasks_for(trained, split, num_tasks, rng)
     collect = trained.setup.collector(copies, options, Phases())
-    curve = meta_test(trained.setup.learner, trained.best, tasks, collect, rng, adapt_steps)
-    result = _result(trained, tasks, curve, curve.intervals(rng), split)
+    tested = meta_test(trained.setup.learner, trained.best, tasks, collect, rng, adapt_steps)
+    collect.close()
+    unmeasured = tested.unmeasured(tasks)
+    if not len(tested.tasks):
+        raise EnvError(f"none of the {len(tasks)} tasks could be measured, the first one {unmeasured[0]['text']}")
+    result = _result(trained, tested, tested.curve.intervals(rng), split) | {"faulty_tasks": unmeasured}
     rundir.write_json(run / "test.json", result)
     return result
 
 
-def _result(
-    trained: Trained, tasks: Tasks, curve: AdaptationCurve, intervals: list[Interval], split: Split
-) -> dict[str, Any]:
+def _result(trained: Trained, tested: MetaTest, intervals: list[Interval], split: Split) -> dict[str, Any]:
+    curve, tasks = tested.curve, tested.tasks
     by_task, std = curve.by_task(), curve.std_by_task()
     config, progress = trained.setup.config, trained.progress
     return {
@@ -335,7 +376,7 @@ def _result(
         "trained_adapt_steps": trained.setup.learner.adapt_steps,
         "tasks": [
             {
-                "params": {name: value[k].tolist() for name, value in tasks.params.items()},
+                "params": tasks.plain_params(k),
                 "return_by_step": by_task[k].tolist(),
                 "std_by_step": std[k].tolist(),
             }

@@ -4,7 +4,9 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, cast
+
+import torch
 
 from drml.algos.api import Learner, LearnerState
 from drml.collect import Collector
@@ -13,11 +15,12 @@ from drml.core.errors import EnvError
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
 from drml.core.types import Rollout, Tasks
-from drml.evaluate import episode_returns, meta_episode, meta_test
+from drml.evaluate import Meeting, episode_returns, meet, meta_test
+from drml.quarantine import Incident, Quarantine
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.sampler import TaskSampler
 
-StopReason = Literal["", "budget", "converged", "time", "interrupted"]
+StopReason = Literal["", "budget", "converged", "time", "interrupted", "faulty"]
 MAX_UNSOUND_SHARE = 0.2  # of the steps of one meta-iteration
 
 
@@ -43,10 +46,14 @@ class TrainConfig:
     """Stop as converged after this many validations without a new best; 0 never does."""
     checkpoint_every: int = 10
     """Meta-iterations between checkpoints."""
+    max_faulty_share: float = 0.2
+    """Stop with exit code 3 when more than this share of the tasks of the last ten or so meta-iterations could not be
+    used, because their environment failed; one bad task of 8 goes on, one of 4 stops."""
 
     def __post_init__(self) -> None:
         counts = ("meta_iters", "num_tasks", "copies", "validate_every", "validation_tasks", "checkpoint_every")
-        check_ranges("", self, at_least_1=counts, at_least_0=("max_env_steps", "max_seconds", "patience"))
+        limits = ("max_env_steps", "max_seconds", "patience")
+        check_ranges("", self, at_least_1=counts, at_least_0=limits, between_0_and_1=("max_faulty_share",))
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,8 @@ class Progress:
     env_steps: int = 0
     """Environment steps of training, adaptation included; validation does not count."""
     seconds: float = 0.0
+    quarantine: Quarantine = field(default_factory=Quarantine)
+    """Strikes of tasks whose environment failed; three put a task out."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +110,14 @@ def meta_train(trainer: Trainer, progress: Progress, listeners: Sequence[Listene
     while not (reason := "interrupted" if trainer.stop_requested() else stop_reason(config, progress)):
         start = time.perf_counter()
         rng = trainer.rng["train", progress.meta_iter]
-        tasks = trainer.sampler.sample(progress.sampler, trainer.distribution, "train", config.num_tasks, rng["tasks"])
-        history = meta_episode(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
+        draw = trainer.sampler.sample(progress.sampler, trainer.distribution, "train", config.num_tasks, rng["tasks"])
+        tasks = progress.quarantine.admitted(draw, "train")
+        met = meet(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
         with trainer.collect.phases("update"):
-            state, metrics = learner.update(progress.state, history)
-        progress = advance(trainer, progress, state, tasks, history, time.perf_counter() - start)
-        rows = [train_row(progress, history, metrics)]
+            state, metrics = learner.update(progress.state, met.history) if len(met.tasks) else (progress.state, {})
+        progress, incidents = judge(progress, len(draw), met)
+        progress = advance(trainer, progress, state, met.tasks, met.history, time.perf_counter() - start)
+        rows = [train_row(progress, met, metrics, incidents)]
         if progress.meta_iter % config.validate_every == 0 or stop_reason(config, progress):
             progress, row = validate(trainer, progress)
             rows.append(row)
@@ -117,6 +128,8 @@ def meta_train(trainer: Trainer, progress: Progress, listeners: Sequence[Listene
 
 def stop_reason(config: TrainConfig, progress: Progress) -> StopReason:
     """Return the first stop rule of the configuration that holds, or ''."""
+    if progress.quarantine.share > config.max_faulty_share:
+        return "faulty"
     if progress.meta_iter >= config.meta_iters or 0 < config.max_env_steps <= progress.env_steps:
         return "budget"
     if 0 < config.patience <= progress.validations_since_best:
@@ -124,57 +137,101 @@ def stop_reason(config: TrainConfig, progress: Progress) -> StopReason:
     return "time" if 0.0 < config.max_seconds <= progress.seconds else ""
 
 
+def judge(progress: Progress, num_drawn: int, met: Meeting) -> tuple[Progress, list[Incident]]:
+    """Return the progress with the strikes of a meta-episode and its steps on lost tasks counted, and the incidents."""
+    quarantine, incidents = progress.quarantine.strike(met.faults, met.lost, "train")
+    wasted = met.env_steps - sum(rollout.reward.numel() for rollout in met.history)
+    counted = quarantine.count(num_drawn, len(met.tasks))
+    return replace(progress, quarantine=counted, env_steps=progress.env_steps + wasted), incidents
+
+
 def advance(
     trainer: Trainer, progress: Progress, state: LearnerState, tasks: Tasks, history: Sequence[Rollout], seconds: float
 ) -> Progress:
     """Return the progress after one meta-iteration.
 
+    Args:
+        trainer: what meta-training works with.
+        progress: the progress before.
+        state: the state after the update.
+        tasks: the tasks that the update learned from.
+        history: their rollouts; empty where there were none.
+        seconds: wall-clock time of the meta-iteration.
+
     Raises:
         EnvError: if too many episodes of this meta-iteration had to be dropped.
     """
-    unsound = sum(float((~rollout.valid).float().mean()) for rollout in history) / len(history)
+    unsound = sum(float((~rollout.valid).float().mean()) for rollout in history) / max(len(history), 1)
     if unsound > MAX_UNSOUND_SHARE:
         raise EnvError(f"meta-iteration {progress.meta_iter}: {unsound:.0%} of the steps had to be dropped as unsound")
+    post_return = episode_returns(history[-1]).nanmean(-1) if history else torch.empty(0)
     return replace(
         progress,
         state=state,
-        sampler=trainer.sampler.observe(progress.sampler, tasks, episode_returns(history[-1]).nanmean(-1)),
+        sampler=trainer.sampler.observe(progress.sampler, tasks, post_return),
         meta_iter=progress.meta_iter + 1,
         env_steps=progress.env_steps + sum(rollout.reward.numel() for rollout in history),
         seconds=progress.seconds + seconds,
     )
 
 
-def train_row(progress: Progress, history: Sequence[Rollout], metrics: Mapping[str, float]) -> Row:
+def train_row(
+    progress: Progress, met: Meeting, metrics: Mapping[str, float], incidents: Sequence[Incident] = ()
+) -> Row:
     """Return the numbers of one meta-iteration to log."""
+    history = met.history
+    rows = met.rows.tolist()
     dropped = [
-        {"phase": phase, "task": k, "copy": b, "step": t}
+        {"phase": phase, "task": rows[k], "copy": b, "step": t}
         for phase, rollout in enumerate(history)
         for k, t, b in (~rollout.valid & (rollout.terminated | rollout.truncated)).nonzero().tolist()
     ]
-    row: dict[str, object] = {
+    pre_return, post_return = (
+        float(episode_returns(history[phase]).nanmean()) if history else math.nan for phase in (0, -1)
+    )
+    return {
         "kind": "train",
         "meta_iter": progress.meta_iter,
         "env_steps": progress.env_steps,
         "seconds": progress.seconds,
-        "pre_return": float(episode_returns(history[0]).nanmean()),
-        "post_return": float(episode_returns(history[-1]).nanmean()),
+        "pre_return": pre_return,
+        "post_return": post_return,
         **metrics,
+        **({"dropped_episodes": dropped} if dropped else {}),
+        **_faults(progress, incidents),
     }
-    return row | {"dropped_episodes": dropped} if dropped else row
+
+
+def _faults(progress: Progress, incidents: Sequence[Incident]) -> dict[str, object]:
+    """Return what a row says of faulty tasks; nothing while there are none."""
+    found: dict[str, object] = {"faults": [incident.facts() for incident in incidents]} if incidents else {}
+    quarantine = progress.quarantine
+    if quarantine.strikes:
+        found |= {"faulty_share": quarantine.share, "quarantined_tasks": quarantine.num_quarantined}
+    return found
+
+
+def fault_texts(rows: Sequence[Row]) -> list[str]:
+    """Return what the faults of some rows say, a line for each."""
+    return [fault["text"] for row in rows for fault in cast(Sequence[Mapping[str, str]], row.get("faults", ()))]
 
 
 def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:
     """Return the progress with this validation counted, and its numbers to log.
 
-    The tasks and all noise are the same at each validation, so that policies are compared and not luck.
+    The tasks and all noise are the same at each validation, so that policies are compared and not luck. A task that
+    cannot be measured is left out of the mean.
     """
     rng = trainer.rng["validation"]
     tasks = trainer.sampler.sample(
         trainer.sampler.init(), trainer.distribution, "validation", trainer.config.validation_tasks, rng["tasks"]
     )
     learner = trainer.learner
-    curve = meta_test(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps).mean()
+    tasks = progress.quarantine.admitted(tasks, "validation")
+    tested = meta_test(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
+    quarantine, incidents = progress.quarantine.strike(tested.faults, tested.lost, "validation")
+    progress = replace(progress, quarantine=quarantine)
+    curve = tested.curve.mean()
     is_best = curve[-1] > progress.best_return
     row = {
         "kind": "validation",
@@ -183,6 +240,7 @@ def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:
         "seconds": progress.seconds,
         "return_by_step": curve,
         "is_best": is_best,
+        **_faults(progress, incidents),
     }
     if not is_best:
         return replace(progress, validations_since_best=progress.validations_since_best + 1), row

@@ -101,8 +101,8 @@ def test_from_elsewhere_the_module_is_asked_for(drml, mine, monkeypatch):
 
 def test_an_environment_that_raises_is_one_line(drml, mine):
     answer = drml("train", "mine:breaking", "maml", *TINY, "--policy.hidden", "4", "--out", "run")
-    assert answer.code == 3 and answer.err.count("\n") == 1 and "raised TypeError" in answer.err
-    assert "mine:breaking: step of task gravity=" in answer.err or "breaking: step of task gravity=" in answer.err
+    assert answer.code == 3 and answer.err.count("\n") == 1 and "TypeError" in answer.err
+    assert "the last: task gravity=" in answer.err and "raised in step 0 of episode 0" in answer.err
 
 
 def test_a_name_that_is_not_there_is_bad_input(drml, mine):

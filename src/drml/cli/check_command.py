@@ -10,8 +10,8 @@ from rich.text import Text
 
 from drml.cli.parse import parse
 from drml.cli.terminal import check_json, show
-from drml.cli.test_command import task_label
 from drml.core.errors import EnvError
+from drml.core.fault import label
 from drml.envs.gymnasium.check.checks import Report, check_tasks
 from drml.envs.gymnasium.check.finding import Finding
 from drml.rundir import write_json
@@ -68,7 +68,7 @@ def _where(report: Report, finding: Finding) -> str:
         return ""
     call = {"step": f"step {at.step} of episode {at.episode}", "reset": f"reset of episode {at.episode}"}
     params = _params(report, at.plan.task)
-    task = f", task {at.plan.task} ({task_label(params)})" if params else ""
+    task = f", task {at.plan.task} ({label(params)})" if params else ""
     return f"in {call.get(at.call, at.call)}{task}, seed {at.plan.seed}, actions: {at.plan.style}"
 
 

@@ -12,8 +12,9 @@ from drml.algos.promp import ProMPConfig
 from drml.cli import report_command, train_command
 from drml.cli.parse import parse
 from drml.cli.terminal import check_json, check_threads
-from drml.cli.test_command import show_curve, task_label
+from drml.cli.test_command import show_curve
 from drml.core.errors import InputError
+from drml.core.fault import label
 from drml.envs.api import EnvOptions
 from drml.train import TrainConfig
 
@@ -45,12 +46,13 @@ def run(words: list[str]) -> int:
     check_json(args.json)
     check_threads(args.threads)
     report_command.check_installed()
+    options = EnvOptions(threads=args.threads)
     config = session.RunConfig(SUITE, LEARNER, ProMPConfig(), train=args.train, seed=args.seed)
-    outcome = _train(config, args.out, args.threads)
+    outcome = _train(config, args.out, options)
     if outcome.exit_code:
         print(f"stopped and saved after {outcome.progress.meta_iter} meta-iterations; go on with the same command")
         return outcome.exit_code
-    result = session.test(args.out, ADAPT_STEPS, seed=args.seed, options=EnvOptions(threads=args.threads))
+    result = session.test(args.out, ADAPT_STEPS, seed=args.seed, options=options)
     page = report_command.write(args.out, film=True)
     summary = _summary(result, page)
     rundir.write_json(args.out / SUMMARY, summary)
@@ -64,16 +66,16 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def _train(config: session.RunConfig, out: Path, threads: int) -> train_command.Outcome:
+def _train(config: session.RunConfig, out: Path, options: EnvOptions) -> train_command.Outcome:
     """Go on with an unfinished demo of the same configuration, else start a new one and keep the older."""
     if not (out / session.CONFIG).exists():
-        return train_command.start(config, out, threads)
+        return train_command.start(config, out, options)
     if not (out / SUMMARY).exists() and session.read_config(out) == config:
         print(f"going on with the demo in {out}")
-        return train_command.resume(config, out, threads)
+        return train_command.resume(config, out, options)
     kept = set_aside(out)
     print(f"the older demo is now in {kept}")
-    return train_command.start(config, out, threads)
+    return train_command.start(config, out, options)
 
 
 def set_aside(out: Path) -> Path:
@@ -98,7 +100,7 @@ def _summary(result: dict[str, Any], page: Path) -> dict[str, Any]:
         "seed": result["seed"],
         "pre_return": before["mean"],
         "post_return": after["mean"],
-        "post_return_by_task": {task_label(task["params"]): task["return_by_step"][1] for task in result["tasks"]},
+        "post_return_by_task": {label(task["params"]): task["return_by_step"][1] for task in result["tasks"]},
         "return_by_step": result["return_by_step"],
         "meta_iters": result["meta_iter"],
         "env_steps": result["env_steps"],

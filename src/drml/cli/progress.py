@@ -10,9 +10,10 @@ from rich.progress import Progress as LiveProgress
 
 from drml.cli.main import print_warnings
 from drml.cli.terminal import say
-from drml.train import Progress, Row, TrainConfig
+from drml.train import Progress, Row, TrainConfig, fault_texts
 
 SECONDS_PER_LINE = 10.0
+MAX_LINES = 3  # of faults of one meta-iteration
 
 
 class ProgressLine:
@@ -50,6 +51,7 @@ class ProgressLine:
         self.last_row = next(row for row in rows if row["kind"] == "train")
         self._first_meta_iter = self._first_meta_iter or progress.meta_iter
         text = self._describe(progress, self.last_row)
+        self._say(fault_texts(rows))
         now = time.monotonic()
         if self._console.is_terminal:
             self._live.update(self._bar, completed=progress.meta_iter, description=text)
@@ -65,14 +67,27 @@ class ProgressLine:
             f"meta-iteration {progress.meta_iter}/{self._config.meta_iters}"
             f"  return {row['pre_return']:.1f} → {row['post_return']:.1f} after adaptation"
             f"  {env_steps_per_iter / seconds_per_iter:,.0f} env steps/s"
-            f"  {clock(seconds_left(self._config, progress, seconds_per_iter))} left"
+            f"  {clock(seconds_left(self._config, progress, seconds_per_iter))} left{self._out(progress)}"
         )
+
+    def _say(self, lines: Sequence[str]) -> None:
+        """Print lines above the live one; of many the first few."""
+        more = [f"and {len(lines) - MAX_LINES} more faults; metrics.jsonl has them all"] * (len(lines) > MAX_LINES)
+        for line in [*lines[:MAX_LINES], *more]:
+            if self._console.is_terminal:
+                self._console.print(line, markup=False)
+            else:
+                say(line)
+
+    def _out(self, progress: Progress) -> str:
+        num_out = progress.quarantine.num_quarantined
+        return f"  {num_out} task{'s' if num_out > 1 else ''} quarantined" if num_out else ""
 
 
 def seconds_left(config: TrainConfig, progress: Progress, seconds_per_iter: float) -> float:
     """Return the seconds until the first budget is spent; convergence may end the training before."""
     iters = float(config.meta_iters - progress.meta_iter)
-    if config.max_env_steps:
+    if config.max_env_steps and progress.env_steps:
         steps_per_iter = progress.env_steps / progress.meta_iter
         iters = min(iters, max(config.max_env_steps - progress.env_steps, 0) / steps_per_iter)
     seconds = iters * seconds_per_iter

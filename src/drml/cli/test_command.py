@@ -1,7 +1,7 @@
 """`drml test`: adapt a run's best policy to held-out tasks and measure the return after each step."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,8 @@ from rich.table import Table
 from drml import session
 from drml.cli.parse import parse
 from drml.cli.terminal import check_json, check_threads, show
-from drml.envs.api import EnvOptions
+from drml.core.fault import label
+from drml.envs.api import EnvOptions, Isolation
 from drml.rundir import write_json
 from drml.tasks.distribution import Split
 
@@ -36,6 +37,8 @@ class TestArgs:
     """Root of the random streams of this test."""
     threads: int = 0
     """Simulator threads; 0 takes all cores."""
+    isolation: tyro.conf.OmitArgPrefixes[Isolation] = field(default_factory=Isolation)
+    """Processes of their own for tasks."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the result to this file; RUN/test.json holds it in any case."""
 
@@ -46,7 +49,13 @@ def run(words: list[str]) -> int:
     check_json(args.json)
     check_threads(args.threads)
     result = session.test(
-        args.run, args.adapt_steps, args.num_tasks, args.copies, args.split, args.seed, EnvOptions(threads=args.threads)
+        args.run,
+        args.adapt_steps,
+        args.num_tasks,
+        args.copies,
+        args.split,
+        args.seed,
+        EnvOptions(threads=args.threads, isolation=args.isolation),
     )
     show_curve(result)
     if args.json:
@@ -65,17 +74,8 @@ def show_curve(result: Mapping[str, Any]) -> None:
     table.add_row("95 % from", *(f"{point['low']:.1f}" for point in result["return_by_step"]))
     table.add_row("95 % to", *(f"{point['high']:.1f}" for point in result["return_by_step"]), end_section=True)
     for task in result["tasks"][:MAX_ROWS]:
-        table.add_row(task_label(task["params"]), *(f"{value:.1f}" for value in task["return_by_step"]))
+        table.add_row(label(task["params"]), *(f"{value:.1f}" for value in task["return_by_step"]))
     title = f"{result['suite']}, {result['learner']}: return by number of adaptation steps"
-    show(title, table, *([f"and {num_more} more tasks"] if (num_more := len(result["tasks"]) - MAX_ROWS) > 0 else []))
-
-
-def task_label(params: Mapping[str, Any]) -> str:
-    """Return a task's parameters as text, such as `direction=-1`; long vectors are cut."""
-    return ", ".join(f"{name}={_number(value)}" for name, value in params.items())
-
-
-def _number(value: Any) -> str:  # noqa: ANN401 — a number, or nested lists of them
-    if isinstance(value, list):
-        return "(" + ", ".join(_number(item) for item in value[:4]) + (", …)" if len(value) > 4 else ")")
-    return f"{value:.3g}"
+    more = [f"and {num_more} more tasks"] if (num_more := len(result["tasks"]) - MAX_ROWS) > 0 else []
+    faulty = [f"not measured: {task['text']}" for task in result["faulty_tasks"]]
+    show(title, table, *more, *faulty)

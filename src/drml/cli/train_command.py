@@ -17,7 +17,7 @@ from drml.cli.progress import ProgressLine
 from drml.cli.stop import StopSignals
 from drml.cli.terminal import check_json, check_threads, console, say
 from drml.core.errors import InputError
-from drml.envs.api import EnvOptions
+from drml.envs.api import EnvOptions, Isolation
 from drml.envs.registry import suite
 from drml.train import Progress, StopReason, TrainConfig
 
@@ -46,6 +46,8 @@ class NewArgs:
     """The run's directory, new or empty (default: runs/SUITE-LEARNER-sSEED, numbered if taken)."""
     threads: int = 0
     """Simulator threads; 0 takes all cores."""
+    isolation: tyro.conf.OmitArgPrefixes[Isolation] = field(default_factory=Isolation)
+    """Processes of their own for tasks."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the result to this file."""
 
@@ -60,6 +62,8 @@ class ResumeArgs:
     """Stop rules, which may change; sizes, which may not."""
     threads: int = 0
     """Simulator threads; 0 takes all cores."""
+    isolation: tyro.conf.OmitArgPrefixes[Isolation] = field(default_factory=Isolation)
+    """Processes of their own for tasks."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the result to this file."""
 
@@ -96,13 +100,14 @@ def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
     args = parse(NewArgs, f"drml train {suite_name} {learner_name}", flags, default)
     check_json(args.json)
     check_threads(args.threads)
+    options = EnvOptions(threads=args.threads, isolation=args.isolation)
     config = session.RunConfig(suite_name, learner_name, args.learner, args.policy, args.train, args.seed)
     session.set_up(config)  # complains before anything is written
     if args.out is not None:
-        return _finish(start(config, args.out, args.threads), config, args.json)
+        return _finish(start(config, args.out, options), config, args.json)
     out = rundir.create_numbered(Path("runs"), f"{suite_name.replace(':', '.')}-{learner_name}-s{args.seed}")
     try:
-        outcome = start(config, out, args.threads)
+        outcome = start(config, out, options)
     except BaseException:
         with suppress(OSError):
             out.rmdir()  # works only if nothing came of it
@@ -119,8 +124,9 @@ def _resume(names: list[str], flags: list[str]) -> int:
     args = parse(ResumeArgs, "drml train", flags, ResumeArgs(out, config.train))
     check_json(args.json)
     check_threads(args.threads)
+    options = EnvOptions(threads=args.threads, isolation=args.isolation)
     config = replace(config, train=args.train)
-    return _finish(resume(config, out, args.threads), config, args.json)
+    return _finish(resume(config, out, options), config, args.json)
 
 
 def _resumed_run(flags: list[str]) -> Path:
@@ -132,19 +138,19 @@ def _resumed_run(flags: list[str]) -> Path:
     return Path(value)
 
 
-def start(config: session.RunConfig, out: Path, threads: int = 0) -> Outcome:
+def start(config: session.RunConfig, out: Path, options: EnvOptions) -> Outcome:
     """Meta-train in a new run directory, with live progress, until a stop rule or a signal ends it."""
     line = ProgressLine(config.train, console())
     with StopSignals() as stop, line:
-        progress, reason = session.start(config, out, [line], EnvOptions(threads=threads), stop)
+        progress, reason = session.start(config, out, [line], options, stop)
     return Outcome(out, progress, reason, line.last_row, stop.exit_code)
 
 
-def resume(config: session.RunConfig, out: Path, threads: int = 0) -> Outcome:
+def resume(config: session.RunConfig, out: Path, options: EnvOptions) -> Outcome:
     """Go on with a run, with live progress, until a stop rule or a signal ends it."""
     line = ProgressLine(config.train, console())
     with StopSignals() as stop, line:
-        progress, reason = session.resume(out, [line], EnvOptions(threads=threads), stop, config.train)
+        progress, reason = session.resume(out, [line], options, stop, config.train)
     return Outcome(out, progress, reason, line.last_row, stop.exit_code)
 
 

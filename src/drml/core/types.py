@@ -9,7 +9,7 @@ Every boolean says which moment it speaks about: `terminated` and `truncated` de
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -66,6 +66,10 @@ class Tasks:
     def select(self, index: Tensor) -> "Tasks":
         """Return the tasks at `index` (int64 or bool), ids included."""
         return Tasks({name: value[index] for name, value in self.params.items()}, self.ids[index])
+
+    def plain_params(self, row: int) -> dict[str, Any]:
+        """Return the parameters of one task as plain numbers and lists of them."""
+        return {name: value[row].tolist() for name, value in self.params.items()}
 
 
 NEVER = torch.zeros((), dtype=torch.bool)
@@ -136,8 +140,8 @@ class Rollout:
             self, **changed, acting=self.acting.replace({name: fn(*(a[name] for a in acting)) for name in acting[0]})
         )
 
-    def select_tasks(self, index: slice) -> "Rollout":
-        """Return the rollout of a slice of its tasks."""
+    def select_tasks(self, index: slice | Tensor) -> "Rollout":
+        """Return the rollout of some of its tasks: a slice, or rows `[K']` int64."""
         return self.map(lambda value: value[index]).map_carries(lambda value: value[index])
 
     def map_carries(self, fn: Callable[[Tensor], Tensor]) -> "Rollout":

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from drml.core.check import check_ranges
+from drml.core.fault import Fault, Watch, nobody
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
 from drml.tasks.distribution import TaskDistribution
@@ -17,6 +19,9 @@ class BatchEnv(Protocol):
     An environment has no way to get a task but `reset`, and no source of randomness but the streams passed there; all
     randomness of task k is drawn under `tasks.ids[k]`. A copy whose episode ends starts its next episode by itself, in
     the same step: `Step.obs` is then the first observation of the new episode and `Step.final_obs` the true last one.
+
+    Where a call of foreign code fails, the other tasks go on: all copies of that one are `diverged`, with zeros for
+    observations, to the next reset, and the environment `TellsFaults`.
     """
 
     @property
@@ -33,6 +38,43 @@ class BatchEnv(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsFaults(Protocol):
+    """An environment of foreign code, which may fail on one task and go on with the others."""
+
+    def take_faults(self) -> tuple[Fault, ...]:
+        """Return what has failed since this was asked last; the rows are those of the last reset."""
+        ...
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """An environment that holds more than memory, such as processes."""
+
+    def close(self) -> None:
+        """Let go of it; the next reset starts anew."""
+        ...
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """Whether, and within what bounds, each task runs in a process of its own.
+
+    Raises:
+        InputError: unless the bounds are above 0.
+    """
+
+    isolate: bool = False
+    """Run each task in a process of its own, which is cut off where it hangs, dies or takes too much memory."""
+    timeout: float = 10.0
+    """Seconds that one call of an isolated environment may take: a copy's construction, reset, step or close."""
+    memory_gb: float = 2.0
+    """Memory in GB that an isolated process may take beyond what it has when it starts."""
+
+    def __post_init__(self) -> None:
+        check_ranges("", self, above_0=("timeout", "memory_gb"))
+
+
 @dataclass(frozen=True)
 class EnvOptions:
     """How an environment runs; none of it changes what it computes."""
@@ -41,6 +83,10 @@ class EnvOptions:
     """Where native environments run (simulated robots run on the CPU)."""
     threads: int = 0
     """Simulator threads; 0 takes all cores."""
+    isolation: Isolation = Isolation()
+    """Whether tasks run in processes of their own."""
+    watch: Watch = nobody
+    """Is told of each call of foreign code before it is made."""
 
 
 @dataclass(frozen=True)

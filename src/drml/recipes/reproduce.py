@@ -17,7 +17,7 @@ import torch
 
 from drml import rundir, session
 from drml.core.config import to_dict
-from drml.core.errors import InputError
+from drml.core.errors import EnvError, InputError
 from drml.core.lookup import look_up
 from drml.core.rng import Streams
 from drml.envs.api import EnvOptions
@@ -54,6 +54,10 @@ def reproduce(
     work = [(recipe, seed, runs / f"{name}-seed{seed}", options) for seed in range(1, seeds + 1)]
     results: list[dict[str, Any]] = []
     for (_, seed, run, _), result in zip(work, _each(work, min(jobs, seeds)), strict=True):
+        for faulty in result["faulty_tasks"]:
+            raise EnvError(
+                f"{run}: a published number is over all tasks, and one could not be measured: {faulty['text']}"
+            )
         tell(f"{run}: seed {seed} of {seeds} was trained and tested")
         results.append(result)
     return summary(name, recipe, results)

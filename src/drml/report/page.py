@@ -35,6 +35,7 @@ def write_report(run_dir: Path) -> Path:
         sections.learning(run, drawings),
         sections.films(run),
         sections.tasks(run),
+        sections.faults(run),
         sections.seconds(run, drawings),
         sections.settings(run),
     ]

@@ -40,6 +40,21 @@ class ValidationPoint:
 
 
 @dataclass(frozen=True)
+class FaultPoint:
+    """A strike: what failed on one task in one meta-iteration or validation."""
+
+    meta_iter: int
+    kind: str
+    """The kind of row that tells of it: train or validation."""
+    task: str
+    """Content hash."""
+    params: JsonObject
+    text: str
+    strikes: int
+    is_quarantined: bool
+
+
+@dataclass(frozen=True)
 class StepReturn:
     """The return over test tasks after some adaptation steps: interquartile mean, 95 % interval, mean."""
 
@@ -73,6 +88,8 @@ class Evaluation:
     env_steps: float
     seconds: float
     phases: Mapping[str, float]
+    unmeasured: tuple[str, ...] = ()
+    """Tasks that count in no mean, each with what failed on it."""
 
     @property
     def adapted_index(self) -> int:
@@ -111,6 +128,7 @@ class RunRecord:
     validation: tuple[ValidationPoint, ...]
     evaluation: Evaluation | None
     films: Films
+    faults: tuple[FaultPoint, ...] = ()
 
 
 def read_run(run_dir: Path) -> RunRecord:
@@ -135,6 +153,7 @@ def read_run(run_dir: Path) -> RunRecord:
         validation=tuple(_validation_point(row) for row in rows if row.values["kind"] == "validation"),
         evaluation=_evaluation(_Fields(test_path, _load(test_path))) if test_path.exists() else None,
         films=_films(run_dir),
+        faults=tuple(fault for row in rows for fault in _fault_points(row)),
     )
 
 
@@ -177,6 +196,11 @@ class _Fields:
         if not isinstance(value := self.values.get(key), dict):
             raise self.wrong("an object", value, key)
         return {name: self._number(number, f"{key}.{name}") for name, number in value.items()}
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        if not isinstance(value := self.values.get(key), dict):
+            raise self.wrong("an object", value, key)
+        return value
 
     def array(self, key: str) -> list[Any]:
         if not isinstance(value := self.values.get(key), list):
@@ -229,6 +253,23 @@ def _validation_point(row: _Fields) -> ValidationPoint:
     return ValidationPoint(row.integer("meta_iter"), row.number("env_steps"), returns, row.flag("is_best"))
 
 
+def _fault_points(row: _Fields) -> list[FaultPoint]:
+    if "faults" not in row.values:
+        return []
+    return [
+        FaultPoint(
+            row.integer("meta_iter"),
+            row.text("kind"),
+            fault.text("task"),
+            fault.mapping("params"),
+            fault.text("text"),
+            fault.integer("strikes"),
+            fault.flag("quarantined"),
+        )
+        for fault in row.objects("faults")
+    ]
+
+
 def _evaluation(test: _Fields) -> Evaluation:
     steps = tuple(
         StepReturn(step.integer("step"), *(step.number(key) for key in ("iqm", "low", "high", "mean")))
@@ -236,6 +277,7 @@ def _evaluation(test: _Fields) -> Evaluation:
     )
     if not steps:
         raise test.wrong("a list with at least one step", [], "return_by_step")
+    has_faulty = "faulty_tasks" in test.values  # tests of older versions have no such list
     trained_adapt_steps = test.integer("trained_adapt_steps")
     if trained_adapt_steps < 0:
         raise test.wrong("0 or more", trained_adapt_steps, "trained_adapt_steps")
@@ -249,14 +291,12 @@ def _evaluation(test: _Fields) -> Evaluation:
         env_steps=test.number("env_steps"),
         seconds=test.number("seconds"),
         phases=test.numbers_by_name("phases"),
+        unmeasured=tuple(task.text("text") for task in test.objects("faulty_tasks")) if has_faulty else (),
     )
 
 
 def _task_return(task: _Fields, num_steps: int) -> TaskReturn:
-    params = task.values.get("params")
-    if not isinstance(params, dict):
-        raise task.wrong("an object", params, "params")
-    found = TaskReturn(params, task.numbers("return_by_step"), task.numbers("std_by_step"))
+    found = TaskReturn(task.mapping("params"), task.numbers("return_by_step"), task.numbers("std_by_step"))
     for key, values in (("return_by_step", found.return_by_step), ("std_by_step", found.std_by_step)):
         if len(values) != num_steps:
             raise task.wrong(f"a list of {num_steps} numbers", list(values), key)

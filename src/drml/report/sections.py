@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from drml.core.errors import InputError
+from drml.core.fault import label
 from drml.report.figures import Drawing
 from drml.report.markup import count, decimal, duration, number, parameter, places, plural, share, table, text
 from drml.report.record import Evaluation, Film, RunRecord, StepReturn, TaskReturn
@@ -200,6 +201,33 @@ def _dumbbell(pre: float, post: float, low: float, high: float) -> str:
         f'<svg viewBox="0 0 150 14" aria-hidden="true">{axis}<line x1="{x:.1f}" x2="{y:.1f}" y1="7" y2="7"/>'
         f'<circle class="pre" cx="{x:.1f}" cy="7" r="4"/><circle class="post" cx="{y:.1f}" cy="7" r="5"/></svg>'
     )
+
+
+def faults(run: RunRecord) -> str:
+    """Return the section of the tasks whose environment failed; '' where none did."""
+    unmeasured = () if run.evaluation is None else run.evaluation.unmeasured
+    if not (run.faults or unmeasured):
+        return ""
+    newest = {fault.task: fault for fault in run.faults}
+    first = {fault.task: fault for fault in reversed(run.faults)}
+    rows = [
+        [
+            text(label(fault.params)),
+            str(fault.strikes),
+            "quarantined" if fault.is_quarantined else "met again",
+            count(first[task].meta_iter),
+            text(first[task].text),
+        ]
+        for task, fault in newest.items()
+    ]
+    head = (("name", "task"), ("", "strikes"), ("", ""), ("", "since iteration"), ("name", "what failed first"))
+    lead = (
+        "Their episodes were dropped and never learned from; with the third strike a task is met no more. The other "
+        "tasks' data are what they would have been without them."
+    )
+    found = f'<div class="card table">{table(head, rows)}</div>' if rows else ""
+    listed = "".join(f'<p class="note">not measured: {text(line)}</p>' for line in unmeasured)
+    return _section("Faulty tasks", lead, found + listed)
 
 
 def seconds(run: RunRecord, drawings: Drawings) -> str:

@@ -318,8 +318,16 @@ class TestFaults:
 
         env = opened(Broken)
         env.reset(ASKED, B, RNG)
-        with pytest.raises(EnvError, match=r"counters: step of task task=1\.0* raised KeyError: 'engine' \(test_adapt"):
-            env.step(actions()[0])
+        env.step(actions()[0])
+        faults = env.take_faults()
+        assert [(f.row, f.copy, f.episode, f.step, f.moment, f.kind) for f in faults] == [
+            (k, 0, 0, 0, "step", "raised") for k in range(K)
+        ]
+        assert [f.params["task"] for f in faults] == [1.0, 2.0, 3.0]
+        assert faults[0].message.startswith("KeyError: 'engine' (test_adapter.py, line ")
+        assert faults[1].seed == seed(3, 0, 0)
+        env.step(actions()[0])
+        assert env.take_faults() == ()  # told once
 
     def test_a_constructor_that_raises_is_named_with_its_task(self):
         def make(task):
@@ -329,8 +337,60 @@ class TestFaults:
             return Counter(task)
 
         made = []
-        with pytest.raises(EnvError, match=r"making the environment of task=2\.0* raised ValueError: no such robot"):
-            opened(make).reset(ASKED, B, RNG)
+        env = opened(make)
+        obs = env.reset(ASKED, B, RNG)
+        healthy = opened()
+        assert torch.equal(obs[[0, 2]], healthy.reset(ASKED, B, RNG)[[0, 2]])
+        step, expected_step = env.step(actions()[0]), healthy.step(actions()[0])
+        (found,) = env.take_faults()
+        assert (found.row, found.copy, found.moment, found.kind) == (1, -1, "construct", "raised")
+        assert found.params == {"task": 2.0}
+        assert found.message.startswith("ValueError: no such robot (test_adapter.py, line ")
+        assert torch.equal(step.obs[[0, 2]], expected_step.obs[[0, 2]])
+        assert step.diverged.tolist() == [[False] * B, [True] * B, [False] * B]
+
+    def test_a_slot_that_failed_is_built_anew_by_the_next_reset(self):
+        class Worn(Counter):
+            made = 0
+
+            def __init__(self, task):
+                super().__init__(task)
+                Worn.made += 1
+                self.is_first = Worn.made == 2  # after the one that is built to be looked at
+
+            def reset(self, **kwargs):
+                if self.is_first:
+                    raise RuntimeError("worn")
+                return super().reset(**kwargs)
+
+        env = opened(Worn)
+        env.reset(ASKED, B, RNG)
+        env.step(actions()[0])
+        assert [(f.row, f.copy, f.moment, f.seed) for f in env.take_faults()] == [(0, 0, "reset", seed(7, 0, 0))]
+        made, closed = Worn.made, Counter.closed
+        again = env.reset(ASKED, B, RNG)
+        assert (Worn.made - made, Counter.closed - closed) == (B, B)  # the others are used again
+        assert torch.equal(again, opened().reset(ASKED, B, RNG))
+        step = env.step(actions()[0])
+        assert not step.diverged.any() and env.take_faults() == ()
+
+    def test_a_fault_in_the_reset_after_an_episode_spares_that_episode(self):
+        class Tired(Counter):
+            resets = 0
+
+            def reset(self, **kwargs):
+                self.resets += 1
+                if self.task == 2.0 and self.resets == 2:
+                    raise RuntimeError("tired")
+                return super().reset(**kwargs)
+
+        env = opened(Tired)
+        env.reset(ASKED, B, RNG)
+        steps, faults = zip(*((env.step(action), env.take_faults()) for action in actions()), strict=True)
+        t = next(t for t, found in enumerate(faults) if found)
+        assert bool((steps[t].terminated | steps[t].truncated)[1].any()) and not steps[t].diverged.any()
+        assert steps[t + 1].diverged.tolist() == [[False] * B, [True] * B, [False] * B]
+        assert (faults[t][0].moment, faults[t][0].episode) == ("reset", 1)
 
     def test_spaces_that_differ_between_tasks_are_refused(self):
         class Wide(Counter):
@@ -348,8 +408,12 @@ class TestFaults:
             def see(self):
                 return self.shown[:1]
 
-        with pytest.raises(EnvError, match=r"raised ValueError: an observation has shape \[1\], expected \[4\]"):
-            opened(Short).reset(ASKED, B, RNG)
+        env = opened(Short)
+        env.reset(ASKED, B, RNG)
+        env.step(actions()[0])
+        faults = env.take_faults()
+        assert [(f.row, f.moment) for f in faults] == [(k, "reset") for k in range(K)]
+        assert faults[0].message.startswith("ValueError: an observation has shape [1], expected [4]")
 
     def test_misuse(self):
         env = opened()

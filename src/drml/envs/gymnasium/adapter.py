@@ -2,25 +2,32 @@
 
 Each of K slots holds the B copies of one task. A slot is built again only where no slot holds the task already and none
 can be turned to it. Every episode has a seed of its own, a function of (stream, task id, copy, episode).
+
+Foreign code may raise whatever it likes: that is a `Fault` of its task, and the slot is out until the next reset builds
+it anew.
 """
 
+import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, final
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from drml.core.errors import DrmlError, EnvError, InputError
+from drml.core.fault import NO_SEED, Fault, FaultKind, Moment, Watch, label, nobody
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
 from drml.envs.gymnasium.blame import blame
-from drml.envs.gymnasium.copies import Copies
+from drml.envs.gymnasium.copies import BrokenCopies, Copies
 from drml.envs.gymnasium.spaces import Actions
+from drml.tasks.distribution import content_hashes
 
 EPISODES_PER_BLOCK = 8  # how many episodes' seeds are drawn at a time
+_log = logging.getLogger(__name__)
 NUM_SEEDS = 2**31  # below it a seed fits wherever somebody keeps it in an int32
 
 TaskParams = dict[str, Any]
@@ -44,42 +51,51 @@ class Foreign:
 class GymEnv:
     """K x B copies of foreign environments; implements `BatchEnv`."""
 
-    def __init__(self, foreign: Foreign) -> None:
-        self._foreign = foreign
+    def __init__(self, foreign: Foreign, watch: Watch = nobody) -> None:
+        self._foreign, self._watch = foreign, watch
         self._pool: list[_Slot] = []
         self._slots: list[_Slot] = []
-        self._close = weakref.finalize(self, _close_all, self._pool)
+        self._faults: list[Fault] = []
+        """What has failed and was not told yet."""
+        weakref.finalize(self, _close_at_last, self._pool, watch)
 
     @property
     def spec(self) -> EnvSpec:
         """Return the shape of observations and actions, and the horizon."""
         return self._foreign.spec
 
+    def take_faults(self) -> tuple[Fault, ...]:
+        """Return what has failed since this was asked last."""
+        told, self._faults = tuple(self._faults), []
+        return told
+
     def close(self) -> None:
-        """Close all environments; it also happens when this object is forgotten."""
-        self._close()
+        """Close all environments; it also happens when this object is forgotten. What fails there is a warning."""
+        _close_at_last(self._pool, self._watch)
+        self._slots = []
 
     def reset(self, tasks: Tasks, copies: int, rng: Streams) -> Tensor:
         """Start a first episode in `copies` copies of each task and return the observations `[K, B, O]`.
 
         Raises:
-            InputError: if `copies` < 1.
-            EnvError: if an environment cannot be built or reset.
+            InputError: if `copies` < 1, or the tasks' parameters are not those of the family.
+            EnvError: if the family is wrong as a whole, such as one whose tasks have different spaces.
         """
         if copies < 1:
             raise InputError(f"copies is {copies}, expected at least 1")
-        params = [self._foreign.plain(tasks.params, k) for k in range(len(tasks))]
-        self._slots = self._assign(params, copies)
         self._seeds = [EpisodeSeeds(rng["seed", task_id], copies) for task_id in tasks.ids.tolist()]
         self._elapsed = np.zeros((len(tasks), copies), np.int64)  # steps since the start of the episode
         self._idle = np.zeros((len(tasks), copies), np.bool_)
-        self._never = torch.zeros((len(tasks), copies), dtype=torch.bool)
+        self._down = torch.zeros((len(tasks), copies), dtype=torch.bool)
+        self._slots = self._assign(tasks, copies)
         obs = np.empty((len(tasks), copies, self.spec.obs_size), np.float32)
-        for slot, seeds, row in zip(self._slots, self._seeds, obs, strict=True):
+        for k, slot in enumerate(self._slots):
             try:
-                slot.copies.reset(seeds, row)
-            except Exception as error:
-                self._fail(slot, "reset", error)
+                self._watch("reset", -1, NO_SEED)
+                slot.copies.reset(self._seeds[k], obs[k])
+            except (Exception, SystemExit) as error:
+                self._fail(k, "reset", error)
+                obs[k] = 0.0
         return torch.from_numpy(obs)
 
     def step(self, action: Tensor) -> Step:
@@ -87,18 +103,21 @@ class GymEnv:
 
         Raises:
             InputError: if the action does not fit, or there was no reset.
-            EnvError: if an environment raises.
+            EnvError: if copies have to be restarted at the horizon that cannot, or the family is wrong otherwise.
         """
         shape = self._shape_of(action)
         act = self._foreign.actions.decode(action.detach().cpu().numpy())
         obs = np.empty((*shape, self.spec.obs_size), np.float32)
         reward = np.empty(shape, np.float32)
         terminated, truncated = np.empty((2, *shape), np.bool_)
-        for slot, *rows in zip(self._slots, act, obs, reward, terminated, truncated, strict=True):
+        for k, (slot, *rows) in enumerate(zip(self._slots, act, obs, reward, terminated, truncated, strict=True)):
             try:
+                self._watch("step", -1, NO_SEED)
                 slot.copies.step(*rows)
-            except Exception as error:
-                self._fail(slot, "step", error)
+            except (Exception, SystemExit) as error:
+                self._fail(k, "step", error, action[k])
+                self._slots[k].copies.step(*rows)
+        down = self._down  # what fails below concerns the next episode
         idle = self._idle
         if np.count_nonzero(idle):
             self._idle = np.zeros_like(idle)
@@ -121,7 +140,7 @@ class GymEnv:
             reward=torch.from_numpy(reward),
             terminated=torch.from_numpy(terminated),
             truncated=torch.from_numpy(truncated),
-            diverged=self._never,
+            diverged=down,
             final_obs=torch.from_numpy(final_obs),
             idle=torch.from_numpy(idle),
         )
@@ -131,9 +150,11 @@ class GymEnv:
         self._elapsed[ended] = 0
         for k in np.flatnonzero(ended.any(1)).tolist():
             try:
+                self._watch("reset", -1, NO_SEED)
                 self._slots[k].copies.restart(ended[k], self._seeds[k], obs[k], self._idle[k])
-            except Exception as error:
-                self._fail(self._slots[k], "reset", error)
+            except (Exception, SystemExit) as error:
+                self._fail(k, "reset", error)
+                obs[k] = 0.0
 
     def _check_cut(self, late: np.ndarray, ended: np.ndarray) -> None:
         """Check that copies which our horizon cuts, but their environment did not, can be restarted."""
@@ -145,50 +166,73 @@ class GymEnv:
                     "gymnasium.make_vec), or return a plain environment"
                 )
 
-    def _assign(self, params: Sequence[TaskParams], copies: int) -> list["_Slot"]:
+    def _assign(self, tasks: Tasks, copies: int) -> list["_Slot"]:
         """Return one slot per task: one that holds the task, else one that can be turned to it, else a new one."""
+        params = [self._foreign.plain(tasks.params, k) for k in range(len(tasks))]
         keys = [_key(task, copies) for task in params]
         free = list(self._pool)
         chosen: list[_Slot | None] = [_pop(free, key) for key in keys]
         spare = [slot for slot in free if slot.key[0] == copies]
-        slots: list[_Slot] = []
+        hashes = content_hashes(tasks)
+        self._slots = []
         for k, (key, slot) in enumerate(zip(keys, chosen, strict=True)):
-            slots.append(slot or self._turned(spare, params[k], key) or self._built(params[k], copies, key))
-        unused = [slot for slot in self._pool if slot not in slots]
-        _close_all(unused)
-        self._pool[:] = slots
-        return slots
+            self._slots.append(slot or _Slot(key, hashes[k], tasks.plain_params(k), BrokenCopies()))
+            if slot is None:
+                self._open(k, params[k], spare)
+        unused = [slot for slot in self._pool if slot not in self._slots]
+        self._pool[:] = self._slots
+        self._faults += _close_all(unused, self._watch)
+        return self._slots
 
-    def _turned(self, spare: "list[_Slot]", task: TaskParams, key: "Key") -> "_Slot | None":
-        if not spare:
-            return None
-        slot = spare[-1]
+    def _open(self, k: int, task: TaskParams, spare: "list[_Slot]") -> None:
+        """Give slot k its copies: those of a spare one that can be turned to the task, else new ones."""
+        slot = self._slots[k]
+        self._watch("construct", -1, NO_SEED)
         try:
-            if not slot.copies.give(task):
-                return None
-        except Exception as error:
-            self._fail(slot, f"turning to {shown(task)}", error)
-        spare.pop()
-        slot.key, slot.task = key, task
-        return slot
-
-    def _built(self, task: TaskParams, copies: int, key: "Key") -> "_Slot":
-        return _Slot(key, task, self._foreign.open(task, copies))
+            given = spare.pop() if spare else None
+            if given is not None and given.copies.give(task):
+                slot.copies, given.copies = given.copies, BrokenCopies()
+            else:
+                slot.copies = self._foreign.open(task, slot.key[0])
+        except (Exception, SystemExit) as error:
+            self._fail(k, "construct", error)
 
     def _shape_of(self, action: Tensor) -> tuple[int, int]:
         if not self._slots:
             raise InputError("step was called before reset; an environment gets its tasks from reset")
         spec = self.spec.action
-        shape = self._never.shape
+        shape = self._down.shape
         expected = (*shape, spec.size) if spec.kind == "continuous" else shape
         if action.shape != expected:
             raise InputError(f"action has shape {list(action.shape)}, expected {list(expected)} as reset")
         return shape[0], shape[1]
 
-    def _fail(self, slot: "_Slot", verb: str, error: Exception) -> NoReturn:
-        if isinstance(error, DrmlError):
+    def _fail(self, k: int, moment: Moment, error: BaseException, action: Tensor | None = None) -> None:
+        """Take a slot out until the next reset, and note why; what is wrong with the family as a whole is raised."""
+        if _cause(error) is error and isinstance(error, DrmlError):
             raise error
-        raise EnvError(f"{self._foreign.name}: {verb} of task {shown(slot.task)} {blame(error)}") from error
+        slot = self._slots[k]
+        copy = slot.copies.called
+        episode, seed = self._seeds[k].begun(copy) if moment != "construct" else (0, NO_SEED)
+        self._faults.append(
+            Fault(
+                task=slot.task,
+                params=slot.params,
+                row=k,
+                copy=copy,
+                episode=episode,
+                step=int(self._elapsed[k, copy]) if moment == "step" and copy >= 0 else 0,
+                moment=moment,
+                kind=_kind(error),
+                message=_message(error),
+                action=() if action is None else tuple(action[max(copy, 0)].double().reshape(-1).tolist()),
+                seed=seed,
+            )
+        )
+        self._down = self._down.clone()
+        self._down[k] = True
+        slot.key = BROKEN  # it stays in the pool, to be closed by the next reset
+        self._slots[k] = _Slot(BROKEN, slot.task, slot.params, BrokenCopies())
 
 
 @final
@@ -199,6 +243,11 @@ class EpisodeSeeds:
         self._rng = rng
         self._episode = [-1] * copies  # by copy, the one that was begun last
         self._seeds: list[list[int]] = []  # by episode and copy
+
+    def begun(self, copy: int) -> tuple[int, int]:
+        """Return the episode that a copy began last, and its seed; where there is none, 0 and -1."""
+        episode = self._episode[copy] if copy >= 0 else -1
+        return (episode, self._seeds[episode][copy]) if episode >= 0 else (0, NO_SEED)
 
     def __call__(self, copy: int) -> int:
         """Return the seed of the next episode of a copy."""
@@ -211,6 +260,7 @@ class EpisodeSeeds:
 
 Key = tuple[int, bytes]
 """The number of copies, and the task's parameters."""
+BROKEN: Key = (0, b"")
 
 
 @dataclass(slots=True, eq=False)
@@ -218,7 +268,10 @@ class _Slot:
     """The copies of one task."""
 
     key: Key
-    task: TaskParams
+    task: str
+    """Content hash of the task."""
+    params: Mapping[str, Any]
+    """Its parameters as plain numbers."""
     copies: Copies
 
 
@@ -233,9 +286,37 @@ def _pop(free: list[_Slot], key: Key) -> _Slot | None:
     return None
 
 
-def _close_all(slots: Sequence[_Slot]) -> None:
+def _close_all(slots: Sequence[_Slot], watch: Watch) -> list[Fault]:
+    """Close the environments of slots and return what failed."""
+    faults: list[Fault] = []
     for slot in slots:
-        slot.copies.close()
+        watch("close", -1, NO_SEED)
+        try:
+            slot.copies.close()
+        except (Exception, SystemExit) as error:
+            copy = slot.copies.called
+            faults.append(Fault(slot.task, slot.params, -1, copy, 0, 0, "close", _kind(error), _message(error)))
+    return faults
+
+
+def _close_at_last(slots: list[_Slot], watch: Watch) -> None:
+    """Close the environments of slots; what fails there is a warning, since no step follows that could tell."""
+    for fault in _close_all(slots, watch):
+        _log.warning("task %s: %s", label(fault.params), fault.describe())
+    slots.clear()
+
+
+def _kind(error: BaseException) -> FaultKind:
+    return "out of memory" if isinstance(_cause(error), MemoryError) else "raised"
+
+
+def _message(error: BaseException) -> str:
+    return blame(_cause(error)).removeprefix("raised ")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what foreign code raised, where one of our own errors was raised from it."""
+    return error.__cause__ if isinstance(error, DrmlError) and error.__cause__ is not None else error
 
 
 def shown(task: TaskParams) -> str:

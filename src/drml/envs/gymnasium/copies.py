@@ -38,6 +38,11 @@ class Copies(Protocol):
         """Return whether any copy can be restarted at any time; if not, only those that ended by themselves, or all."""
         ...
 
+    @property
+    def called(self) -> int:
+        """Return the copy whose call has raised; -1 where all are called at once."""
+        ...
+
     def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
         """Start a first episode in each copy, seeded with its own of the `seeds`, and write `obs [B, O]`."""
         ...
@@ -85,6 +90,8 @@ class PlainCopies:
         """
         self.restarts_any = True
         """Whether any copy can be restarted at any time."""
+        self.called = -1
+        """The copy whose call has raised."""
         self._envs, self._write, self._give = envs, write, give
         self._options: Options | None = None
 
@@ -99,26 +106,62 @@ class PlainCopies:
     def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
         """Start a first episode in each copy."""
         for b, (env, row) in enumerate(zip(self._envs, obs, strict=True)):
+            self.called = b
             self._write(env.reset(seed=seeds(b), options=self._options)[0], row)
 
     def step(
         self, action: np.ndarray, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
     ) -> None:
         """Step each copy."""
-        write = self._write
-        for b, (env, one, row) in enumerate(zip(self._envs, action, obs, strict=True)):
-            seen, reward[b], terminated[b], truncated[b], _ = env.step(one)
-            write(seen, row)
+        write, b = self._write, -1
+        try:
+            for b, (env, one, row) in enumerate(zip(self._envs, action, obs, strict=True)):
+                seen, reward[b], terminated[b], truncated[b], _ = env.step(one)
+                write(seen, row)
+        except BaseException:
+            self.called = b
+            raise
 
     def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray, idle: np.ndarray) -> None:
         """Reset the copies that ended."""
         for b in np.flatnonzero(ended).tolist():
+            self.called = b
             self._write(self._envs[b].reset(seed=seeds(b), options=self._options)[0], obs[b])
 
     def close(self) -> None:
         """Close each environment."""
-        for env in self._envs:
+        for b, env in enumerate(self._envs):
+            self.called = b
             env.close()
+
+
+@final
+class BrokenCopies:
+    """What is left of the copies of a task once a call has failed: nothing happens in them."""
+
+    restarts_any = True
+    called = -1
+
+    def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
+        """Write zeros."""
+        obs[:] = 0.0
+
+    def step(
+        self, action: np.ndarray, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
+    ) -> None:
+        """Write zeros."""
+        obs[:], reward[:], terminated[:], truncated[:] = 0.0, 0.0, False, False
+
+    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray, idle: np.ndarray) -> None:
+        """Write zeros."""
+        obs[ended] = 0.0
+
+    def give(self, task: Mapping[str, Any]) -> bool:
+        """Return False."""
+        return False
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 @final
@@ -141,6 +184,7 @@ class VectorCopies:
             ) from None
         own = isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
         self._takes_seeds = own
+        self.called = -1
         self.restarts_any = own or self._mode is AutoresetMode.DISABLED
         """Whether any copy can be restarted at any time."""
         self._seen: Any = None

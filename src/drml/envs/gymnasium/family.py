@@ -26,6 +26,7 @@ from gymnasium.vector import AsyncVectorEnv, VectorEnv
 from torch import Tensor
 
 from drml.core.errors import DrmlError, EnvError, InputError, suggest
+from drml.core.fault import NO_SEED, Watch, nobody
 from drml.core.types import EnvSpec
 from drml.envs.api import BatchEnv, EnvOptions, Suite
 from drml.envs.gymnasium.adapter import Foreign, GymEnv, TaskParams, shown
@@ -33,6 +34,7 @@ from drml.envs.gymnasium.blame import blame
 from drml.envs.gymnasium.copies import AnyEnv, AnyVectorEnv, Copies, Give, PlainCopies, copies_of
 from drml.envs.gymnasium.legacy import modern
 from drml.envs.gymnasium.spaces import Actions, Observations, actions, observations
+from drml.envs.gymnasium.watched import Watched
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Parameter
 
@@ -100,16 +102,17 @@ class GymFamily:
         probed = self.probed
         if self.spec is not None and probed.spec != self.spec:
             raise InputError(f"{self.name}: the environment has {probed.spec}, the family declares {self.spec}")
-        return GymEnv(Foreign(self.name, probed.spec, probed.actions, self.copies, self.plain))
+        opened = partial(self.copies, watch=options.watch)
+        return GymEnv(Foreign(self.name, probed.spec, probed.actions, opened, self.plain), options.watch)
 
-    def copies(self, task: TaskParams, num: int) -> Copies:
-        """Return `num` copies of the environment of one task.
+    def copies(self, task: TaskParams, num: int, watch: Watch = nobody) -> Copies:
+        """Return `num` copies of the environment of one task; `watch` is told of each call of them.
 
         Raises:
             EnvError: if one cannot be built, or its spaces are not those of the other tasks.
         """
         probed = self.probed
-        built = self._built(task, num)
+        built = self._built(task, num, watch)
         for env in [built] if isinstance(built, VectorEnv) else built:
             self._check_same(env, task)
         if isinstance(built, VectorEnv):
@@ -162,16 +165,21 @@ class GymFamily:
             raise InputError(f"{self.name}: {error}") from None
         return Probed(EnvSpec(seen.size, acted.spec, self.horizon or limit), seen, acted, _action_space(env))
 
-    def _built(self, task: TaskParams, num: int) -> list[AnyEnv] | AnyVectorEnv:
+    def _built(self, task: TaskParams, num: int, watch: Watch = nobody) -> list[AnyEnv] | AnyVectorEnv:
         """Return what `make` makes: one vector environment, or `num` plain ones."""
         try:
             if is_vectorised(self):
                 return self._vector(self.make(**task, num_envs=num), num)
-            return [self._single(self.make(**task)) for _ in range(num)]
+            return [self._watched(task, copy, watch) for copy in range(num)]
         except DrmlError:
             raise
         except Exception as error:
             raise EnvError(f"{self.name}: making the environment of {shown(task)} {blame(error)}") from error
+
+    def _watched(self, task: TaskParams, copy: int, watch: Watch) -> AnyEnv:
+        watch("construct", copy, NO_SEED)
+        env = self._single(self.make(**task))
+        return env if watch is nobody else Watched(env, copy, watch)
 
     def _single(self, env: object) -> AnyEnv:
         if isinstance(env, VectorEnv):

@@ -1,0 +1,78 @@
+"""Faults: what went wrong in an environment, as a value that travels beside the data that it spoiled.
+
+    environment ──take_faults──▶ collect ──▶ meet ──▶ Quarantine (strikes by task) ──▶ log, checkpoint, report
+
+An environment says what it knows: the call that failed, how, and what would call it again. Whoever holds more (the
+phase, the meta-iteration) adds it further down the line; a learner never sees any of it.
+
+A call that fails takes all copies of its task down until the next reset. So it makes no difference whether it raised,
+which its process survives, or killed that process; and where the process stands makes none either.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Moment = Literal["construct", "reset", "step", "close"]
+FaultKind = Literal["raised", "hung", "died", "out of memory", "diverged", "not finite"]
+
+NO_SEED = -1
+
+Watch = Callable[[Moment, int, int], None]
+"""Is told of a call of foreign code before it is made: the moment, the copy (-1: no single one) and the seed."""
+
+
+def nobody(moment: Moment, copy: int, seed: int) -> None:
+    """Watch nothing."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One failure of one task's environment."""
+
+    task: str
+    """Content hash of the task: what it is, whichever batch it comes in."""
+    params: Mapping[str, Any]
+    """The task's parameters as plain numbers."""
+    row: int
+    """The task's row in the batch that was acted in; -1 for a task of an earlier batch, whose `close` failed."""
+    copy: int
+    """The copy whose call failed; -1 where no single one is to blame."""
+    episode: int
+    """Episodes that the copy had begun before this one."""
+    step: int
+    """Steps that the episode had lasted before the call."""
+    moment: Moment
+    """The call that failed."""
+    kind: FaultKind
+    """How: `raised` an exception, `hung` beyond its deadline, `died` with its process, ran `out of memory`; or went on,
+    but `diverged` or was `not finite`."""
+    message: str
+    """One line: what was raised, or which number was not finite."""
+    action: tuple[float, ...] = ()
+    """The action of that step, as the policy gave it; empty outside of steps."""
+    seed: int = NO_SEED
+    """What the episode's reset was seeded with; -1 where the environment draws from streams."""
+
+    @property
+    def is_of_numbers(self) -> bool:
+        """Return whether the environment went on, and only the numbers of some episodes are lost."""
+        return self.kind in ("diverged", "not finite")
+
+    def describe(self) -> str:
+        """Return the fault as half a sentence, such as `hung in step 12 of episode 0, copy 3, seed 17 (…)`."""
+        where = self.moment if self.moment != "step" else f"step {self.step} of episode {self.episode}"
+        copy = f", copy {self.copy}" if self.copy >= 0 else ""
+        seed = f", seed {self.seed}" if self.seed != NO_SEED else ""
+        return f"{self.kind} in {where}{copy}{seed}{f' ({self.message})' if self.message else ''}"
+
+
+def label(params: Mapping[str, Any]) -> str:
+    """Return a task's parameters as text, such as `direction=-1`; long vectors are cut."""
+    return ", ".join(f"{name}={_number(value)}" for name, value in params.items())
+
+
+def _number(value: float | Sequence[Any]) -> str:
+    if isinstance(value, Sequence):
+        return "(" + ", ".join(_number(item) for item in value[:4]) + (", …)" if len(value) > 4 else ")")
+    return f"{value:.3g}"

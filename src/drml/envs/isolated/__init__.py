@@ -1,0 +1,1 @@
+"""Environments in processes of their own, one per task, that are cut off where they hang or die."""

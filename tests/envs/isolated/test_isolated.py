@@ -1,0 +1,263 @@
+"""Processes of tasks: the same numbers as without them, and faults that concern no task but their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from drml.core.errors import InputError
+from drml.core.rng import Streams
+from drml.core.types import ActionSpec, EnvSpec, Step, Tasks
+from drml.envs.api import EnvOptions, Isolation, Suite
+from drml.envs.isolated import wire
+from drml.envs.isolated.env import isolated
+from drml.envs.registry import suite
+from drml.tasks.distribution import TaskDistribution, content_hashes
+from drml.tasks.parameter import Choice
+from drml.tasks.sampler import UniformSampler
+
+HERE = Path(__file__).parent
+COPIES, STEPS = 3, 14
+BAD = 2  # the row of the task that fails
+TIMEOUT = 2.0
+RNG = Streams(5)["env"]
+BOUNDS = Isolation(True, TIMEOUT, 0.25)
+DATA = ("obs", "reward", "terminated", "truncated", "diverged", "final_obs", "idle")
+
+
+def play(env, tasks, steps=STEPS, rng=RNG, close=True):
+    """Return the first observations, all steps, and the longest time that a call took."""
+    start = time.monotonic()
+    obs = env.reset(tasks, COPIES, rng)
+    calls = [time.monotonic() - start]
+    played = []
+    for t in range(steps):
+        action = rng["action", t].normal((len(tasks), COPIES, env.spec.action.size))
+        start = time.monotonic()
+        step = env.step(action)
+        calls.append(time.monotonic() - start)
+        played.append(SimpleNamespace(**vars(step), faults=env.take_faults()))
+    if close:
+        env.close()
+    return obs.clone(), played, max(calls[1:])
+
+
+def same(played, others, rows):
+    return all(
+        torch.equal(getattr(a, name)[rows], getattr(b, name).expand_as(getattr(a, name))[rows])
+        for a, b in zip(played, others, strict=True)
+        for name in DATA
+    )
+
+
+def test_a_healthy_environment_gives_the_same_bits_in_processes_of_their_own(zoo):
+    chosen = suite("fault_zoo:fine")
+    tasks = chosen.tasks.all_tasks()
+    here, there = chosen.make(EnvOptions()), isolated(chosen, BOUNDS)
+    for round_ in range(2):  # again, with the tasks in another order: processes are used again
+        rng = Streams(5)["env", round_]
+        first, steps, _ = play(here, tasks, rng=rng, close=False)
+        first_there, steps_there, _ = play(there, tasks, rng=rng, close=False)
+        assert torch.equal(first, first_there)
+        assert same(steps, steps_there, slice(None))
+        assert sum(int(step.terminated.sum()) for step in steps) > 3  # episodes of different lengths
+        tasks = chosen.tasks.all_tasks().select(torch.tensor([3, 0, 7]))
+    there.close()
+    assert zoo.left_after(2.0) == []
+
+
+@pytest.mark.parametrize("name", ["navigation-maml-v1", "bandit-bernoulli-k5-n10-v1"])
+def test_our_own_environments_can_be_isolated_too(name):
+    chosen = suite(name)
+    rng = Streams(1)
+    tasks = UniformSampler().sample({}, chosen.tasks, "train", 2, rng)
+    here, there = chosen.make(EnvOptions()), isolated(chosen, BOUNDS)
+    assert torch.equal(here.reset(tasks, COPIES, rng), there.reset(tasks, COPIES, rng))
+    for t in range(3):
+        discrete = chosen.spec.action.kind == "discrete"
+        action = torch.full((2, COPIES), t) if discrete else rng[t].normal((2, COPIES, chosen.spec.action.size))
+        a, b = here.step(action), there.step(action)
+        assert torch.equal(a.obs, b.obs) and torch.equal(a.reward, b.reward)
+    there.close()
+
+
+ALWAYS = [("raise", "step"), ("loop", "step"), ("segfault", "reset"), ("stop", "construct"), ("bomb", "step")]
+KINDS = ("raise", "exit", "kill", "stop", "loop", "segfault", "bomb")
+REPORTED = {
+    "raise": ("raised", "KeyError: 'planted' (fault_zoo.py, line "),
+    "exit": ("died", "exit code 7"),
+    "kill": ("died", "SIGKILL"),
+    "stop": ("hung", "no answer within 2 s"),
+    "loop": ("hung", "no answer within 2 s"),
+    "segfault": ("died", "SIGSEGV"),
+    "bomb": ("out of memory", "MemoryError"),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "moment"),
+    [
+        pytest.param(kind, moment, marks=() if (kind, moment) in ALWAYS else pytest.mark.slow)
+        for kind in KINDS
+        for moment in ("construct", "reset", "step")
+    ],
+)
+def test_a_fault_takes_its_own_task_down_and_no_other(kind, moment, zoo):
+    healthy = suite("fault_zoo:fine")
+    tasks = healthy.tasks.all_tasks()
+    first, steps, _ = play(healthy.make(EnvOptions()), tasks)
+    env = isolated(suite(f"fault_zoo:{kind}_{moment}"), BOUNDS)
+    began = time.monotonic()
+    env.reset(tasks.select(torch.tensor([0, 1])), COPIES, Streams(0))  # the fork server is up, and two processes
+    start_seconds = time.monotonic() - began
+    began = time.monotonic()
+    found, played, slowest = play(env, tasks)
+    reset_seconds = time.monotonic() - began
+    others = [k for k in range(8) if k != BAD]
+    assert torch.equal(found[others], first[others])
+    assert same(played, steps, others)
+    assert [len(step.faults) for step in played].count(1) == 1 and sum(len(step.faults) for step in played) == 1
+    t, fault = next((t, step.faults[0]) for t, step in enumerate(played) if step.faults)
+    told_kind, told = REPORTED[kind]
+    assert (fault.kind, fault.moment, fault.row) == (told_kind, moment, BAD)
+    assert fault.message.startswith(told)
+    assert (fault.task, fault.params) == (content_hashes(tasks)[BAD], {"goal": 2.0})
+    assert (fault.copy >= 0) == (moment != "construct" or told_kind not in ("raised", "out of memory"))
+    if moment == "step":  # a copy that has not ended before by itself fails at step 3
+        assert (fault.step, len(fault.action)) == (3, 2)
+    if moment != "construct":
+        assert fault.seed >= 0
+    down = torch.stack([step.diverged[BAD] for step in played])
+    assert down[t:].all() and not down[:t].any()  # until the next reset
+    assert same(played[:t], steps[:t], slice(None)) or moment != "step"
+    # of the whole game no call takes longer than the deadline and two seconds, whatever hangs
+    assert slowest < TIMEOUT + 2.0
+    assert reset_seconds < TIMEOUT + 2.0 + 8 * max(start_seconds, 0.5)
+    assert zoo.left_after(2.0) == []
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=() if k in ("loop", "raise") else pytest.mark.slow) for k in KINDS]
+)
+def test_a_fault_in_close_is_that_of_the_task_before(kind, zoo):
+    healthy = suite("fault_zoo:fine")
+    tasks = healthy.tasks.all_tasks()
+    env = isolated(suite(f"fault_zoo:{kind}_close"), BOUNDS)
+    play(env, tasks.select(torch.tensor([BAD])), close=False)
+    after = tasks.select(torch.tensor([5]))
+    found, played, _ = play(env, after)  # the one process has to give task 2 up
+    first, steps, _ = play(healthy.make(EnvOptions()), after)
+    assert torch.equal(found, first) and same(played, steps, slice(None))
+    faults = [fault for step in played for fault in step.faults]
+    assert [(f.kind, f.moment, f.row, f.params) for f in faults] == [(REPORTED[kind][0], "close", -1, {"goal": 2.0})]
+    assert faults[0].task == content_hashes(tasks)[BAD]
+    assert zoo.left_after(2.0) == []
+
+
+def test_a_fault_at_the_last_close_is_cut_off_and_a_warning(zoo, caplog):
+    chosen = suite("fault_zoo:loop_close")
+    env = isolated(chosen, BOUNDS)
+    env.reset(chosen.tasks.all_tasks(), COPIES, Streams(0))
+    start = time.monotonic()
+    env.close()
+    assert time.monotonic() - start < TIMEOUT + 2.0
+    assert [record.getMessage() for record in caplog.records] == [
+        "task goal=2: hung in close, copy 0 (no answer within 2 s)"
+    ]
+    assert zoo.left_after(2.0) == []
+
+
+def test_a_task_that_failed_is_tried_again_at_the_next_reset(zoo):
+    chosen = suite("fault_zoo:exit_step")
+    tasks = chosen.tasks.all_tasks().select(torch.tensor([1, 2]))
+    env = isolated(chosen, BOUNDS)
+    for _ in range(2):
+        played = play(env, tasks, close=False)[1]
+        assert [step.faults[0].kind for step in played if step.faults] == ["died"]
+    env.close()
+
+
+def test_what_an_environment_has_started_goes_with_it(zoo):
+    chosen = suite("fault_zoo:grandchild")
+    env = isolated(chosen, BOUNDS)
+    played = play(env, chosen.tasks.all_tasks().select(torch.tensor([BAD])))[1]
+    assert [f.kind for step in played for f in step.faults] == ["hung"]
+    assert zoo.left_after(2.0) == []
+
+
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGKILL, "loop"), (signal.SIGTERM, "stop")])
+def test_no_process_outlives_the_run_however_it_ends(number, kind, zoo):
+    words = (
+        "import torch\n"
+        "from drml.core.rng import Streams\n"
+        "from drml.envs.api import Isolation\n"
+        "from drml.envs.isolated.env import isolated\n"
+        "from drml.envs.registry import suite\n"
+        "if __name__ == '__main__':\n"
+        f"    chosen = suite('fault_zoo:{kind}_step')\n"
+        "    env = isolated(chosen, Isolation(True, 600.0))\n"
+        "    env.reset(chosen.tasks.all_tasks(), 2, Streams(0))\n"
+        "    for _ in range(9): env.step(torch.zeros(8, 2, 2))\n"
+    )
+    inherited = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE / "zoo"), *sys.path])}
+    with subprocess.Popen([sys.executable, "-c", words], env=inherited, cwd=HERE) as run:
+        deadline = time.monotonic() + 120.0
+        while len(zoo.alive()) < 9:  # the run, and a process for each task
+            assert time.monotonic() < deadline and run.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.5)  # time for one of them to reach the step that never returns
+        run.send_signal(number)
+    assert zoo.left_after(3.0) == []
+
+
+def test_an_environment_that_cannot_be_sent_is_refused():
+    spec = EnvSpec(1, ActionSpec("discrete", 2), 5)
+    chosen = Suite("mine", "", "", TaskDistribution({"x": Choice((0.0, 1.0))}, held_out=False), spec, _Unpicklable())
+    with pytest.raises(InputError, match="mine cannot be sent to a process of its own"):
+        isolated(chosen, BOUNDS)
+
+
+class _Unpicklable:
+    def __call__(self, options):
+        raise AssertionError
+
+    def __reduce__(self):
+        raise TypeError("no")
+
+
+def test_refusals(zoo):
+    with pytest.raises(InputError, match=r"timeout is 0\.0, must be above 0"):
+        Isolation(True, 0.0)
+    chosen = suite("fault_zoo:fine")
+    env = isolated(chosen, BOUNDS)
+    with pytest.raises(InputError, match="step was called before reset"):
+        env.step(torch.zeros(8, COPIES, 2))
+    env.reset(chosen.tasks.all_tasks(), COPIES, Streams(0))
+    with pytest.raises(InputError, match=r"action has shape \[8, 3\], expected \[8, 3, 2\]"):
+        env.step(torch.zeros(8, COPIES))
+    goals = chosen.tasks.all_tasks().params["goal"]
+    with pytest.raises(InputError, match=r"tasks have the parameters \['goals'\], expected \['goal'\]"):
+        env.reset(Tasks({"goals": goals}, torch.arange(8)), COPIES, Streams(0))  # said by the process, raised here
+    env.close()
+
+
+def test_resets_survive_the_wire():
+    params = {"a": torch.tensor([[0.1, 0.2]], dtype=torch.float64), "b": torch.tensor([3])}
+    rng = Streams(7)["train", np.int64(3), "é"]
+    found, copies, streams = wire.unpack_reset(wire.pack_reset(Tasks(params, torch.tensor([9])), 4, rng))
+    assert (copies, found.ids.tolist()) == (4, [9])
+    assert torch.equal(streams.normal((5,)), rng.normal((5,)))
+    for name, value in params.items():
+        assert torch.equal(found.params[name], value) and found.params[name].dtype == value.dtype
+
+
+def test_every_field_of_a_step_travels():
+    assert {field.name for field in fields(Step)} == set(DATA)

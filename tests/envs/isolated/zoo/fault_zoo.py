@@ -1,0 +1,119 @@
+"""Environments that fail in a chosen way, at a chosen moment, on one of eight tasks; imported by name, in any process.
+
+`fault_zoo:loop_step` hangs in a step of task 2, `fault_zoo:nan50` gives NaN after its step 50, `fault_zoo:fine` is
+healthy, `fault_zoo:all_raise` raises on each task. Where the directory FAULT_ZOO exists, each process that makes an
+environment leaves its process id there.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+
+from drml import Choice, GymFamily, TaskDistribution
+
+NUM_TASKS, BAD = 8, 2.0
+HORIZON = 6
+FAIL_AT = 3  # the step of an episode that fails
+TASKS = TaskDistribution({"goal": Choice(tuple(float(i) for i in range(NUM_TASKS)))}, held_out=False)
+
+
+def _raise():
+    raise KeyError("planted")
+
+
+def _loop():
+    while True:
+        pass
+
+
+def _bomb():
+    held = []
+    while True:
+        held.append(bytearray(1 << 24))
+
+
+KINDS = {
+    "raise": _raise,
+    "exit": lambda: os._exit(7),
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "loop": _loop,
+    "segfault": lambda: ctypes.string_at(0),
+    "bomb": _bomb,
+}
+MOMENTS = ("construct", "reset", "step", "close")
+
+
+class Line(gym.Env):
+    """Come near a goal on a line; ends at random, to show that episodes of all lengths are the same everywhere."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def __init__(self, goal, fail=None, moment="", nan="", horizon=HORIZON):
+        self.goal, self.fail, self.moment, self.nan, self.horizon = goal, fail, moment, nan, horizon
+        if marks := os.environ.get("FAULT_ZOO"):
+            (Path(marks) / str(os.getpid())).touch()
+        self._fail_in("construct")
+
+    def _fail_in(self, moment):
+        if self.fail and moment == self.moment:
+            self.fail()
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed=seed)
+        self._fail_in("reset")
+        self.x, self.t = float(self.np_random.normal()), 0
+        return self._obs("reset"), {}
+
+    def _obs(self, at):
+        return np.array([np.nan if at == self.nan else self.x, self.t / 10.0, 1.0], np.float32)
+
+    def step(self, action):
+        if self.t == FAIL_AT:
+            self._fail_in("step")
+        self.t += 1
+        self.x += float(action[0])
+        ends = bool(self.np_random.random() < 0.05)
+        last = self.t == self.horizon
+        obs = self._obs("last" if last and self.nan == "last" else str(self.t))
+        return obs, -abs(self.x - self.goal), ends and not self.nan, last, {}
+
+    def close(self):
+        self._fail_in("close")
+
+
+def _make(goal, *, name):
+    kind, _, moment = name.partition("_")
+    if name.startswith("all_"):
+        return Line(goal, KINDS[moment], "step")
+    if name.startswith("nan"):
+        return Line(goal, nan=name.removeprefix("nan") if goal == BAD else "", horizon=60)
+    if name == "grandchild" and goal == BAD:
+        return Line(goal, _loop_with_a_child, "step")
+    return Line(goal, KINDS[kind] if goal == BAD and kind in KINDS else None, moment)
+
+
+def _loop_with_a_child():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (Path(os.environ["FAULT_ZOO"]) / str(child.pid)).touch()
+    _loop()
+
+
+def family(name):
+    horizon = 60 if name.startswith("nan") else HORIZON
+    return GymFamily(f"fault_zoo:{name}", partial(_make, name=name), TASKS, horizon)
+
+
+def __getattr__(name):
+    kind = name.partition("_")[0]
+    if kind in KINDS or kind in ("fine", "all", "grandchild") or kind.startswith("nan"):
+        return family(name)
+    raise AttributeError(name)
