@@ -71,7 +71,7 @@ def test_a_healthy_environment_gives_the_same_bits_in_processes_of_their_own(zoo
         assert sum(int(step.terminated.sum()) for step in steps) > 3  # episodes of different lengths
         tasks = chosen.tasks.all_tasks().select(torch.tensor([3, 0, 7]))
     there.close()
-    assert zoo.left_after(2.0) == []
+    assert zoo.left() == []
 
 
 @pytest.mark.parametrize("name", ["navigation-maml-v1", "bandit-bernoulli-k5-n10-v1"])
@@ -141,7 +141,7 @@ def test_a_fault_takes_its_own_task_down_and_no_other(kind, moment, zoo):
     # of the whole game no call takes longer than the deadline and two seconds, whatever hangs
     assert slowest < TIMEOUT + 2.0
     assert reset_seconds < TIMEOUT + 2.0 + 8 * max(start_seconds, 0.5)
-    assert zoo.left_after(2.0) == []
+    assert zoo.left() == []
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_fault_in_close_is_that_of_the_task_before(kind, zoo):
     faults = [fault for step in played for fault in step.faults]
     assert [(f.kind, f.moment, f.row, f.params) for f in faults] == [(REPORTED[kind][0], "close", -1, {"goal": 2.0})]
     assert faults[0].task == content_hashes(tasks)[BAD]
-    assert zoo.left_after(2.0) == []
+    assert zoo.left() == []
 
 
 def test_a_fault_at_the_last_close_is_cut_off_and_a_warning(zoo, caplog):
@@ -172,7 +172,7 @@ def test_a_fault_at_the_last_close_is_cut_off_and_a_warning(zoo, caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "task goal=2: hung in close, copy 0 (no answer within 2 s)"
     ]
-    assert zoo.left_after(2.0) == []
+    assert zoo.left() == []
 
 
 def test_a_task_that_failed_is_tried_again_at_the_next_reset(zoo):
@@ -190,7 +190,7 @@ def test_what_an_environment_has_started_goes_with_it(zoo):
     env = isolated(chosen, BOUNDS)
     played = play(env, chosen.tasks.all_tasks().select(torch.tensor([BAD])))[1]
     assert [f.kind for step in played for f in step.faults] == ["hung"]
-    assert zoo.left_after(2.0) == []
+    assert zoo.left() == []
 
 
 @pytest.mark.parametrize(("number", "kind"), [(signal.SIGKILL, "loop"), (signal.SIGTERM, "stop")])
@@ -215,7 +215,7 @@ def test_no_process_outlives_the_run_however_it_ends(number, kind, zoo):
             time.sleep(0.05)
         time.sleep(0.5)  # time for one of them to reach the step that never returns
         run.send_signal(number)
-    assert zoo.left_after(3.0) == []
+    assert zoo.left() == []
 
 
 def test_an_environment_that_cannot_be_sent_is_refused():

@@ -67,7 +67,7 @@ def test_isolated_and_not_are_the_same_run(zoo, tmp_path):
     assert [{k: v for k, v in test.items() if k not in times} for test in tests[:1]] == [
         {k: v for k, v in test.items() if k not in times} for test in tests[1:]
     ]
-    assert zoo.left_after(2.0) == []
+    assert zoo.left() == []
 
 
 def always(kind, moment):
@@ -101,7 +101,7 @@ def test_a_run_goes_on_and_quarantines_the_task(kind, moment, zoo, tmp_path):
     assert progress.quarantine.strikes == {bad_task(): 3}
     page = write_report(run).read_text()
     assert "Faulty tasks" in page and "quarantined" in page
-    assert zoo.left_after(2.0) == []
+    assert zoo.left() == []
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_fault_in_close_costs_strikes_and_no_data(kind, zoo, tmp_path):
     assert [row["post_return"] for row in rows[:out]] == [
         row["post_return"] for row in rows_of(tmp_path / "fine")[:out]
     ]
-    assert zoo.left_after(2.0) == []
+    assert zoo.left() == []
 
 
 @pytest.mark.parametrize("place", ["reset", "1", "50", "last"])
@@ -204,4 +204,4 @@ def test_the_flags_of_isolation(zoo, tmp_path, capsys):
     assert "timeout is 0.0, must be above 0" in capsys.readouterr().err
     assert main(["test", str(run), "--tasks", "8", "--episodes", "1", *flags]) == 0
     assert "not measured: goal=2: hung in step 3" in capsys.readouterr().out
-    assert zoo.left_after(2.0) == []
+    assert zoo.left() == []

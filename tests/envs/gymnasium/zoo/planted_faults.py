@@ -239,7 +239,7 @@ class PaysByTheClock(Sound):
 
 class PaysByTheHour(Sound):
     def pay(self) -> float:
-        return super().pay() + 0.1 * (int(time.time() / 3600.0) % 7)
+        return super().pay() + 0.1 * (int(time.time() / 3600.0) % 24)
 
 
 class PaysByTheDate(Sound):
