@@ -115,7 +115,7 @@ RECIPES: dict[str, Recipe] = {
         source="Rothfuss et al. 2019: Adam 1e-3, five outer steps, clip 0.3, η 5e-4; beside half-cheetah-dir-maml",
     ),
     "rl2-bandit-5-10": _bandit(
-        5, 10, 300, 2000, 6.6, 6.7, random=5.0, thompson=5.7, ots=6.5, ucb1=6.7, gittins=6.6, optimum=6.660
+        5, 10, 300, 2000, 6.6, None, published_rounded_up=6.7, random=5.0, thompson=5.7, ots=6.5, ucb1=6.7, gittins=6.6, optimum=6.660
     ),
     "rl2-bandit-5-20": _bandit(5, 20, 350, 2000, 0.985 * 14.2873, None, random=10.0, greedy=14.11, optimum=14.2873),
     "rl2-bandit-2-100": _bandit(2, 100, 200, 500, 0.99 * 64.9184, None, random=50.0, greedy=63.95, optimum=64.9184),
