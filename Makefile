@@ -1,7 +1,7 @@
 # make demo        the main job: train, adapt, film and report on the half-cheetah (about 6 minutes on 2 cores)
 # make test        lint, format, types and the fast tests
 # make test-all    the same with learning curves and fault tests
-# make bench       env steps per second of whole meta-iterations, beside the bare simulator
+# make bench       env steps per second: whole meta-iterations, robots and foreign environments, beside the bare ones
 # make lint        lint, format and types only
 # make clean       delete what was built; runs stay
 #
@@ -29,6 +29,8 @@ bench: $(VENV)/.ready-to-run
 	$(THROUGHPUT) --suite half-cheetah-dir-promp-v1 --learner promp --json -
 	$(THROUGHPUT) --suite half-cheetah-dir-promp-v1 --learner maml --json -
 	$(THROUGHPUT) --suite navigation-maml-v1 --learner maml --tasks 20 --json -
+	$(BIN)/python benchmarks/robots.py --tasks 20 --copies 5 --steps 100 --turns 3
+	$(BIN)/python benchmarks/adapter.py --json -
 
 lint: $(VENV)/.ready-to-test
 	$(BIN)/ruff check .
