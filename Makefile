@@ -25,7 +25,7 @@ test: lint
 test-all: lint
 	$(PYTEST)
 
-bench: $(VENV)/.ready-to-run
+bench: $(VENV)/.ready-to-test
 	$(THROUGHPUT) --suite half-cheetah-dir-promp-v1 --learner promp --json -
 	$(THROUGHPUT) --suite half-cheetah-dir-promp-v1 --learner maml --json -
 	$(THROUGHPUT) --suite navigation-maml-v1 --learner maml --tasks 20 --json -

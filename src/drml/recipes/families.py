@@ -12,13 +12,9 @@ from drml.train import TrainConfig
 
 META_ITERS = {  # what shows a gain within minutes on two cores
     "half-cheetah-broken-v1": 30,
-    "half-cheetah-payload-v1": 30,
-    "ant-dir-promp-v1": 30,
-    "ant-goal-promp-v1": 20,
-    "ant-broken-v1": 20,
+    "ant-dir-promp-v1": 20,
     "hopper-params-promp-v1": 30,
-    "walker2d-dir-promp-v1": 30,
-    "walker2d-params-promp-v1": 20,
+    "walker2d-dir-promp-v1": 20,
     "humanoid-dir-promp-v1": 10,
     "reacher-goal-v1": 40,
     "cartpole-varied-v1": 40,
