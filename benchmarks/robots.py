@@ -12,15 +12,13 @@ of the robots' physics at reset:
 """
 
 import argparse
-import json
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from throughput import machine
+from throughput import emit, machine
 from torch import Tensor
 
 from drml.core.rng import Streams
@@ -155,11 +153,7 @@ def main(argv: list[str]) -> None:
         "settings": vars(args),
         "machine": machine(),
     }
-    text = json.dumps(result, indent=1)
-    if args.json == "-":
-        print(text)
-    else:
-        Path(args.json).write_text(text + "\n", encoding="utf-8")
+    emit(result, args.json)
 
 
 if __name__ == "__main__":

@@ -250,6 +250,14 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return args
 
 
+def emit(result: dict[str, Any], file: str) -> None:
+    text = json.dumps(result, indent=1)
+    if file == "-":
+        print(text)
+    else:
+        Path(file).write_text(text + "\n", encoding="utf-8")
+
+
 def main(argv: list[str]) -> None:
     args = parse(argv)
     if args.torch_threads:
@@ -268,11 +276,7 @@ def main(argv: list[str]) -> None:
         "settings": vars(args) | {"config": asdict(loop.config), "policy": asdict(loop.policy)},
         "machine": machine(),
     }
-    text = json.dumps(result, indent=1)
-    if args.json == "-":
-        print(text)
-    else:
-        Path(args.json).write_text(text + "\n", encoding="utf-8")
+    emit(result, args.json)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from drml.core.fault import Fault, FaultKind
 from drml.core.parallel import one_torch_thread
 from drml.core.phases import Phases
 from drml.core.rng import Streams, task_noise
-from drml.core.tree import Tree, tree_map
+from drml.core.tree import Tree, tree_where
 from drml.core.types import Agent, Rollout, Step, Tasks, whole
 from drml.envs.api import BatchEnv, Closable, TellsFaults
 from drml.policies.api import Policy
@@ -216,23 +216,14 @@ class _Behind:
     def advance(self, first: Tree, before: Tree, after: Tree, steps: int) -> Tree:
         """Return the carry for the next look; a copy that is through starts over, as a memory need not hold more."""
         dropped, through = self.dropped[-1], self.row >= steps
-        after = _where(dropped, before, after)
-        self.last = _where(through & ~dropped, after, self.last or first)
-        return _where(through, first, after)
+        after = tree_where(dropped, before, after)
+        self.last = tree_where(through & ~dropped, after, self.last or first)
+        return tree_where(through, first, after)
 
     def kept(self, looks: Tensor, steps: int) -> Tensor:
         index = torch.argsort(torch.stack(self.dropped), dim=0, stable=True)[:steps]  # [T, K, B]
         tasks, copies = (torch.arange(n, device=index.device) for n in self.row.shape)
         return looks.expand(-1, *self.row.shape, *looks.shape[3:])[index, tasks[:, None], copies]
-
-
-def _where(chosen: Tensor, first: Tree, second: Tree) -> Tree:
-    """Return the first tree for the `chosen [K, B]` copies, the second for the others; leaves `[K, B, ...]`."""
-
-    def pick(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(chosen.view(*chosen.shape, *(1,) * (b.dim() - 2)), a, b)
-
-    return tree_map(pick, first, second)
 
 
 def elapsed_steps(ended: Tensor) -> Tensor:

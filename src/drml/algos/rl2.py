@@ -28,7 +28,7 @@ from drml.algos.api import LearnerState
 from drml.core.check import check_ranges
 from drml.core.parallel import parallel_map
 from drml.core.rng import Streams
-from drml.core.tree import Params, Tree, flatten, params_map, tree_map
+from drml.core.tree import Params, Tree, flatten, params_map, tree_where
 from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks, join_rollouts
 from drml.losses import clipped_surrogate_loss, expectation
 from drml.optim.first_order import AdamState, adam_init, adam_step
@@ -103,7 +103,7 @@ class RL2:
     def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int) -> Agent:
         """Return the agent with the episode in memory; what an unsound episode left there is forgotten."""
         blank = self.policy.initial_carry(rollout.reward.shape[0], rollout.reward.shape[2])
-        return replace(agent, carry=_where(rollout.valid.all(1), rollout.last_carry, blank))
+        return replace(agent, carry=tree_where(rollout.valid.all(1), rollout.last_carry, blank))
 
     def update(self, state: LearnerState, history: Sequence[Rollout]) -> tuple[LearnerState, Mapping[str, float]]:
         """Return the state after `epochs` x `minibatches` Adam steps on the trials that the history's episodes form."""
@@ -187,11 +187,6 @@ class _Loss:
         entropy = expectation(new.entropy(), advantages.weight)
         loss = surrogate + self.config.value_coef * value_loss - self.entropy_coef * entropy
         return loss.sum() / len(self.target)
-
-
-def _where(keep: Tensor, carry: Tree, other: Tree) -> Tree:
-    """Return `carry` where `keep` `[K, B]` is true, else `other`."""
-    return tree_map(lambda x, y: torch.where(keep.view(*keep.shape, *(1,) * (x.dim() - 2)), x, y), carry, other)
 
 
 def one_by_one(rollout: Rollout) -> Rollout:

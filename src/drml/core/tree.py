@@ -67,3 +67,12 @@ def unflatten(vector: Tensor, like: Params) -> Params:
     """Return the parameters that `flatten` turned into `vector`, with the shapes of `like`."""
     parts = vector.split([value.numel() for value in like.values()])
     return {name: part.view(value.shape) for (name, value), part in zip(like.items(), parts, strict=True)}
+
+
+def tree_where(chosen: Tensor, first: Tree, second: Tree) -> Tree:
+    """Return the first tree for the `chosen [K, B]` copies, the second for the others; leaves `[K, B, ...]`."""
+
+    def pick(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(chosen.view(*chosen.shape, *(1,) * (b.dim() - 2)), a, b)
+
+    return tree_map(pick, first, second)

@@ -10,7 +10,7 @@ from drml.recipes.recipe import Recipe
 from drml.session import RunConfig
 from drml.train import TrainConfig
 
-META_ITERS = {  # what shows a gain within minutes on two cores
+META_ITERS = {  # what takes minutes on two cores
     "half-cheetah-broken-v1": 30,
     "ant-dir-promp-v1": 20,
     "hopper-params-promp-v1": 30,
