@@ -87,7 +87,9 @@ class GymEnv:
         self._elapsed = np.zeros((len(tasks), copies), np.int64)  # steps since the start of the episode
         self._idle = np.zeros((len(tasks), copies), np.bool_)
         self._down = torch.zeros((len(tasks), copies), dtype=torch.bool)
+        self._waits = np.zeros((len(tasks), 1), np.bool_)
         self._slots = self._assign(tasks, copies)
+        self._waits[:, 0] = [slot.copies.waits for slot in self._slots]
         obs = np.empty((len(tasks), copies, self.spec.obs_size), np.float32)
         for k, slot in enumerate(self._slots):
             try:
@@ -110,13 +112,14 @@ class GymEnv:
         obs = np.empty((*shape, self.spec.obs_size), np.float32)
         reward = np.empty(shape, np.float32)
         terminated, truncated = np.empty((2, *shape), np.bool_)
-        for k, (slot, *rows) in enumerate(zip(self._slots, act, obs, reward, terminated, truncated, strict=True)):
+        rows = zip(self._slots, act, obs, reward, terminated, truncated, strict=True)
+        for k, (slot, act_k, obs_k, reward_k, terminated_k, truncated_k) in enumerate(rows):
             try:
                 self._watch("step", -1, NO_SEED)
-                slot.copies.step(*rows)
+                slot.copies.step(act_k, obs_k, reward_k, terminated_k, truncated_k)
             except (Exception, SystemExit) as error:
                 self._fail(k, "step", error, action[k])
-                self._slots[k].copies.step(*rows)
+                self._slots[k].copies.step(act_k, obs_k, reward_k, terminated_k, truncated_k)
         down = self._down  # what fails below concerns the next episode
         idle = self._idle
         if np.count_nonzero(idle):
@@ -133,7 +136,6 @@ class GymEnv:
         ended = terminated | truncated
         if np.count_nonzero(ended):
             obs = obs.copy()
-            self._idle = np.zeros_like(idle)  # the old one is handed out
             self._restart(ended, obs)
         return Step(
             obs=torch.from_numpy(obs),
@@ -146,12 +148,13 @@ class GymEnv:
         )
 
     def _restart(self, ended: np.ndarray, obs: np.ndarray) -> None:
-        """Start the next episodes of the copies that `ended [K, B]` and write their first observations."""
+        """Start the next episodes of the copies that `ended [K, B]`, or leave them idle; write first observations."""
         self._elapsed[ended] = 0
-        for k in np.flatnonzero(ended.any(1)).tolist():
+        self._idle = self._waits & ended & ~ended.all(1, keepdims=True)
+        for k in np.flatnonzero((ended & ~self._idle).any(1)).tolist():
             try:
                 self._watch("reset", -1, NO_SEED)
-                self._slots[k].copies.restart(ended[k], self._seeds[k], obs[k], self._idle[k])
+                self._slots[k].copies.restart(ended[k], self._seeds[k], obs[k])
             except (Exception, SystemExit) as error:
                 self._fail(k, "reset", error)
                 obs[k] = 0.0
@@ -233,6 +236,7 @@ class GymEnv:
         self._down[k] = True
         slot.key = BROKEN  # it stays in the pool, to be closed by the next reset
         self._slots[k] = _Slot(BROKEN, slot.task, slot.params, BrokenCopies())
+        self._waits[k] = False
 
 
 @final

@@ -6,7 +6,7 @@ and `restart` begins the next episodes of the copies that ended, in the same mom
 
     Disabled    restart = reset(options={"reset_mask": ended})
     NextStep    the same where the environment is Gymnasium's own (Sync, Async); otherwise the next step of the copy
-                is taken by its reset, nothing happens in it, and `idle` says so
+                is taken by its reset and nothing happens in it: the copy `waits`
     SameStep    the true last observation is info["final_obs"]; restart as above where the environment is Gymnasium's
                 own, otherwise the episode that the environment began by itself
 """
@@ -39,6 +39,11 @@ class Copies(Protocol):
         ...
 
     @property
+    def waits(self) -> bool:
+        """Return whether a copy that ended takes its next step to restart, unless all have ended."""
+        ...
+
+    @property
     def called(self) -> int:
         """Return the copy whose call has raised; -1 where all are called at once."""
         ...
@@ -52,18 +57,17 @@ class Copies(Protocol):
     ) -> None:
         """Step by the space's own actions `[B, ...]`; write the true observations `obs [B, O]` and the rest, `[B]`.
 
-        What is written for a copy that was left idle by `restart` is not used, but for the observation.
+        What is written for a copy that waited for this step to restart is not used, but for the observation.
         """
         ...
 
-    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray, idle: np.ndarray) -> None:
-        """Start the next episode of the copies that `ended [B]`.
+    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray) -> None:
+        """Start the next episode of the copies that ended; where they wait, only all can.
 
         Args:
             ended: the copies, `[B]` bool.
             seeds: where the seeds of the new episodes come from.
             obs: `[B, O]`, the rows of the copies that ended are written.
-            idle: `[B]` bool, set where the next step only starts the episode.
         """
         ...
 
@@ -90,6 +94,8 @@ class PlainCopies:
         """
         self.restarts_any = True
         """Whether any copy can be restarted at any time."""
+        self.waits = False
+        """Whether a copy takes a step to restart."""
         self.called = -1
         """The copy whose call has raised."""
         self._envs, self._write, self._give = envs, write, give
@@ -122,7 +128,7 @@ class PlainCopies:
             self.called = b
             raise
 
-    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray, idle: np.ndarray) -> None:
+    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray) -> None:
         """Reset the copies that ended."""
         for b in np.flatnonzero(ended).tolist():
             self.called = b
@@ -140,6 +146,7 @@ class BrokenCopies:
     """What is left of the copies of a task once a call has failed: nothing happens in them."""
 
     restarts_any = True
+    waits = False
     called = -1
 
     def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
@@ -152,7 +159,7 @@ class BrokenCopies:
         """Write zeros."""
         obs[:], reward[:], terminated[:], truncated[:] = 0.0, 0.0, False, False
 
-    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray, idle: np.ndarray) -> None:
+    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray) -> None:
         """Write zeros."""
         obs[ended] = 0.0
 
@@ -176,7 +183,7 @@ class VectorCopies:
         self._env, self._write = env, write
         declared = env.metadata.get("autoreset_mode")
         try:
-            self._mode = AutoresetMode(getattr(declared, "value", declared))
+            mode = AutoresetMode(getattr(declared, "value", declared))
         except ValueError:
             raise EnvError(
                 f"vector environment {env} declares no autoreset mode (metadata['autoreset_mode'] is {declared!r}); "
@@ -185,8 +192,11 @@ class VectorCopies:
         own = isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
         self._takes_seeds = own
         self.called = -1
-        self.restarts_any = own or self._mode is AutoresetMode.DISABLED
+        self._same_step = mode is AutoresetMode.SAME_STEP
+        self.restarts_any = own or mode is AutoresetMode.DISABLED
         """Whether any copy can be restarted at any time."""
+        self.waits = mode is AutoresetMode.NEXT_STEP and not own
+        """Whether a copy takes a step to restart."""
         self._seen: Any = None
 
     def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
@@ -197,22 +207,21 @@ class VectorCopies:
         self, action: np.ndarray, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
     ) -> None:
         """Step all copies."""
-        self._seen, reward[:], terminated[:], truncated[:], info = self._env.step(action)
-        self._write(self._seen, obs)
-        if self._mode is AutoresetMode.SAME_STEP:
+        seen, reward[:], terminated[:], truncated[:], info = self._env.step(action)
+        self._write(seen, obs)
+        if self._same_step:
+            self._seen = seen
             for b in np.flatnonzero(terminated | truncated).tolist():
                 self._write(self._final_obs(info, b), obs[b])
 
-    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray, idle: np.ndarray) -> None:
-        """Reset the copies that ended, or wait for the environment to do so."""
+    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray) -> None:
+        """Reset the copies that ended, or take over what the environment has begun by itself."""
         if self.restarts_any:
             self._write_rows(self._reset(seeds, ended), ended, obs)
         elif np.count_nonzero(ended) == len(ended):
             self.reset(seeds, obs)
-        elif self._mode is AutoresetMode.SAME_STEP:
-            self._write_rows(self._seen, ended, obs)
         else:
-            idle |= ended
+            self._write_rows(self._seen, ended, obs)
 
     def give(self, task: Mapping[str, Any]) -> bool:
         """Return False: it belongs to the task that it was built for."""
