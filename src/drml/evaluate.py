@@ -145,7 +145,8 @@ class MetaTest:
     def unmeasured(self, tasks: Tasks) -> list[dict[str, Any]]:
         """Return those of the given tasks that count in no mean, each with the first fault on it, as plain values."""
         first = {fault.row: fault for _, fault in reversed(self.faults)}
-        params = {row: tasks.plain_params(row) for row in range(len(tasks)) if row not in self.rows.tolist()}
+        missing = sorted(set(range(len(tasks))) - set(self.rows.tolist()))
+        params = {row: tasks.plain_params(row) for row in missing}
         return [{"params": params[row], "text": f"{label(params[row])}: {first[row].describe()}"} for row in params]
 
 

@@ -12,6 +12,7 @@ from drml.algos.api import Learner, LearnerState
 from drml.collect import Collector
 from drml.core.check import check_ranges
 from drml.core.errors import EnvError
+from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
 from drml.core.types import Rollout, Tasks
@@ -113,7 +114,7 @@ def meta_train(trainer: Trainer, progress: Progress, listeners: Sequence[Listene
         draw = trainer.sampler.sample(progress.sampler, trainer.distribution, "train", config.num_tasks, rng["tasks"])
         tasks = progress.quarantine.admitted(draw, "train")
         met = meet(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
-        with trainer.collect.phases("update"):
+        with trainer.collect.phases("update"), one_torch_thread():
             state, metrics = learner.update(progress.state, met.history) if len(met.tasks) else (progress.state, {})
         progress, incidents = judge(progress, len(draw), met)
         progress = advance(trainer, progress, state, met.tasks, met.history, time.perf_counter() - start)

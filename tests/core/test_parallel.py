@@ -27,6 +27,21 @@ def test_pieces_run_on_as_many_threads_as_torch_may_use(threads):
     assert inside == [1] * threads
 
 
+def test_pieces_keep_their_threads_where_operations_have_one(threads):
+    everyone_is_here = threading.Barrier(threads, timeout=30)
+    with one_torch_thread(), one_torch_thread():
+        inside = parallel_map(lambda _: (everyone_is_here.wait(), torch.get_num_threads())[1], range(threads))
+        assert torch.get_num_threads() == 1
+    assert inside == [1] * threads and torch.get_num_threads() == threads
+
+
+def test_a_piece_within_a_piece_starts_no_threads(threads):
+    def own_thread(_):
+        return set(parallel_map(lambda _: threading.get_ident(), range(3))) == {threading.get_ident()}
+
+    assert all(parallel_map(own_thread, range(4)))
+
+
 def test_gradients_are_recorded_where_the_caller_records_them(threads):
     x = torch.ones((), requires_grad=True)
     assert all(y.requires_grad for y in parallel_map(lambda k: k * x, range(4)))

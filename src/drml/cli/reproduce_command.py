@@ -80,7 +80,7 @@ def show_result(result: Mapping[str, Any], stored: Mapping[str, Any] | None) -> 
 def _points(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return the rows of the table by name."""
     rows = {str(point["step"]): point for point in result["return_by_step"]}
-    rows |= {"gain": result["gain"]} if "gain" in result and len(rows) > 1 else {}
+    rows |= {"gain": result["gain"]} if result.get("gain") else {}
     return rows | {"trial": result["trial_return"]} if result["trial_return"] else rows
 
 

@@ -9,6 +9,7 @@ results do not depend on that number.
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import TypeVar
 
@@ -17,13 +18,15 @@ import torch
 T = TypeVar("T")
 R = TypeVar("R")
 
+_cores: ContextVar[int] = ContextVar("cores", default=0)  # what pieces may use where operations are kept on one thread
+
 
 def parallel_map(fn: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Return `fn` of each item, in order, on `torch.get_num_threads()` threads.
+    """Return `fn` of each item, in order, on `torch.get_num_threads()` threads, as counted outside `one_torch_thread`.
 
     Whether gradients are recorded is taken over from the calling thread.
     """
-    workers = min(torch.get_num_threads(), len(items))
+    workers = min(_cores.get() or torch.get_num_threads(), len(items))
     is_recording = torch.is_grad_enabled()
 
     def run(item: T) -> R:
@@ -37,13 +40,19 @@ def parallel_map(fn: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
 @contextmanager
 def one_torch_thread() -> Generator[None]:
-    """Keep torch from splitting operations over the cores: for many small ones, or beside other threads at work."""
+    """Keep torch from splitting operations over the cores; `parallel_map` within still uses as many as before.
+
+    For many small operations, beside other threads at work, and where results must not depend on the number of cores:
+    a sum that is split over them is rounded differently.
+    """
     num_threads = torch.get_num_threads()
+    token = _cores.set(_cores.get() or num_threads)
     torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(num_threads)
+        _cores.reset(token)
 
 
 @cache

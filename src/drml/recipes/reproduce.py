@@ -126,8 +126,10 @@ def summary(name: str, recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> 
     }
 
 
-def _gain(name: str, scores: np.ndarray, above: float | None) -> dict[str, Any]:
+def _gain(name: str, scores: np.ndarray, above: float | None) -> dict[str, Any] | None:
     """Return what adaptation gains, last step over none, task by task, from returns `[seeds, tasks, steps]`."""
+    if scores.shape[2] == 1:
+        return None
     point = _point(name, "gain", scores[:, :, -1] - scores[:, :, 0], None, None)
     return point | {"reached": None if above is None else bool(point["low"] > above)}
 
