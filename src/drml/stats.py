@@ -74,7 +74,7 @@ def stratified_bootstrap(
     Args:
         scores: `[runs, tasks]`.
         statistic: what to compute from all scores of a replicate.
-        reps: replicates; None takes 20,000, and fewer where they would draw more than 10⁸ scores, but never under 2,000,
+        reps: replicates; None takes 20,000, and fewer where they would draw more than 10⁸ scores, but 2,000 at least,
             with which the ends of a 95 % interval lie 3 % of its half width off.
         confidence: the share of replicates within the interval.
         rng: the stream of this interval.
