@@ -324,7 +324,7 @@ class TestFaults:
             (k, 0, 0, 0, "step", "raised") for k in range(K)
         ]
         assert [f.params["task"] for f in faults] == [1.0, 2.0, 3.0]
-        assert faults[0].message.startswith("KeyError: 'engine' (test_adapter.py, line ")
+        assert faults[0].message.startswith("KeyError: 'engine' (tests/envs/gymnasium/test_adapter.py:")
         assert faults[1].seed == seed(3, 0, 0)
         env.step(actions()[0])
         assert env.take_faults() == ()  # told once
@@ -345,7 +345,7 @@ class TestFaults:
         (found,) = env.take_faults()
         assert (found.row, found.copy, found.moment, found.kind) == (1, -1, "construct", "raised")
         assert found.params == {"task": 2.0}
-        assert found.message.startswith("ValueError: no such robot (test_adapter.py, line ")
+        assert found.message.startswith("ValueError: no such robot (tests/envs/gymnasium/test_adapter.py:")
         assert torch.equal(step.obs[[0, 2]], expected_step.obs[[0, 2]])
         assert step.diverged.tolist() == [[False] * B, [True] * B, [False] * B]
 

@@ -118,7 +118,9 @@ class TestSuite:
         def make(task):
             raise ValueError("no motor")
 
-        with pytest.raises(InputError, match=r"making the environment of task=0.5 raised ValueError: no motor \(test_"):
+        with pytest.raises(
+            InputError, match=r"making the environment of task=0.5 raised ValueError: no motor \(tests/.*:\d+\)"
+        ):
             GymFamily("counters", make, TASKS, 7).suite()
 
     @pytest.mark.parametrize(

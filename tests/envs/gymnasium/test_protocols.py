@@ -181,5 +181,7 @@ def test_an_environment_that_raises_is_named_with_its_line():
         def sample_tasks(self, num_tasks):
             raise OSError("no map")
 
-    with pytest.raises(InputError, match=r"asking an environment for its tasks raised OSError: no map \(test_prot"):
+    with pytest.raises(
+        InputError, match=r"asking an environment for its tasks raised OSError: no map \(tests/.*:182\)"
+    ):
         family_by_protocol("line", Broken, horizon=5)

@@ -92,7 +92,7 @@ def test_our_own_environments_can_be_isolated_too(name):
 ALWAYS = [("raise", "step"), ("loop", "step"), ("segfault", "reset"), ("stop", "construct"), ("bomb", "step")]
 KINDS = ("raise", "exit", "kill", "stop", "loop", "segfault", "bomb")
 REPORTED = {
-    "raise": ("raised", "KeyError: 'planted' (fault_zoo.py, line "),
+    "raise": ("raised", "KeyError: 'planted' (tests/envs/isolated/zoo/fault_zoo.py:"),
     "exit": ("died", "exit code 7"),
     "kill": ("died", "SIGKILL"),
     "stop": ("hung", "no answer within 2 s"),

@@ -21,8 +21,8 @@ from drml.core.errors import DrmlError, EnvError, InputError
 from drml.core.fault import NO_SEED, Fault, FaultKind, Moment, Watch, label, nobody
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
-from drml.envs.gymnasium.blame import blame
 from drml.envs.gymnasium.copies import BrokenCopies, Copies
+from drml.envs.gymnasium.place import blame
 from drml.envs.gymnasium.spaces import Actions
 from drml.tasks.distribution import content_hashes
 

@@ -30,9 +30,9 @@ from drml.core.fault import NO_SEED, Watch, nobody
 from drml.core.types import EnvSpec
 from drml.envs.api import BatchEnv, EnvOptions, Suite
 from drml.envs.gymnasium.adapter import Foreign, GymEnv, TaskParams, shown
-from drml.envs.gymnasium.blame import blame
 from drml.envs.gymnasium.copies import AnyEnv, AnyVectorEnv, Copies, Give, PlainCopies, copies_of
 from drml.envs.gymnasium.legacy import modern
+from drml.envs.gymnasium.place import blame
 from drml.envs.gymnasium.spaces import Actions, Observations, actions, observations
 from drml.envs.gymnasium.watched import Watched
 from drml.tasks.distribution import TaskDistribution

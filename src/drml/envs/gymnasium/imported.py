@@ -12,8 +12,8 @@ from typing import Any
 
 from drml.core.errors import DrmlError, InputError, suggest
 from drml.envs.api import Suite
-from drml.envs.gymnasium.blame import blame
 from drml.envs.gymnasium.family import GymFamily, family_of
+from drml.envs.gymnasium.place import blame
 from drml.envs.gymnasium.protocols import family_by_protocol
 
 EXPECTED = (

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from drml.core.errors import DrmlError, InputError
-from drml.envs.gymnasium.blame import blame
 from drml.envs.gymnasium.copies import AnyEnv, Give, Options
 from drml.envs.gymnasium.family import GymFamily
 from drml.envs.gymnasium.legacy import modern
+from drml.envs.gymnasium.place import blame
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice
 

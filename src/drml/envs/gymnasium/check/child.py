@@ -23,11 +23,11 @@ from gymnasium.utils.env_checker import check_env
 
 from drml.core.errors import DrmlError, InputError
 from drml.envs.gymnasium.check.evidence import Remark, Where
-from drml.envs.gymnasium.check.place import places, raised
 from drml.envs.gymnasium.check.plans import BASE, plans
 from drml.envs.gymnasium.check.recorder import Recorder, Stopped
 from drml.envs.gymnasium.check.subject import Subject, find_subject
 from drml.envs.gymnasium.copies import AnyEnv, Options
+from drml.envs.gymnasium.place import places, raised
 
 FINE = re.compile(  # what Gymnasium's checker says of many a sound environment
     "is -infinity|is infinity|symmetric and normalized|different from the unwrapped|alternative render modes|"

@@ -20,11 +20,11 @@ from drml.envs.gymnasium.check.look import (
     same_numbers,
     space_note,
 )
-from drml.envs.gymnasium.check.place import raised
 from drml.envs.gymnasium.check.subject import Subject
 from drml.envs.gymnasium.check.surroundings import Surroundings
 from drml.envs.gymnasium.copies import AnyEnv, Options
 from drml.envs.gymnasium.family import time_limit
+from drml.envs.gymnasium.place import raised
 
 Task = Mapping[str, np.ndarray]
 

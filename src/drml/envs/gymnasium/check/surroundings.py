@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from drml.envs.gymnasium.check.evidence import Clock
-from drml.envs.gymnasium.check.place import shown
+from drml.envs.gymnasium.place import shown
 
 CLOCKS = ("time", "monotonic", "perf_counter", "process_time")
 A_DAY = 86_400.0 + 12_345.678  # and a bit: a clock in whole hours or days sees another one

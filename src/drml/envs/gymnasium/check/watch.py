@@ -14,7 +14,7 @@ from typing import Any, final
 from drml.core.errors import DrmlError, EnvError
 from drml.envs.gymnasium.check.child import ASK_WHERE, About, main
 from drml.envs.gymnasium.check.evidence import Evidence, Recording, Remark, Stop, Where
-from drml.envs.gymnasium.check.place import traced
+from drml.envs.gymnasium.place import traced
 
 IMPORT_SECONDS = 120.0  # until the user's modules are imported
 GRACE_SECONDS = 5.0  # for a killed process to be gone

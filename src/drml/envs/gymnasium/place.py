@@ -1,4 +1,4 @@
-"""Where in the user's code: the line to fix."""
+"""What went wrong in code that is not ours, and where: the line to fix."""
 
 import inspect
 import re
@@ -12,13 +12,19 @@ import gymnasium as gym
 
 LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-HERE = str(Path(__file__).parents[3])
+HERE = str(Path(__file__).parents[2])
 
 
 def raised(error: BaseException) -> tuple[str, str]:
     """Return what was raised, in one line, and the innermost line of the user's code, "" where there is none."""
     lines = [(frame.filename, frame.lineno or 0) for frame in reversed(traceback.extract_tb(error.__traceback__))]
     return f"{type(error).__name__}: {' '.join(str(error).split())}", _innermost(lines)
+
+
+def blame(error: BaseException) -> str:
+    """Return `raised KeyError: 'x' (file.py:12)`."""
+    what, line = raised(error)
+    return f"raised {what} ({line})" if line else f"raised {what}"
 
 
 def traced(dump: str) -> str:
