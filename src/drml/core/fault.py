@@ -9,7 +9,9 @@ A call that fails takes all copies of its task down until the next reset. So it 
 which its process survives, or killed that process; and where the process stands makes none either.
 """
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -76,3 +78,14 @@ def _number(value: float | Sequence[Any]) -> str:
     if isinstance(value, Sequence):
         return "(" + ", ".join(_number(item) for item in value[:4]) + (", …)" if len(value) > 4 else ")")
     return f"{value:.3g}"
+
+
+def how_it_ended(exit_code: int | None) -> str:
+    """Return how a process ended, from what `multiprocessing` knows as its exit code."""
+    if exit_code is None:
+        return "it closed its connection"
+    if exit_code >= 0:
+        return f"it left with exit code {exit_code}"
+    with suppress(ValueError):
+        return f"killed by {signal.Signals(-exit_code).name}"
+    return f"killed by signal {-exit_code}"

@@ -93,11 +93,11 @@ ALWAYS = [("raise", "step"), ("loop", "step"), ("segfault", "reset"), ("stop", "
 KINDS = ("raise", "exit", "kill", "stop", "loop", "segfault", "bomb")
 REPORTED = {
     "raise": ("raised", "KeyError: 'planted' (tests/envs/isolated/zoo/fault_zoo.py:"),
-    "exit": ("died", "exit code 7"),
-    "kill": ("died", "SIGKILL"),
+    "exit": ("died", "it left with exit code 7"),
+    "kill": ("died", "killed by SIGKILL"),
     "stop": ("hung", "no answer within 2 s"),
     "loop": ("hung", "no answer within 2 s"),
-    "segfault": ("died", "SIGSEGV"),
+    "segfault": ("died", "killed by SIGSEGV"),
     "bomb": ("out of memory", "MemoryError"),
 }
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import final
 
 from drml.core.errors import InputError
-from drml.core.fault import FaultKind, Moment
+from drml.core.fault import FaultKind, Moment, how_it_ended
 from drml.envs.isolated import wire
 from drml.envs.isolated.worker import COPY, MOMENT, MOMENTS, PLACE_SIZE, SEED, SINCE, serve
 
@@ -125,7 +125,7 @@ class Process:
         has_ended = bool(wait([self._process.sentinel], 0)) or not self._receive()
         if has_ended:
             self._process.join(KILL_SECONDS)
-        message = _how_it_ended(self._process.exitcode) if has_ended else f"no answer within {self._timeout:g} s"
+        message = how_it_ended(self._process.exitcode) if has_ended else f"no answer within {self._timeout:g} s"
         self.kill()
         if not self._is_ready:
             raise InputError(
@@ -219,12 +219,3 @@ def _writable(connection: socket.socket, deadline: float) -> bool:
     with selectors.DefaultSelector() as selector:
         selector.register(connection, selectors.EVENT_WRITE)
         return bool(selector.select(max(deadline - time.monotonic(), 0.0)))
-
-
-def _how_it_ended(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "it closed its connection"
-    if exit_code < 0:
-        with suppress(ValueError):
-            return signal.Signals(-exit_code).name
-    return f"exit code {exit_code}"

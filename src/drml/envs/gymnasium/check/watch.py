@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, final
 
 from drml.core.errors import DrmlError, EnvError
+from drml.core.fault import how_it_ended
 from drml.envs.gymnasium.check.child import ASK_WHERE, About, main
 from drml.envs.gymnasium.check.evidence import Evidence, Recording, Remark, Stop, Where
 from drml.envs.gymnasium.place import traced
@@ -84,7 +85,7 @@ class _Seen:
                 message = pipe.recv()
             except (EOFError, OSError):
                 process.join(GRACE_SECONDS)
-                return self._stopped("died", _cause(process.exitcode))
+                return self._stopped("died", how_it_ended(process.exitcode))
             if message is None:
                 return None
             self._take(message)
@@ -139,14 +140,3 @@ def _end(process: BaseProcess) -> None:
     if process.is_alive():
         process.kill()
     process.join(GRACE_SECONDS)
-
-
-def _cause(exit_code: int | None) -> str:
-    """Return how a process ended."""
-    if exit_code is None:
-        return "it closed its pipe"
-    if exit_code >= 0:
-        return f"it left with exit code {exit_code}"
-    with suppress(ValueError):
-        return f"killed by {signal.Signals(-exit_code).name}"
-    return f"killed by signal {-exit_code}"
