@@ -136,8 +136,9 @@ class MemoryPolicy:
             outputs, memory = self.memory.sequence(_own(params), piece, memory, starts_there)
             memory = tree_map(torch.detach, memory)
             pieces.append(outputs)
-        outputs = torch.cat(pieces).unflatten(1, (num_tasks, copies)).transpose(0, 1)  # [K, T, B, D]
-        actor, value = self.head.evaluate(params, outputs, rollout.obs)
+        outputs = pieces[0] if len(pieces) == 1 else torch.cat(pieces)  # [T, K·B, D]: only what is short is turned
+        found = self.head.evaluate(params, outputs, rollout.obs.transpose(0, 1).flatten(1, 2))
+        actor, value = (x.unflatten(1, (num_tasks, copies)).transpose(0, 1).contiguous() for x in found)
         return self._distribution(params, actor), value
 
     @property
