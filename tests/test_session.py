@@ -151,6 +151,25 @@ def test_a_run_that_cannot_be_written_to_is_refused_before_it_is_tested(tmp_path
         session.test(tmp_path / "run")
 
 
+def test_a_run_whose_tasks_have_changed_is_refused(tmp_path):
+    session.start(config_of(meta_iters=1), tmp_path / "a")
+    path = tmp_path / "a" / "config.json"
+    written = json.loads(path.read_text())
+    name = next(name for name in written["tasks"] if name.startswith("parameter "))
+    for edited in (
+        {**written["tasks"], name: "Uniform(0, 1) of shape [2]"},
+        {**written["tasks"], "parameter gone": "Uniform(0, 1) of shape []"},
+        {key: value for key, value in written["tasks"].items() if key != name},
+    ):
+        path.write_text(json.dumps(written | {"tasks": edited}))
+        for go_on in (session.resume, session.test):
+            with pytest.raises(InputError, match=r"its tasks have changed since it was started, parameter \w+ was "):
+                go_on(tmp_path / "a")
+    path.write_text(json.dumps({key: value for key, value in written.items() if key != "tasks"}))  # an older run
+    session.resume(tmp_path / "a", train=replace(TRAIN, meta_iters=2))
+    assert json.loads(path.read_text())["tasks"] == written["tasks"]
+
+
 def test_refusals(tmp_path):
     run = tmp_path / "run"
     session.start(config_of(), run)

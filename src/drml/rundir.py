@@ -111,6 +111,26 @@ def write_json(path: Path, obj: JSON) -> None:
     replace_file(path, (json.dumps(finite(obj), indent=2, allow_nan=False) + "\n").encode())
 
 
+def check_tasks(run: Path, facts: Mapping[str, str]) -> None:
+    """Refuse a run whose tasks are not those that it was started with; a run of before they were kept is let pass.
+
+    Args:
+        run: the run directory, whose configuration can be read.
+        facts: what the tasks are now, by name.
+
+    Raises:
+        InputError: if a fact has changed, came or went.
+    """
+    kept = json.loads((run / CONFIG).read_text(encoding="utf-8")).get("tasks", facts)
+    for name in [*kept, *facts]:
+        if kept.get(name) != facts.get(name):
+            was, now = (f"{facts_then[name]}" if name in facts_then else "not there" for facts_then in (kept, facts))
+            raise InputError(
+                f"{run}: its tasks have changed since it was started, {name} was {was} and is {now}; undo the change, "
+                "or start a new run for the new tasks"
+            )
+
+
 def finite(obj: JSON) -> JSON:
     """Return `obj` with null in place of every number that is not finite."""
     if isinstance(obj, float):

@@ -15,6 +15,7 @@ from drml import checkpoint, rundir
 from drml.algos.api import Learner, LearnerState
 from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
 from drml.collect import Collector
+from drml.core.check import check_memory
 from drml.core.config import from_dict, to_dict
 from drml.core.errors import CheckpointError, EnvError, InputError, ResourceError
 from drml.core.phases import Phases
@@ -91,7 +92,7 @@ def set_up(config: RunConfig) -> Setup:
     """
     config = _checked(to_dict(config), "config")
     chosen = suite(config.suite)
-    _check_memory(
+    check_memory(
         f"a policy of {config.policy}", config.policy.num_weights(chosen.spec.obs_size, chosen.spec.action.size)
     )
     entry = learner_entry(config.learner)
@@ -117,8 +118,14 @@ def read_config(run: Path) -> RunConfig:
     if not isinstance(data, dict):
         raise InputError(f"{path} cannot be read: expected an object; the file is damaged")
     fields = cast("dict[str, Any]", data)
-    fields.pop("versions", None)
+    for written_beside in ("versions", "tasks"):
+        fields.pop(written_beside, None)
     return _checked(fields, f"{path}: config")
+
+
+def _write_config(run: Path, setup: Setup) -> None:
+    beside = {"versions": rundir.versions(), "tasks": setup.suite.facts()}
+    rundir.write_json(run / CONFIG, to_dict(setup.config) | beside)
 
 
 def _checked(data: Mapping[str, Any], where: str) -> RunConfig:
@@ -129,17 +136,10 @@ def _checked(data: Mapping[str, Any], where: str) -> RunConfig:
     return from_dict(RunConfig, {**data, **typed}, where)
 
 
-def _check_memory(what: str, num_numbers: int) -> None:
-    """Refuse what can never fit, because where memory runs out the system kills without a word."""
-    need, has = 4 * num_numbers, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if need > has:
-        raise ResourceError(f"{what} takes {need // 10**9:,} GB of memory or more, the machine has {has // 10**9:,} GB")
-
-
 def _check_rollouts(spec: EnvSpec, num_tasks: int, copies: int, adapt_steps: int) -> None:
     """Refuse rollouts of which the observations and rewards alone can never fit into memory."""
     steps = (adapt_steps + 1) * num_tasks * spec.horizon * copies
-    _check_memory(f"acting in {num_tasks} tasks x {copies} episodes", steps * (spec.obs_size + 1))
+    check_memory(f"acting in {num_tasks} tasks x {copies} episodes", steps * (spec.obs_size + 1))
 
 
 def start(
@@ -158,7 +158,7 @@ def start(
     trainer = make_trainer(setup, options, stop_requested)
     rundir.create(out)
     with rundir.lock(out):
-        rundir.write_json(out / CONFIG, to_dict(setup.config) | {"versions": rundir.versions()})
+        _write_config(out, setup)
         return _run(setup, trainer, init_progress(trainer), out, listeners)
 
 
@@ -182,13 +182,14 @@ def resume(
             raise InputError(f"{changed[0]} cannot change within a run; start a new one, or leave it as it was")
         config = replace(config, train=train)
     setup = set_up(config)
+    rundir.check_tasks(out, setup.suite.facts())
     trainer = make_trainer(setup, options, stop_requested)
     with rundir.lock(out):
         found = checkpoint.newest(out / CHECKPOINTS)
         progress = init_progress(trainer)
         progress = progress if found is None else _load(found, progress, config)[0]
         if train is not None:
-            rundir.write_json(out / CONFIG, to_dict(config) | {"versions": rundir.versions()})
+            _write_config(out, setup)
         return _run(setup, trainer, progress, out, listeners)
 
 
@@ -346,6 +347,7 @@ def test(
     if adapt_steps < 0 or num_tasks < 1 or copies < 1:
         raise InputError("a test needs adapt_steps of 0 or more, and tasks and episodes of 1 or more")
     trained = load(run)
+    rundir.check_tasks(run, trained.setup.suite.facts())
     if not os.access(run, os.W_OK):
         raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")
     _check_rollouts(trained.setup.suite.spec, num_tasks, copies, adapt_steps)

@@ -1,11 +1,12 @@
-"""Checks at public entrances: shapes by axis name, finiteness, and the ranges of settings."""
+"""Checks at public entrances: shapes by axis name, finiteness, the ranges of settings, and what can fit."""
 
 import math
+import os
 from collections.abc import Sequence
 
 from torch import Tensor
 
-from drml.core.errors import InputError, NumericError
+from drml.core.errors import InputError, NumericError, ResourceError
 
 
 def check_shapes(**named: tuple[Tensor, str]) -> None:
@@ -63,3 +64,14 @@ def check_ranges(
             value = getattr(config, name)
             if not low <= value <= high:
                 raise InputError(f"{what}{name} is {value}, must be {rule}")
+
+
+def check_memory(what: str, num_numbers: int) -> None:
+    """Refuse what can never fit, because where memory runs out the system kills without a word.
+
+    Raises:
+        ResourceError: if that many float32 numbers take more than all memory.
+    """
+    need, has = 4 * num_numbers, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if need > has:
+        raise ResourceError(f"{what} takes {need // 10**9:,} GB of memory or more, the machine has {has // 10**9:,} GB")

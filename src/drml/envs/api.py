@@ -11,6 +11,7 @@ from drml.core.fault import Fault, Watch, nobody
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
 from drml.tasks.distribution import TaskDistribution
+from drml.tasks.parameter import Parameter
 
 
 class BatchEnv(Protocol):
@@ -103,3 +104,16 @@ class Suite:
     make: Callable[[EnvOptions], BatchEnv]
     definition: Mapping[str, str] = field(default_factory=dict[str, str])
     """What exactly is defined, by heading (reward, observation, end of an episode ...), where a family can say it."""
+
+    def facts(self) -> dict[str, str]:
+        """Return what a run's numbers rest on besides the environment's own code: shapes, horizon, what varies."""
+        spec, action = self.spec, self.spec.action
+        shapes = {"observation": f"{spec.obs_size} numbers", "action": f"{action.kind}, {action.size}"}
+        varied = {f"parameter {name}": _described(parameter) for name, parameter in self.tasks.params.items()}
+        return shapes | {"horizon": f"{spec.horizon} steps"} | varied
+
+
+def _described(parameter: Parameter) -> str:
+    outside = parameter.out_of_distribution()
+    beside = f", out of distribution {outside.describe()}" if outside else ""
+    return f"{parameter.describe()} of shape {list(parameter.shape)}{beside}"

@@ -65,7 +65,26 @@ def test_an_observation_without_a_fixed_length_is_refused():
             observations(space)
 
 
+@pytest.mark.parametrize(
+    ("space", "value", "text"),
+    [
+        (spaces.Discrete(3), 7, "7, expected 0 to 2"),
+        (spaces.Discrete(3, start=2), 1, "1, expected 2 to 4"),
+        (spaces.MultiDiscrete([3, 2]), np.array([1, 2]), "outside of MultiDiscrete"),
+        (spaces.MultiDiscrete([[3, 2], [2, 4]]), np.zeros(4, int), r"shape \[4\], expected \[2, 2\]"),
+        (spaces.Box(0.0, 1.0, (2, 3)), np.zeros((3, 2)), r"shape \[3, 2\], expected \[2, 3\]"),
+        (spaces.Box(0, 255, (2, 3, 1), np.uint8), np.zeros((2, 3), np.uint8), r"shape \[2, 3\], expected"),
+        (spaces.MultiBinary([2, 3]), np.zeros(6, np.int8), r"shape \[6\], expected \[2, 3\]"),
+    ],
+)
+def test_an_observation_outside_of_its_space_is_not_taken_for_another(space, value, text):
+    how = observations(space)
+    with pytest.raises(ValueError, match=text):
+        how.write(value, np.empty(how.size, np.float32))
+
+
 def test_layouts_tell_spaces_apart():
+    assert observations(spaces.Discrete(3)).layout != observations(spaces.Discrete(3, start=1)).layout
     layouts = [observations(space).layout for space in SPACES.values()]
     assert len(set(layouts)) == len(layouts) - 1  # a matrix of 6 and a binary of 6 may stand for each other
 
@@ -102,6 +121,12 @@ class TestBoxActions:
 
 
 class TestListedActions:
+    @pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.int32, np.uint8])
+    def test_the_largest_action_of_an_integer_box_does_not_wrap_around(self, dtype):
+        space = spaces.Box(0, np.iinfo(dtype).max, (1,), dtype)
+        action = actions(space, 1.0).decode(np.ones((1, 1), np.float32))[0]
+        assert space.contains(action) and float(action[0]) == pytest.approx(float(np.iinfo(dtype).max), rel=1e-15)
+
     def test_a_discrete_space_begins_where_it_says(self):
         how = actions(spaces.Discrete(3, start=5), 1.0)
         assert how.spec == ActionSpec("discrete", 3) and how.decode(np.array([[0, 2]])).tolist() == [[5, 7]]

@@ -60,12 +60,14 @@ def observations(space: AnySpace) -> Observations:
     size = spaces.flatdim(space) if space.is_np_flattenable else 0
     if isinstance(space, spaces.Box):
         is_picture = space.dtype == np.uint8
-        write = _write_vector if len(space.shape) == 1 else _write
-        return Observations((("picture" if is_picture else "box", size),), _write_bytes if is_picture else write)
+        write = _write_vector if len(space.shape) == 1 else partial(_write, space.shape)
+        write = partial(_write_bytes, space.shape) if is_picture else write
+        return Observations((("picture" if is_picture else "box", size),), write)
     if isinstance(space, spaces.MultiBinary):
-        return Observations((("box", size),), _write)
+        return Observations((("box", size),), partial(_write, space.shape))
     if isinstance(space, spaces.Discrete):
-        return Observations((("one-hot", size),), partial(_write_one_hot, int(space.start) + np.arange(space.n)))
+        values = int(space.start) + np.arange(space.n)
+        return Observations(((f"one-hot from {space.start}", size),), partial(_write_one_hot, values))
     if isinstance(space, spaces.MultiDiscrete):
         return _several_one_hot(space)
     raise InputError(
@@ -94,10 +96,14 @@ def _several_one_hot(space: spaces.MultiDiscrete) -> Observations:
     value = np.concatenate([np.arange(n) for n in counts]) + np.asarray(space.start).reshape(-1)[part]  # [O]
 
     def write(entries: Any, rows: np.ndarray) -> None:  # noqa: ANN401 — anything like an array
-        array = np.asarray(entries).reshape(*rows.shape[:-1], len(counts))
+        array = _shaped(entries, space.shape).reshape(*rows.shape[:-1], len(counts))
         rows[...] = array[..., part] == value
+        if np.count_nonzero(rows) != array.size:
+            raise ValueError(f"an observation is {entries}, outside of {space}")
 
-    return Observations(tuple(("one-hot", int(n)) for n in counts), write)
+    starts = np.asarray(space.start).reshape(-1)
+    kinds = tuple((f"one-hot from {start}", int(n)) for n, start in zip(counts, starts, strict=True))
+    return Observations(kinds, write)
 
 
 def _write_vector(value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
@@ -106,16 +112,25 @@ def _write_vector(value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
     rows[...] = value
 
 
-def _write(value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
-    rows[...] = np.asarray(value).reshape(rows.shape)
+def _write(shape: tuple[int, ...], value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
+    rows[...] = _shaped(value, shape).reshape(rows.shape)
 
 
-def _write_bytes(value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
-    np.multiply(np.asarray(value).reshape(rows.shape), np.float32(1.0 / 255.0), out=rows)
+def _write_bytes(shape: tuple[int, ...], value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
+    np.multiply(_shaped(value, shape).reshape(rows.shape), np.float32(1.0 / 255.0), out=rows)
+
+
+def _shaped(value: Any, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ANN401
+    array = np.asarray(value)
+    if array.shape[array.ndim - len(shape) :] != shape:  # as many numbers in another order would pass
+        raise ValueError(f"an observation has shape {list(array.shape)}, expected {list(shape)}")
+    return array
 
 
 def _write_one_hot(values: np.ndarray, value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
     rows[...] = np.asarray(value)[..., None] == values
+    if np.count_nonzero(rows) * len(values) != rows.size:
+        raise ValueError(f"an observation is {value}, expected {values[0]} to {values[-1]}")
 
 
 @final
@@ -157,6 +172,8 @@ def actions(space: AnySpace, scale: float) -> Actions:
 def _box_actions(space: spaces.Box, scale: float) -> Actions:
     dtype = space.dtype if np.issubdtype(space.dtype, np.floating) else np.dtype(np.float64)
     low, high = (np.asarray(bound, np.float64).reshape(-1) for bound in (space.low, space.high))
+    if space.dtype.kind in "iu":  # 2⁶³ − 1 has no float64: the next one above it would wrap around
+        high = np.minimum(high, _largest_float(space.dtype))
     bounded = np.maximum(np.abs(low), np.abs(high)) < LARGEST
     bottom, top = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
     mid, gain = (bottom + (top - bottom) / 2.0).astype(dtype), ((top - bottom) / 2.0 * scale).astype(dtype)
@@ -170,6 +187,12 @@ def _box_actions(space: spaces.Box, scale: float) -> Actions:
 
     bound = 1.0 / scale if bounded.all() else math.inf
     return Actions(ActionSpec("continuous", len(low), bound), decode)
+
+
+def _largest_float(dtype: np.dtype[Any]) -> float:
+    """Return the largest float64 that an integer type holds."""
+    largest = float(np.iinfo(dtype).max)
+    return largest if int(largest) <= np.iinfo(dtype).max else float(np.nextafter(largest, 0.0))
 
 
 def _listed_actions(table: np.ndarray) -> Actions:
