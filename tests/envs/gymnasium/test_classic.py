@@ -34,8 +34,9 @@ def run(name, copies=1, steps=4, swap=False, **params):
         if spec.action.kind == "continuous":
             action = torch.full((1, copies, spec.action.size), 0.5)
         else:
-            index = t % spec.action.size
-            action = torch.full((1, copies), spec.action.size - 1 - index if swap else index)
+            index, last = t % spec.action.size, spec.action.size - 1
+            swapped = -index % 4 if "lander" in name else last - index  # of the lander, 0 and 2 are no sides
+            action = torch.full((1, copies), swapped if swap else index)
         step = env.step(action)
         rows.append(step.obs)
         rewards.append(step.reward)
@@ -89,6 +90,7 @@ def test_the_pendulum_obeys_its_equation():
         ("cartpole-varied-v1", {"length": 0.5, "mass": 0.1}),
         ("acrobot-varied-v1", {"mass_1": 1.0, "mass_2": 1.0}),
         ("mountain-car-varied-v1", {"gravity": 0.0025}),
+        ("lunar-lander-varied-v1", {"gravity": -8.0, "wind": 5.0, "turbulence": 1.0}),
     ],
 )
 def test_swapped_wires_swap_the_actions(name, params):
@@ -102,7 +104,7 @@ def test_swapped_wires_swap_the_actions(name, params):
     [
         ("acrobot-varied-v1", {"mass_1": 1.0, "mass_2": 1.0, "wiring": 1.0}),
         ("mountain-car-varied-v1", {"gravity": 0.0025, "wiring": 1.0}),
-        ("lunar-lander-varied-v1", {"gravity": -8.0, "wind": 5.0, "turbulence": 1.0}),
+        ("lunar-lander-varied-v1", {"gravity": -8.0, "wind": 5.0, "turbulence": 1.0, "wiring": 1.0}),
     ],
 )
 def test_each_parameter_changes_what_happens_after_the_same_start(name, params):
@@ -120,4 +122,4 @@ def test_without_box2d_the_extra_is_named(monkeypatch):
 
     monkeypatch.setattr(gym, "make", make)
     with pytest.raises(InputError, match=r'needs Box2D: pip install "drml\[box2d\]"'):
-        classic.lunar_lander(gravity=-8.0, wind=0.0, turbulence=0.0)
+        classic.lunar_lander(gravity=-8.0, wind=0.0, turbulence=0.0, wiring=1)

@@ -62,9 +62,14 @@ def mountain_car(gravity: float, wiring: int) -> AnyEnv:
     return env
 
 
-@task_family(gravity=Uniform(-11.0, -6.0, ood=(-6.0, -3.0)), wind=Uniform(0.0, 15.0), turbulence=Uniform(0.0, 1.5))
-def lunar_lander(gravity: float, wind: float, turbulence: float) -> AnyEnv:
-    """Land on a moon of unknown gravity (m/s²), wind and turbulence."""
+@task_family(
+    gravity=Uniform(-11.0, -6.0, ood=(-6.0, -3.0)),
+    wind=Uniform(0.0, 15.0),
+    turbulence=Uniform(0.0, 1.5),
+    wiring=SWAPPED_OR_NOT,
+)
+def lunar_lander(gravity: float, wind: float, turbulence: float, wiring: int) -> AnyEnv:
+    """Land on a moon of unknown gravity (m/s²), wind and turbulence; the side engines may be swapped."""
     physics: dict[str, Any] = {
         "gravity": gravity,
         "enable_wind": True,
@@ -72,9 +77,15 @@ def lunar_lander(gravity: float, wind: float, turbulence: float) -> AnyEnv:
         "turbulence_power": turbulence,
     }
     try:
-        return gym.make("LunarLander-v3", max_episode_steps=400, **physics)
+        env = gym.make("LunarLander-v3", max_episode_steps=400, **physics)
     except gym.error.DependencyNotInstalled as error:
         raise InputError('the lunar lander needs Box2D: pip install "drml[box2d]"') from error
+    return gym.wrappers.TransformAction(env, _other_side, env.action_space) if wiring < 0 else env
+
+
+def _other_side(action: int) -> int:
+    """Return 3 for 1 and 1 for 3, the side engines; 0 is none and 2 the main one."""
+    return -action % 4
 
 
 RENDERED = {
