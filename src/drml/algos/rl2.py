@@ -64,7 +64,7 @@ class RL2Config:
     """Gradients are scaled down to this norm."""
     bptt_steps: int = 0
     """Steps of a trial through which gradients flow back before they are cut; 0 takes whole trials."""
-    trials_per_chunk: int = 100
+    trials_per_chunk: int = 50
     """Trials per backward pass; changes the speed and the order of rounding, nothing else."""
 
     def __post_init__(self) -> None:
