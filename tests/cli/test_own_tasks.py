@@ -47,6 +47,23 @@ def breaking(gravity):
     env = gym.make("Pendulum-v1")
     env.unwrapped.g = None
     return env
+
+
+built = []
+
+
+@task_family(gravity=Uniform(8.0, 12.0), horizon=8)
+def late(gravity):
+    env = gym.make("Pendulum-v1", g=gravity)
+    built.append(env)
+    if len(built) > 20:
+        env.observation_space = gym.spaces.Sequence(gym.spaces.Discrete(2))
+    return env
+
+
+@task_family(gravity=Uniform(8.0, 12.0), horizon=8)
+def leaving(gravity):
+    raise SystemExit(0)
 '''
 
 
@@ -103,6 +120,19 @@ def test_an_environment_that_raises_is_one_line(drml, mine):
     answer = drml("train", "mine:breaking", "maml", *TINY, "--policy.hidden", "4", "--out", "run")
     assert answer.code == 3 and answer.err.count("\n") == 1 and "TypeError" in answer.err
     assert "the last: task gravity=" in answer.err and "raised in step 0 of episode 0" in answer.err
+
+
+def test_a_task_with_spaces_of_its_own_ends_the_run_saved(drml, mine):
+    answer = drml("train", "mine:late", "maml", *TINY[2:], "--meta-iters", "9", "--policy.hidden", "4", "--out", "run")
+    assert answer.code == 3 and answer.err.count("\n") == 1, answer.err
+    assert "late: the environment of gravity=" in answer.err and "observation space Sequence" in answer.err
+    assert [path.name for path in (mine / "run/checkpoints").iterdir()] != []
+
+
+def test_an_environment_that_leaves_is_no_success(drml, mine):
+    answer = drml("train", "mine:leaving", "maml", *TINY)
+    assert answer.code == 2 and answer.err.count("\n") == 1 and "raised SystemExit: 0 (mine.py:" in answer.err
+    assert not (mine / "runs").exists()
 
 
 def test_a_name_that_is_not_there_is_bad_input(drml, mine):

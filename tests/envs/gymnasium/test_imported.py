@@ -9,6 +9,7 @@ from drml.envs.gymnasium.family import GymFamily
 from drml.envs.registry import suite
 
 MINE = '''
+import sys
 from dataclasses import dataclass
 from functools import partial
 
@@ -80,6 +81,71 @@ def timeless(size):
 @task_family(size=Uniform(1.0, 2.0), horizon=3)
 def raising(size):
     raise RuntimeError("the motor is missing")
+
+
+@task_family(size=Uniform(1.0, 2.0), horizon=3)
+def leaving(size):
+    sys.exit(0)
+
+
+class NoHorizon(Plain):
+    horizon = None
+
+
+class TextHorizon(Plain):
+    horizon = "20"
+
+
+class Ranges(Plain):
+    params = {"size": (1.0, 2.0)}
+
+
+class Names(Plain):
+    params = ["size"]
+
+
+class Unlicensed(Plain):
+    def __init__(self):
+        raise ValueError("no licence")
+
+
+class Needy(Plain):
+    def __init__(self, file):
+        self.file = file
+
+
+class Leaving(Plain):
+    def __init__(self):
+        sys.exit(0)
+
+
+class Unread(Plain):
+    def __init__(self, ready=False):
+        self.ready = ready
+
+    @property
+    def params(self):
+        if not self.ready:
+            raise KeyError("size")
+        return Plain.params
+
+
+unread = Unread()
+
+
+class TasksNoHorizon(Env):
+    horizon = None
+
+
+class TasksPropertyHorizon(Env):
+    @property
+    def horizon(self):
+        return 4
+
+
+class TasksLeaving(Env):
+    def __init__(self):
+        sys.exit(0)
 '''
 
 
@@ -138,6 +204,22 @@ def test_asking_again_builds_nothing_again(mine, monkeypatch):
             "tasks.mine:raising",
             r"making the environment of size=1.5 raised RuntimeError: the motor is missing \(tasks/mine.py:\d+\)",
         ),
+        (
+            "tasks.mine:leaving",
+            r"leaving: making the environment of size=1.5 raised SystemExit: 0 \(tasks/mine.py:\d+\)",
+        ),
+        ("tasks.mine:NoHorizon", r"NoHorizon: horizon is None, must be a whole number"),
+        ("tasks.mine:TextHorizon", r"TextHorizon: horizon is '20', must be a whole number"),
+        ("tasks.mine:Ranges", r"Ranges: .*size is \(1.0, 2.0\), expected a distribution such as Uniform"),
+        ("tasks.mine:Names", r"Names: .*params is \['size'\], expected a dictionary of distributions by name"),
+        ("tasks.mine:Unlicensed", r"Unlicensed: .* raised ValueError: no licence \(tasks/mine.py:\d+\)"),
+        ("tasks.mine:Needy", r"Needy: .* raised TypeError: .*missing 1 required positional argument: 'file'"),
+        ("tasks.mine:Leaving", r"Leaving: .* raised SystemExit: 0 \(tasks/mine.py:\d+\)"),
+        ("tasks.mine:Unread", r"Unread: .* raised KeyError: 'size' \(tasks/mine.py:\d+\)"),
+        ("tasks.mine:unread", r"'tasks.mine:unread': .* raised KeyError: 'size' \(tasks/mine.py:\d+\)"),
+        ("tasks.mine:TasksNoHorizon", r"TasksNoHorizon: horizon is None, must be a whole number"),
+        ("tasks.mine:TasksPropertyHorizon", r"TasksPropertyHorizon: horizon is <property .*>, must be a whole number"),
+        ("tasks.mine:TasksLeaving", r"asking an environment for its tasks raised SystemExit: 0 \(tasks/mine.py:\d+\)"),
         ("tasks.broken:x", r"importing tasks.broken raised AttributeError: .*'nothing' \(\S*broken.py:2\)"),
         ("tasks.leaving:x", r"importing tasks.leaving raised SystemExit: 3 \(\S*leaving.py:1\)"),
         (

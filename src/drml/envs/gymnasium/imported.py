@@ -13,7 +13,7 @@ from typing import Any
 from drml.core.errors import DrmlError, InputError, suggest
 from drml.envs.api import Suite
 from drml.envs.gymnasium.family import GymFamily, family_of
-from drml.envs.gymnasium.place import blame
+from drml.envs.gymnasium.place import blame, foreign
 from drml.envs.gymnasium.protocols import family_by_protocol
 
 EXPECTED = (
@@ -79,12 +79,11 @@ def family_or_suite(name: str, found: object) -> GymFamily | Suite:
     Raises:
         InputError: if it is neither, or brings tasks of its own and cannot be asked for them.
     """
-    if isinstance(found, Suite):
+    if isinstance(found, Suite | GymFamily):
         return found
-    if isinstance(found, GymFamily):
-        return found
-    if (hasattr(found, "params") and hasattr(found, "make")) or (callable(found) and not _needs_arguments(found)):
-        return _family(name, found)
+    with foreign(f"'{name}': asking for its tasks"):
+        if (hasattr(found, "params") and hasattr(found, "make")) or (callable(found) and not _needs_arguments(found)):
+            return _family(name, found)
     hint = "; the arguments that it takes are parameters, so say how they vary: @task_family" if callable(found) else ""
     raise InputError(f"'{name}' is a {type(found).__name__}, expected {EXPECTED}{hint}")
 
@@ -98,7 +97,7 @@ def _family(name: str, found: Any) -> GymFamily:  # noqa: ANN401 — a class, a 
 def _kept_family(name: str, found: Any) -> GymFamily:  # noqa: ANN401
     if hasattr(found, "params"):
         return replace(family_of(found), name=name)
-    return family_by_protocol(name, found, int(getattr(found, "horizon", 0)))
+    return family_by_protocol(name, found, getattr(found, "horizon", 0))
 
 
 def _needs_arguments(made: Callable[..., object]) -> bool:

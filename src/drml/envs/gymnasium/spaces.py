@@ -57,21 +57,22 @@ def observations(space: AnySpace) -> Observations:
         return _joined(dict(space.spaces))
     if isinstance(space, spaces.Tuple):
         return _joined(dict(enumerate(space.spaces)))
-    size = spaces.flatdim(space) if space.is_np_flattenable else 0
     if isinstance(space, spaces.Box):
+        size = math.prod(space.shape)
         is_picture = space.dtype == np.uint8
         write = _write_vector if len(space.shape) == 1 else _write
         return Observations((("picture" if is_picture else "box", size),), _write_bytes if is_picture else write)
     if isinstance(space, spaces.MultiBinary):
-        return Observations((("box", size),), _write)
+        return Observations((("box", math.prod(space.shape)),), _write)
     if isinstance(space, spaces.Discrete):
-        return Observations((("one-hot", size),), partial(_write_one_hot, int(space.start) + np.arange(space.n)))
+        return Observations(
+            (("one-hot", int(space.n)),), partial(_write_one_hot, int(space.start) + np.arange(space.n))
+        )
     if isinstance(space, spaces.MultiDiscrete):
         return _several_one_hot(space)
     raise InputError(
-        f"observation space {space} has no fixed number of entries; "
-        + WRAP.format(wrapper="TransformObservation")
-        + " so that it is a Box"
+        f"observation space {space} is no Box, Discrete, MultiDiscrete or MultiBinary, nor a Dict or Tuple of them, so "
+        "it has no fixed number of entries; " + WRAP.format(wrapper="TransformObservation") + " so that it is a Box"
     )
 
 
@@ -155,6 +156,8 @@ def actions(space: AnySpace, scale: float) -> Actions:
 
 
 def _box_actions(space: spaces.Box, scale: float) -> Actions:
+    if not math.prod(space.shape):
+        raise InputError(f"action space {space} holds no number, so there is nothing to decide")
     dtype = space.dtype if np.issubdtype(space.dtype, np.floating) else np.dtype(np.float64)
     low, high = (np.asarray(bound, np.float64).reshape(-1) for bound in (space.low, space.high))
     bounded = np.maximum(np.abs(low), np.abs(high)) < LARGEST
