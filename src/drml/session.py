@@ -154,6 +154,7 @@ def start(
     Raises:
         InputError: if the directory holds something already, or the configuration is not right.
     """
+    out = out.absolute()  # environments may go elsewhere
     setup = set_up(config)
     trainer = make_trainer(setup, options, stop_requested)
     rundir.create(out)
@@ -175,6 +176,7 @@ def resume(
         InputError: if there is no run, it is in use, or `train` differs in more than the stop rules.
         CheckpointError: if no checkpoint can be loaded.
     """
+    out = out.absolute()
     config = read_config(out)
     if train is not None:
         kept = replace(train, **{name: getattr(config.train, name) for name in STOP_RULES})
@@ -307,9 +309,10 @@ def load(run: Path) -> Trained:
         InputError: if `run` is not a run directory.
         CheckpointError: if it has no checkpoint that can be loaded.
     """
+    checkpoints = run.absolute() / CHECKPOINTS
     config = read_config(run)
     setup = set_up(config)
-    found = checkpoint.newest(run / CHECKPOINTS)
+    found = checkpoint.newest(checkpoints)
     if found is None:
         raise CheckpointError(f"{run} has no checkpoint yet; train it with --resume {run}")
     state = setup.learner.init(Streams(config.seed)["init"])
@@ -345,8 +348,9 @@ def test(
     """
     if adapt_steps < 0 or num_tasks < 1 or copies < 1:
         raise InputError("a test needs adapt_steps of 0 or more, and tasks and episodes of 1 or more")
+    folder = run.absolute()
     trained = load(run)
-    if not os.access(run, os.W_OK):
+    if not os.access(folder, os.W_OK):
         raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")
     _check_rollouts(trained.setup.suite.spec, num_tasks, copies, adapt_steps)
     rng = Streams(seed)["test", split]
@@ -358,7 +362,7 @@ def test(
     if not len(tested.tasks):
         raise EnvError(f"none of the {len(tasks)} tasks could be measured, the first one {unmeasured[0]['text']}")
     result = _result(trained, tested, tested.curve.intervals(rng), split) | {"faulty_tasks": unmeasured}
-    rundir.write_json(run / "test.json", result)
+    rundir.write_json(folder / "test.json", result)
     return result
 
 

@@ -11,6 +11,8 @@ from drml import session
 
 TINY = ["--meta-iters", "1", "--tasks", "2", "--episodes", "2", "--validation-tasks", "2"]
 MINE = '''
+import os
+
 import gymnasium as gym
 from drml import Uniform, task_family
 
@@ -59,6 +61,24 @@ def late(gravity):
     if len(built) > 20:
         env.observation_space = gym.spaces.Sequence(gym.spaces.Discrete(2))
     return env
+
+
+def wander():
+    elsewhere = os.path.join(os.path.dirname(__file__), "elsewhere")
+    os.makedirs(elsewhere, exist_ok=True)
+    os.chdir(elsewhere)
+
+
+class Wandering(gym.Wrapper):
+    def reset(self, **kwargs):
+        wander()
+        return super().reset(**kwargs)
+
+
+@task_family(gravity=Uniform(8.0, 12.0), horizon=8)
+def wandering(gravity):
+    wander()
+    return Wandering(gym.make("Pendulum-v1", g=gravity))
 
 
 @task_family(gravity=Uniform(8.0, 12.0), horizon=8)
@@ -127,6 +147,25 @@ def test_a_task_with_spaces_of_its_own_ends_the_run_saved(drml, mine):
     assert answer.code == 3 and answer.err.count("\n") == 1, answer.err
     assert "late: the environment of gravity=" in answer.err and "observation space Sequence" in answer.err
     assert [path.name for path in (mine / "run/checkpoints").iterdir()] != []
+
+
+def test_paths_are_meant_from_where_the_command_was_given(drml, mine, monkeypatch):
+    """An environment may go elsewhere, when it is made and at any time after."""
+    shape = [*TINY, "--policy.hidden", "4"]
+    answer = drml("train", "mine:wandering", "maml", *shape, "--json", "train.json")
+    run = "runs/mine.wandering-maml-s0"
+    assert answer.code == 0 and f"drml test {run} && " in answer.out, answer.err
+    for words in (
+        ["train", "mine:wandering", "maml", *shape, "--out", "run", "--json", "train.json"],
+        ["train", "--resume", "run", "--meta-iters", "2", "--json", "resumed.json"],
+        ["test", "run", "--tasks", "2", "--episodes", "2", "--json", "test.json"],
+        ["report", "run"],
+    ):
+        monkeypatch.chdir(mine)
+        assert drml(*words).code == 0, words
+    written = {"run", "runs", "train.json", "resumed.json", "test.json"}
+    assert written < {path.name for path in mine.iterdir()} and (mine / "run/report.html").exists()
+    assert not [*(mine / "elsewhere").iterdir()]
 
 
 def test_an_environment_that_leaves_is_no_success(drml, mine):
