@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+import torch
 
 from drml.core.errors import InputError
 from drml.envs.gymnasium.family import GymFamily
@@ -88,6 +89,9 @@ def leaving(size):
     sys.exit(0)
 
 
+nothing = None
+
+
 class NoHorizon(Plain):
     horizon = None
 
@@ -149,6 +153,15 @@ class TasksLeaving(Env):
 '''
 
 
+GLOBAL_TORCH = """
+import torch
+from tasks.mine import decorated
+
+torch.set_default_dtype(torch.float64)
+torch.set_grad_enabled(False)
+"""
+
+
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
     """A module of the user's, `tasks.mine`, in the working directory."""
@@ -156,6 +169,9 @@ def mine(tmp_path, monkeypatch):
     (tmp_path / "tasks/mine.py").write_text(MINE)
     (tmp_path / "tasks/broken.py").write_text("x = 1\ny = x.nothing\n")
     (tmp_path / "tasks/leaving.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "tasks/ranges.py").write_text("from drml import Uniform\nsize = Uniform(2, 1)\n")
+    (tmp_path / "tasks/lazy.py").write_text("def __getattr__(name):\n    raise KeyError(name)\n")
+    (tmp_path / "tasks/global_torch.py").write_text(GLOBAL_TORCH)
     (tmp_path / "tasks/needy.py").write_text("import nonesuch_package\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -175,6 +191,11 @@ def test_every_form_is_accepted_and_called_what_it_was_asked_by(mine, attribute,
 
 def test_what_it_says_of_itself_is_kept(mine):
     assert suite("tasks.mine:decorated").summary == "Do something."
+
+
+def test_what_a_module_sets_for_all_of_torch_is_undone(mine):
+    suite("tasks.global_torch:decorated")
+    assert torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
 
 
 def test_asking_again_builds_nothing_again(mine, monkeypatch):
@@ -197,6 +218,11 @@ def test_asking_again_builds_nothing_again(mine, monkeypatch):
         ),
         ("tasks.mine:", r"module tasks.mine has no ''"),
         ("tasks/mine.py:decorated", r"names a file; name the module: tasks.mine:decorated"),
+        ("../tasks/mine.py:decorated", r"names a file; run drml in \.\./tasks and name the module: mine:decorated"),
+        ("/tasks/mine.py:decorated", r"names a file; run drml in /tasks and name the module: mine:decorated"),
+        ("tasks.mine:nothing", r"'tasks.mine:nothing' is a NoneType, expected a function under @task_family"),
+        ("tasks.lazy:x", r"'tasks.lazy:x': asking module tasks.lazy for it raised KeyError: 'x' \(\S*lazy.py:2\)"),
+        ("tasks.ranges:size", r"Uniform: range \(2, 1\) must be finite with low < high \(\S*ranges.py:2\)"),
         ("tasks.mine:number", r"is a int, expected a function under @task_family"),
         ("tasks.mine:undecorated", r"is a function, expected .*the arguments that it takes are parameters"),
         ("tasks.mine:timeless", r"timeless: the environment has no time limit"),
