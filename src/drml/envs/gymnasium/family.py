@@ -10,7 +10,7 @@
         return env
 
 `drml train mymodule:pendulum maml` trains on it. A function that takes `num_envs` as well returns a vector environment
-of so many copies of one task. A class with `params` and `make` does the same, see `as_suite`.
+of so many copies of one task. A class with `params` and `make` does the same, see `family_of`.
 """
 
 import inspect
