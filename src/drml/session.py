@@ -154,6 +154,7 @@ def start(
     Raises:
         InputError: if the directory holds something already, or the configuration is not right.
     """
+    out = out.absolute()  # environments may go elsewhere
     setup = set_up(config)
     trainer = make_trainer(setup, options, stop_requested)
     rundir.create(out)
@@ -175,6 +176,7 @@ def resume(
         InputError: if there is no run, it is in use, or `train` differs in more than the stop rules.
         CheckpointError: if no checkpoint can be loaded.
     """
+    out = out.absolute()
     config = read_config(out)
     if train is not None:
         kept = replace(train, **{name: getattr(config.train, name) for name in STOP_RULES})
@@ -182,12 +184,12 @@ def resume(
             raise InputError(f"{changed[0]} cannot change within a run; start a new one, or leave it as it was")
         config = replace(config, train=train)
     setup = set_up(config)
-    rundir.check_tasks(out, setup.suite.facts())
     trainer = make_trainer(setup, options, stop_requested)
     with rundir.lock(out):
         found = checkpoint.newest(out / CHECKPOINTS)
         progress = init_progress(trainer)
         progress = progress if found is None else _load(found, progress, config)[0]
+        rundir.check_tasks(out, setup.suite.facts())
         if train is not None:
             _write_config(out, setup)
         return _run(setup, trainer, progress, out, listeners)
@@ -308,9 +310,10 @@ def load(run: Path) -> Trained:
         InputError: if `run` is not a run directory.
         CheckpointError: if it has no checkpoint that can be loaded.
     """
+    checkpoints = run.absolute() / CHECKPOINTS
     config = read_config(run)
     setup = set_up(config)
-    found = checkpoint.newest(run / CHECKPOINTS)
+    found = checkpoint.newest(checkpoints)
     if found is None:
         raise CheckpointError(f"{run} has no checkpoint yet; train it with --resume {run}")
     state = setup.learner.init(Streams(config.seed)["init"])
@@ -346,9 +349,10 @@ def test(
     """
     if adapt_steps < 0 or num_tasks < 1 or copies < 1:
         raise InputError("a test needs adapt_steps of 0 or more, and tasks and episodes of 1 or more")
+    folder = run.absolute()
     trained = load(run)
-    rundir.check_tasks(run, trained.setup.suite.facts())
-    if not os.access(run, os.W_OK):
+    rundir.check_tasks(folder, trained.setup.suite.facts())
+    if not os.access(folder, os.W_OK):
         raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")
     _check_rollouts(trained.setup.suite.spec, num_tasks, copies, adapt_steps)
     rng = Streams(seed)["test", split]
@@ -360,7 +364,7 @@ def test(
     if not len(tested.tasks):
         raise EnvError(f"none of the {len(tasks)} tasks could be measured, the first one {unmeasured[0]['text']}")
     result = _result(trained, tested, tested.curve.intervals(rng), split) | {"faulty_tasks": unmeasured}
-    rundir.write_json(run / "test.json", result)
+    rundir.write_json(folder / "test.json", result)
     return result
 
 

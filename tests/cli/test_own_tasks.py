@@ -11,6 +11,8 @@ from drml import session
 
 TINY = ["--meta-iters", "1", "--tasks", "2", "--episodes", "2", "--validation-tasks", "2"]
 MINE = '''
+import os
+
 import gymnasium as gym
 from drml import Uniform, task_family
 
@@ -47,6 +49,41 @@ def breaking(gravity):
     env = gym.make("Pendulum-v1")
     env.unwrapped.g = None
     return env
+
+
+built = []
+
+
+@task_family(gravity=Uniform(8.0, 12.0), horizon=8)
+def late(gravity):
+    env = gym.make("Pendulum-v1", g=gravity)
+    built.append(env)
+    if len(built) > 20:
+        env.observation_space = gym.spaces.Sequence(gym.spaces.Discrete(2))
+    return env
+
+
+def wander():
+    elsewhere = os.path.join(os.path.dirname(__file__), "elsewhere")
+    os.makedirs(elsewhere, exist_ok=True)
+    os.chdir(elsewhere)
+
+
+class Wandering(gym.Wrapper):
+    def reset(self, **kwargs):
+        wander()
+        return super().reset(**kwargs)
+
+
+@task_family(gravity=Uniform(8.0, 12.0), horizon=8)
+def wandering(gravity):
+    wander()
+    return Wandering(gym.make("Pendulum-v1", g=gravity))
+
+
+@task_family(gravity=Uniform(8.0, 12.0), horizon=8)
+def leaving(gravity):
+    raise SystemExit(0)
 '''
 
 
@@ -103,6 +140,38 @@ def test_an_environment_that_raises_is_one_line(drml, mine):
     answer = drml("train", "mine:breaking", "maml", *TINY, "--policy.hidden", "4", "--out", "run")
     assert answer.code == 3 and answer.err.count("\n") == 1 and "TypeError" in answer.err
     assert "the last: task gravity=" in answer.err and "raised in step 0 of episode 0" in answer.err
+
+
+def test_a_task_with_spaces_of_its_own_ends_the_run_saved(drml, mine):
+    answer = drml("train", "mine:late", "maml", *TINY[2:], "--meta-iters", "9", "--policy.hidden", "4", "--out", "run")
+    assert answer.code == 3 and answer.err.count("\n") == 1, answer.err
+    assert "late: the environment of gravity=" in answer.err and "observation space Sequence" in answer.err
+    assert [path.name for path in (mine / "run/checkpoints").iterdir()] != []
+
+
+def test_paths_are_meant_from_where_the_command_was_given(drml, mine, monkeypatch):
+    """An environment may go elsewhere, when it is made and at any time after."""
+    shape = [*TINY, "--policy.hidden", "4"]
+    answer = drml("train", "mine:wandering", "maml", *shape, "--json", "train.json")
+    run = "runs/mine.wandering-maml-s0"
+    assert answer.code == 0 and f"drml test {run} && " in answer.out, answer.err
+    for words in (
+        ["train", "mine:wandering", "maml", *shape, "--out", "run", "--json", "train.json"],
+        ["train", "--resume", "run", "--meta-iters", "2", "--json", "resumed.json"],
+        ["test", "run", "--tasks", "2", "--episodes", "2", "--json", "test.json"],
+        ["report", "run"],
+    ):
+        monkeypatch.chdir(mine)
+        assert drml(*words).code == 0, words
+    written = {"run", "runs", "train.json", "resumed.json", "test.json"}
+    assert written < {path.name for path in mine.iterdir()} and (mine / "run/report.html").exists()
+    assert not [*(mine / "elsewhere").iterdir()]
+
+
+def test_an_environment_that_leaves_is_no_success(drml, mine):
+    answer = drml("train", "mine:leaving", "maml", *TINY)
+    assert answer.code == 2 and answer.err.count("\n") == 1 and "raised SystemExit: 0 (mine.py:" in answer.err
+    assert not (mine / "runs").exists()
 
 
 def test_a_name_that_is_not_there_is_bad_input(drml, mine):

@@ -26,7 +26,8 @@ def run(words: list[str]) -> int:
     args = parse(ReportArgs, "drml report", words)
     session.read_config(args.run)
     check_installed()
-    print(write(args.run, args.film))
+    page = write(args.run.absolute(), args.film)
+    print(args.run / page.name)
     return 0
 
 

@@ -48,6 +48,7 @@ def run(words: list[str]) -> int:
     args = parse(TestArgs, "drml test", words)
     check_json(args.json)
     check_threads(args.threads)
+    json = None if args.json is None else args.json.absolute()  # before a suite of the user's goes elsewhere
     result = session.test(
         args.run,
         args.adapt_steps,
@@ -58,8 +59,8 @@ def run(words: list[str]) -> int:
         EnvOptions(threads=args.threads, isolation=args.isolation),
     )
     show_curve(result)
-    if args.json:
-        write_json(args.json, result)
+    if json:
+        write_json(json, result)
     return 0
 
 

@@ -18,7 +18,6 @@ from drml.cli.stop import StopSignals
 from drml.cli.terminal import check_json, check_threads, console, say
 from drml.core.errors import InputError
 from drml.envs.api import EnvOptions, Isolation
-from drml.envs.registry import suite
 from drml.train import Progress, StopReason, TrainConfig
 
 USAGE = """\
@@ -94,18 +93,19 @@ def run(words: list[str]) -> int:
 
 
 def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
-    suite(suite_name)
     entry = learner_entry(learner_name)
     default = NewArgs(entry.default, entry.default_policy)
     args = parse(NewArgs, f"drml train {suite_name} {learner_name}", flags, default)
     check_json(args.json)
     check_threads(args.threads)
+    here = Path.cwd()  # paths are meant from here, wherever a suite of the user's goes
+    json = None if args.json is None else here / args.json
     options = EnvOptions(threads=args.threads, isolation=args.isolation)
     config = session.RunConfig(suite_name, learner_name, args.learner, args.policy, args.train, args.seed)
     session.set_up(config)  # complains before anything is written
     if args.out is not None:
-        return _finish(start(config, args.out, options), config, args.json)
-    out = rundir.create_numbered(Path("runs"), f"{suite_name.replace(':', '.')}-{learner_name}-s{args.seed}")
+        return _finish(replace(start(config, here / args.out, options), run=args.out), config, json)
+    out = rundir.create_numbered(here / "runs", f"{suite_name.replace(':', '.')}-{learner_name}-s{args.seed}")
     try:
         outcome = start(config, out, options)
     except BaseException:
@@ -113,7 +113,7 @@ def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
             out.rmdir()  # works only if nothing came of it
             out.parent.rmdir()
         raise
-    return _finish(outcome, config, args.json)
+    return _finish(replace(outcome, run=out.relative_to(here)), config, json)
 
 
 def _resume(names: list[str], flags: list[str]) -> int:
@@ -124,9 +124,10 @@ def _resume(names: list[str], flags: list[str]) -> int:
     args = parse(ResumeArgs, "drml train", flags, ResumeArgs(out, config.train))
     check_json(args.json)
     check_threads(args.threads)
+    json = None if args.json is None else args.json.absolute()
     options = EnvOptions(threads=args.threads, isolation=args.isolation)
     config = replace(config, train=args.train)
-    return _finish(resume(config, out, options), config, args.json)
+    return _finish(resume(config, out, options), config, json)
 
 
 def _resumed_run(flags: list[str]) -> Path:

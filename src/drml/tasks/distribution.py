@@ -8,11 +8,12 @@ lie within about 1e-16 of the range on either side of a cell's edge; `check_leak
 """
 
 import hashlib
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -38,8 +39,8 @@ class TaskDistribution:
     The 'ood' split takes all parameters that declare an out-of-distribution range from there, the others as usual.
 
     Raises:
-        InputError: if there is no parameter, if tasks are to be held out of a family that has too few of them, or if
-            nothing is held out of a continuous family.
+        InputError: if there is no parameter, if one is no distribution, if tasks are to be held out of a family that
+            has too few of them, or if nothing is held out of a continuous family.
     """
 
     params: Mapping[str, Parameter]
@@ -53,6 +54,7 @@ class TaskDistribution:
     def __post_init__(self) -> None:
         if not self.params:
             raise InputError("TaskDistribution: needs at least one parameter")
+        _check_distributions(self.params)
         object.__setattr__(self, "params", dict(sorted(self.params.items())))
         count = self.num_combinations("train")
         if not self.held_out and count is None:
@@ -226,6 +228,17 @@ def _tasks(parameters: Mapping[str, Parameter], units: np.ndarray, ids: Tensor) 
     columns = np.split(units, ends[:-1], axis=1)
     values = zip(parameters.items(), columns, strict=True)
     return Tasks({name: torch.from_numpy(p.quantile(column)) for (name, p), column in values}, ids)
+
+
+def _check_distributions(params: object) -> None:
+    """Check what a user has written as the parameters of a family."""
+    if not isinstance(params, Mapping):
+        raise InputError(f"TaskDistribution: params is {params!r}, expected a dictionary of distributions by name")
+    for name, value in cast(Mapping[str, Any], params).items():
+        if inspect.isclass(value) or not isinstance(value, Parameter):
+            raise InputError(
+                f"TaskDistribution: {name} is {value!r}, expected a distribution such as Uniform(0.5, 1.5)"
+            )
 
 
 def _root_above(number: int, degree: int) -> int:

@@ -13,10 +13,7 @@ import numpy as np
 import torch
 
 from drml.core.errors import InputError
-
-Shape = tuple[int, ...]
-Range = tuple[float, float]
-Value = float | tuple[float, ...]
+from drml.tasks.given import Range, Shape, Value, as_range_beside, as_shape, as_values, check_numbers
 
 SMALLEST_UNIT = 2.0**-54  # below the finest uniform draw but zero, 2^-53: keeps the quantiles of 0 finite
 
@@ -71,8 +68,8 @@ class Uniform:
     """Out-of-distribution range; may touch [low, high) but not overlap it."""
 
     def __post_init__(self) -> None:
-        _check_shape("Uniform", self.shape)
-        _check_ranges("Uniform", (self.low, self.high), self.ood)
+        ood = as_range_beside("Uniform", (self.low, self.high), self.ood)
+        _set(self, shape=as_shape("Uniform", self.shape), ood=ood)
 
     @property
     def size(self) -> int:
@@ -116,8 +113,8 @@ class LogUniform:
     """Out-of-distribution range; may touch [low, high) but not overlap it."""
 
     def __post_init__(self) -> None:
-        _check_shape("LogUniform", self.shape)
-        _check_ranges("LogUniform", (self.low, self.high), self.ood)
+        ood = as_range_beside("LogUniform", (self.low, self.high), self.ood)
+        _set(self, shape=as_shape("LogUniform", self.shape), ood=ood)
         if min((self.low, *(self.ood or ()))) <= 0.0:
             raise InputError(f"LogUniform({self.low:g}, {self.high:g}): every bound must be positive")
 
@@ -161,7 +158,8 @@ class Normal:
     """Shape of one task's value."""
 
     def __post_init__(self) -> None:
-        _check_shape("Normal", self.shape)
+        _set(self, shape=as_shape("Normal", self.shape))
+        check_numbers("Normal", self.mean, self.std)
         if not (math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0.0):
             raise InputError(f"Normal({self.mean:g}, {self.std:g}): mean must be finite, std finite and positive")
 
@@ -210,9 +208,9 @@ class Dirichlet:
     """Shape of one task's value; the last axis is a simplex."""
 
     def __post_init__(self) -> None:
-        _check_shape("Dirichlet", self.shape)
+        _set(self, shape=as_shape("Dirichlet", self.shape))
         if self.concentration != 1.0:
-            raise InputError(f"Dirichlet: concentration {self.concentration:g} is not supported, use 1.0")
+            raise InputError(f"Dirichlet: concentration {self.concentration} is not supported, use 1.0")
         if not self.shape or self.shape[-1] < 2:
             raise InputError(f"Dirichlet: shape {self.shape} needs a last axis (the simplex) of at least 2 entries")
 
@@ -261,7 +259,7 @@ class Disc:
     """Points nearer to the origin are left out: the disc is a ring."""
 
     def __post_init__(self) -> None:
-        _check_ranges("Disc", (self.inner, self.radius), self.ood)
+        _set(self, ood=as_range_beside("Disc", (self.inner, self.radius), self.ood))
         if self.inner < 0.0 or (self.ood and self.ood[0] < self.radius):
             raise InputError(f"Disc({self.radius:g}): radii must be positive, those of ood beyond the disc's")
 
@@ -299,8 +297,11 @@ class Disc:
 class Choice:
     """One of a few values, each as likely: x = values[⌊u n⌋]; a value is a number or a tuple of numbers.
 
+    Values may also be given as an array or as lists: they become Python's own numbers, and tuples of them.
+
     Raises:
-        InputError: if there is no value, or values (with those of `ood`) repeat, differ in length or are not finite.
+        InputError: if there is no value, or values (with those of `ood`) repeat, differ in length, or are not numbers
+            that are finite.
     """
 
     values: tuple[Value, ...]
@@ -309,12 +310,13 @@ class Choice:
     """Out-of-distribution values."""
 
     def __post_init__(self) -> None:
-        if not self.values or self.ood == ():
-            raise InputError("Choice: needs at least one value")
+        _set(self, values=as_values(self.values), ood=None if self.ood is None else as_values(self.ood))
         together = (*self.values, *(self.ood or ()))
-        if len({np.shape(value) for value in together}) > 1:
-            raise InputError(f"Choice: values differ in length: {together}")
-        if not np.isfinite(together).all():
+        try:
+            numbers = np.array(together, np.float64)
+        except ValueError:
+            raise InputError(f"Choice: values differ in length: {together}") from None
+        if not np.isfinite(numbers).all():
             raise InputError(f"Choice: values must be finite, got {together}")
         if len(set(together)) < len(together):
             raise InputError(f"Choice: values and ood values must all be different, got {together}")
@@ -354,14 +356,7 @@ def _below(value: np.ndarray, high: float) -> np.ndarray:
     return np.minimum(value, np.nextafter(high, -np.inf))
 
 
-def _check_shape(kind: str, shape: Shape) -> None:
-    if any(length < 1 for length in shape):
-        raise InputError(f"{kind}: shape {shape} must hold positive lengths")
-
-
-def _check_ranges(kind: str, normal: Range, ood: Range | None) -> None:
-    for low, high in (normal, ood or normal):
-        if not (low < high and math.isfinite(high - low)):  # a nan fails the comparison
-            raise InputError(f"{kind}: range ({low:g}, {high:g}) must be finite with low < high")
-    if ood is not None and ood[0] < normal[1] and normal[0] < ood[1]:
-        raise InputError(f"{kind}: ood range {ood} overlaps the range {normal}; move it beside")
+def _set(parameter: Parameter, **fields: object) -> None:
+    """Set fields of a frozen parameter to what its user meant by them."""
+    for name, value in fields.items():
+        object.__setattr__(parameter, name, value)

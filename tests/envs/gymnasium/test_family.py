@@ -1,19 +1,39 @@
+import math
+import sys
+
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from counters import Counter, Tape
+from gymnasium.spaces import Box, Dict, Discrete, Sequence
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
 
 import drml
-from drml.core.errors import InputError
+from drml.core.errors import EnvError, InputError
 from drml.core.rng import Streams
 from drml.core.types import ActionSpec, EnvSpec, Tasks
 from drml.envs.api import EnvOptions
 from drml.envs.gymnasium.family import GymFamily, family_of, task_family, time_limit
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Uniform
+
+FAILED = r"raised RuntimeError: call reset first \(tests/.*:\d+\)"
+
+
+class OwnSpace(gym.Space):
+    def __repr__(self):
+        return "OwnSpace"
+
+
+def fails(env):
+    raise RuntimeError("call reset first")
+
+
+def leaves(env):
+    sys.exit(0)
+
 
 TASKS = TaskDistribution({"task": Uniform(0.0, 1.0)})
 
@@ -139,12 +159,55 @@ class TestSuite:
         with pytest.raises(InputError, match=message):
             GymFamily("counters", make, TASKS, 7).suite()
 
-    def test_spaces_that_do_not_fit_are_refused_by_name(self):
-        class Wordy(Counter):
-            observation_space = gym.spaces.Sequence(gym.spaces.Discrete(2))
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"observation_space": Sequence(Discrete(2))}, "observation space Sequence.*no fixed number of entries"),
+            ({"observation_space": None}, "observation space None is no Box"),
+            ({"observation_space": Box}, "observation space <class .*Box'> is no Box"),
+            ({"observation_space": OwnSpace()}, "observation space OwnSpace is no Box"),
+            ({"observation_space": Box(0.0, 1.0, (0,))}, r"observations in Box\(.* hold no number"),
+            ({"observation_space": Dict({})}, r"observations in Dict\(\) hold no number"),
+            ({"action_space": OwnSpace()}, "action space OwnSpace is not supported"),
+            ({"action_space": Box(0.0, 1.0, (0,))}, r"action space Box\(.* holds no number"),
+            ({"observation_space": property(fails)}, rf"looking at the environment of task=0.5 {FAILED}"),
+            ({"close": fails}, rf"closing the environment of task=0.5 {FAILED}"),
+            ({"close": leaves}, r"closing the environment of task=0.5 raised SystemExit: 0 \(tests/.*:\d+\)"),
+        ],
+    )
+    def test_an_environment_that_does_not_fit_is_refused_by_name(self, changes, message):
+        with pytest.raises(InputError, match=f"^counters: {message}"):
+            GymFamily("counters", type("Odd", (Counter,), changes), TASKS, 7).suite()
 
-        with pytest.raises(InputError, match=r"counters: observation space .*no fixed number of entries"):
-            GymFamily("counters", Wordy, TASKS, 7).suite()
+    @pytest.mark.parametrize("mode", [None, "whatever"])
+    def test_how_a_vector_environment_resets_is_asked_before_any_training(self, mode):
+        with pytest.raises(InputError, match=r"tapes: vector environment .* declares no autoreset mode"):
+            GymFamily("tapes", lambda task, num_envs: Tape(num_envs, task, mode), TASKS, 9).suite()
+
+    @pytest.mark.parametrize("space", [Sequence(Discrete(2)), None])
+    def test_another_task_with_a_space_of_no_use_is_the_environments_fault(self, space):
+        """The run is saved where a family breaks its contract, unlike where it was never sound."""
+
+        class Changing(Counter):
+            def __init__(self, task):
+                super().__init__(task)
+                self.observation_space = space if task > 0.5 else Counter.observation_space
+
+        with pytest.raises(EnvError, match=r"counters: the environment of task=0.75: observation space"):
+            GymFamily("counters", Changing, TASKS, 7).copies({"task": 0.75}, 1)
+
+    @pytest.mark.parametrize("horizon", [20.0, 20.5, "20", None, -1])
+    def test_a_horizon_is_a_whole_number(self, horizon):
+        with pytest.raises(InputError, match=f"c: horizon is {horizon!r}, must be a whole number"):
+            GymFamily("c", Counter, TASKS, horizon)
+
+    @pytest.mark.parametrize("scale", [0, -1.0, float("nan"), float("inf"), "a", None])
+    def test_the_scale_of_actions_is_a_positive_number(self, scale):
+        with pytest.raises(InputError, match=f"c: action_scale is {scale!r}, must be a number above 0"):
+            GymFamily("c", Counter, TASKS, 7, action_scale=scale)
+
+    def test_numbers_of_numpy_are_numbers(self):
+        assert GymFamily("c", Counter, TASKS, np.int64(7), np.float32(0.5)).suite().spec.horizon == 7
 
 
 class TestHorizon:
@@ -165,6 +228,24 @@ class TestHorizon:
         processes = AsyncVectorEnv([lambda: gym.make("CartPole-v1", max_episode_steps=14)])
         assert time_limit(processes) == 14
         processes.close()
+        wrapped = AsyncVectorEnv([lambda: TimeLimit(Counter(), 15)])
+        assert time_limit(wrapped) == 15
+        wrapped.close()
+
+    @pytest.mark.parametrize("limit", [-1, math.inf, math.nan, "20", lambda env: 20])
+    def test_what_is_no_number_of_steps_is_no_limit(self, limit):
+        assert time_limit(type("Odd", (Counter,), {"max_episode_steps": limit})()) == 0
+        assert time_limit(TimeLimit(type("Odd", (Counter,), {"max_episode_steps": limit})(), 11)) == 11
+
+    @pytest.mark.parametrize("inner", [{"envs": 4}, {"envs": []}, {"env": property(lambda env: env)}])
+    def test_attributes_that_hold_no_other_environment_lead_nowhere(self, inner):
+        assert time_limit(type("Odd", (Counter,), inner)()) == 0
+
+    def test_a_limit_that_cannot_be_read_is_refused_unless_there_is_a_horizon(self):
+        kind = type("Odd", (Counter,), {"max_episode_steps": property(fails)})
+        with pytest.raises(InputError, match=f"c: looking at the environment of task=0.5 {FAILED}"):
+            GymFamily("c", kind, TASKS).suite()
+        assert GymFamily("c", kind, TASKS, 7).suite().spec.horizon == 7
 
     def test_without_either_there_is_none_and_the_way_out_is_named(self):
         with pytest.raises(InputError, match="no time limit, so the family needs a horizon: horizon=STEPS"):

@@ -1,6 +1,7 @@
 """The field's older task conventions, each in a small environment written as its code bases write them."""
 
 import random
+import sys
 
 import gymnasium as gym
 import numpy as np
@@ -176,12 +177,33 @@ def test_no_tasks_at_all_are_refused():
         family_by_protocol("line", Empty, horizon=5)
 
 
+def test_tasks_that_cannot_be_told_apart_are_refused():
+    tasks = tuple({"goal": lambda: 1.0} for _ in range(3))
+    with pytest.raises(InputError, match=r"line: telling tasks apart, made of numbers, .* raised \w+: .*lambda"):
+        family_by_protocol("line", type("Listed", (ByOption,), {"tasks": tasks}), horizon=5)
+
+
+def test_the_keys_of_a_task_may_be_of_several_kinds():
+    tasks = ({"goal": 0.1, 2: 3}, {2: 3, "goal": 0.2}, {2: 3, "goal": 0.1})
+    family = family_by_protocol("line", type("Listed", (ByOption,), {"tasks": tasks}), horizon=5)
+    assert family.tasks.params["task"].num_values == 2
+
+
+def test_an_environment_that_leaves_is_named_with_its_line():
+    class Leaving(Learn2Learn):
+        def sample_tasks(self, num_tasks):
+            sys.exit(0)
+
+    with pytest.raises(InputError, match=r"asking an environment for its tasks raised SystemExit: 0 \(tests/.*:\d+\)"):
+        family_by_protocol("line", Leaving, horizon=5)
+
+
 def test_an_environment_that_raises_is_named_with_its_line():
     class Broken(Learn2Learn):
         def sample_tasks(self, num_tasks):
             raise OSError("no map")
 
     with pytest.raises(
-        InputError, match=r"asking an environment for its tasks raised OSError: no map \(tests/.*:182\)"
+        InputError, match=r"asking an environment for its tasks raised OSError: no map \(tests/.*:\d+\)"
     ):
         family_by_protocol("line", Broken, horizon=5)

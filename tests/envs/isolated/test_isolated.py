@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -72,6 +72,15 @@ def test_a_healthy_environment_gives_the_same_bits_in_processes_of_their_own(zoo
         tasks = chosen.tasks.all_tasks().select(torch.tensor([3, 0, 7]))
     there.close()
     assert zoo.left() == []
+
+
+def test_an_environment_that_leaves_while_it_is_made_is_a_fault():
+    def leave(options):
+        sys.exit(0)
+
+    env = isolated(replace(suite("navigation-maml-v1"), name="leaving", make=leave), BOUNDS)
+    env.reset(UniformSampler().sample({}, suite("navigation-maml-v1").tasks, "train", 1, RNG), COPIES, RNG)
+    assert [fault.message for fault in env.take_faults()] == ["SystemExit: 0"]
 
 
 @pytest.mark.parametrize("name", ["navigation-maml-v1", "bandit-bernoulli-k5-n10-v1"])

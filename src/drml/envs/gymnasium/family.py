@@ -10,13 +10,16 @@
         return env
 
 `drml train mymodule:pendulum maml` trains on it. A function that takes `num_envs` as well returns a vector environment
-of so many copies of one task. A class with `params` and `make` does the same, see `as_suite`.
+of so many copies of one task. A class with `params` and `make` does the same, see `family_of`.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from numbers import Integral, Real
 from typing import Any, cast, final
 
 import gymnasium as gym
@@ -32,7 +35,7 @@ from drml.envs.api import BatchEnv, EnvOptions, Suite
 from drml.envs.gymnasium.adapter import Foreign, GymEnv, TaskParams, shown
 from drml.envs.gymnasium.copies import AnyEnv, AnyVectorEnv, Copies, Give, PlainCopies, copies_of
 from drml.envs.gymnasium.legacy import modern
-from drml.envs.gymnasium.place import blame
+from drml.envs.gymnasium.place import foreign
 from drml.envs.gymnasium.spaces import Actions, Observations, actions, observations
 from drml.envs.gymnasium.watched import Watched
 from drml.tasks.distribution import TaskDistribution
@@ -40,6 +43,8 @@ from drml.tasks.parameter import Choice, Parameter
 
 Make = Callable[..., AnyEnv | AnyVectorEnv]
 NUM_ENVS = "num_envs"
+LIMITS = ("_max_episode_steps", "max_episode_steps")  # where environments keep their time limit
+MAX_WRAPPERS = 100  # some name themselves as their inner environment
 
 
 @final
@@ -48,7 +53,7 @@ class GymFamily:
     """A family of tasks whose environments speak Gymnasium.
 
     Raises:
-        InputError: if `make` does not take the parameters.
+        InputError: if `make` does not take the parameters, or `horizon` or `action_scale` is not such a number.
     """
 
     name: str
@@ -70,8 +75,10 @@ class GymFamily:
     """Turns an environment to another task, where it can be; such environments are built once and used again."""
 
     def __post_init__(self) -> None:
-        if self.horizon < 0:
-            raise InputError(f"{self.name}: horizon is {self.horizon}, must be 0 or more")
+        if not (isinstance(self.horizon, Integral) and self.horizon >= 0):
+            raise InputError(f"{self.name}: horizon is {self.horizon!r}, must be a whole number, 0 or more")
+        if not (isinstance(self.action_scale, Real) and 0.0 < self.action_scale < math.inf):
+            raise InputError(f"{self.name}: action_scale is {self.action_scale!r}, must be a number above 0")
         taken = _taken(self.make, list(self.tasks.params))
         for name in self.tasks.params:
             if taken is not None and name not in taken:
@@ -112,9 +119,13 @@ class GymFamily:
             EnvError: if one cannot be built, or its spaces are not those of the other tasks.
         """
         probed = self.probed
-        built = self._built(task, num, watch)
-        for env in [built] if isinstance(built, VectorEnv) else built:
-            self._check_same(env, task)
+        with _named(self.name):
+            try:
+                built = self._built(task, num, watch)
+                for env in [built] if isinstance(built, VectorEnv) else built:
+                    self._check_same(env, task)
+            except InputError as error:  # the first environment was sound: what was asked for is, this task is not
+                raise EnvError(f"the environment of {shown(task)}: {error}") from error.__cause__
         if isinstance(built, VectorEnv):
             return copies_of(built, probed.observations.write)
         copies = PlainCopies(built, probed.observations.write, self.give)
@@ -140,41 +151,42 @@ class GymFamily:
 
         Raises:
             InputError: if its spaces do not fit, or there is no horizon.
-            EnvError: if it cannot be built.
+            EnvError: if it cannot be built, looked at or closed, or does not say how it resets.
         """
         middle = {
             name: torch.from_numpy(p.quantile(np.full((1, p.size), 0.5))) for name, p in self.tasks.params.items()
         }
-        built = self._built(self.plain(middle, 0), 1)
-        env = built if isinstance(built, VectorEnv) else built[0]
-        try:
-            return self._probed(env)
-        finally:
-            env.close()
+        task = self.plain(middle, 0)
+        with _named(self.name):
+            built = self._built(task, 1)
+            env = built if isinstance(built, VectorEnv) else built[0]
+            with (
+                foreign(f"closing the environment of {shown(task)}", EnvError),
+                closing(env),
+                foreign(f"looking at the environment of {shown(task)}", EnvError),
+            ):
+                return self._probed(env)
 
     def _probed(self, env: AnyEnv | AnyVectorEnv) -> "Probed":
-        limit = time_limit(env)
-        if not (self.horizon or limit):
+        horizon = int(self.horizon) or time_limit(env)
+        if not horizon:
             raise InputError(
-                f"{self.name}: the environment has no time limit, so the family needs a horizon: horizon=STEPS, or "
+                "the environment has no time limit, so the family needs a horizon: horizon=STEPS, or "
                 "max_episode_steps=STEPS where the environment is made"
             )
-        try:
-            seen, acted = observations(_obs_space(env)), actions(_action_space(env), self.action_scale)
-        except InputError as error:
-            raise InputError(f"{self.name}: {error}") from None
-        return Probed(EnvSpec(seen.size, acted.spec, self.horizon or limit), seen, acted, _action_space(env))
+        seen, acted = observations(_obs_space(env)), actions(_action_space(env), self.action_scale)
+        if not seen.size:
+            raise InputError(f"observations in {_obs_space(env)} hold no number; show at least one, such as a zero")
+        if isinstance(env, VectorEnv):
+            copies_of(env, seen.write)  # refuses what does not say how it resets
+        return Probed(EnvSpec(seen.size, acted.spec, horizon), seen, acted, _action_space(env))
 
     def _built(self, task: TaskParams, num: int, watch: Watch = nobody) -> list[AnyEnv] | AnyVectorEnv:
         """Return what `make` makes: one vector environment, or `num` plain ones."""
-        try:
+        with foreign(f"making the environment of {shown(task)}", EnvError):
             if is_vectorised(self):
                 return self._vector(self.make(**task, num_envs=num), num)
             return [self._watched(task, copy, watch) for copy in range(num)]
-        except DrmlError:
-            raise
-        except Exception as error:
-            raise EnvError(f"{self.name}: making the environment of {shown(task)} {blame(error)}") from error
 
     def _watched(self, task: TaskParams, copy: int, watch: Watch) -> AnyEnv:
         watch("construct", copy, NO_SEED)
@@ -183,28 +195,28 @@ class GymFamily:
 
     def _single(self, env: object) -> AnyEnv:
         if isinstance(env, VectorEnv):
-            raise InputError(f"{self.name}: make returns a vector environment, so it has to take num_envs")
+            raise InputError("make returns a vector environment, so it has to take num_envs")
         try:
             return modern(env)
         except InputError as error:
-            raise InputError(f"{self.name}: make returns what is no environment: {error}") from error
+            raise InputError(f"make returns what is no environment: {error}") from error
 
     def _vector(self, env: object, num: int) -> AnyVectorEnv:
         if not isinstance(env, VectorEnv) or env.num_envs != num:
             got = f"a vector environment of {env.num_envs}" if isinstance(env, VectorEnv) else type(env).__name__
-            raise InputError(f"{self.name}: make takes num_envs={num} and returns {got}, expected a VectorEnv of {num}")
+            raise InputError(f"make takes num_envs={num} and returns {got}, expected a VectorEnv of {num}")
         return cast(AnyVectorEnv, env)
 
     def _check_same(self, env: AnyEnv | AnyVectorEnv, task: TaskParams) -> None:
         probed = self.probed
         if observations(_obs_space(env)).layout != probed.observations.layout:
             raise EnvError(
-                f"{self.name}: the environment of {shown(task)} has observations in {_obs_space(env)}, other tasks "
+                f"the environment of {shown(task)} has observations in {_obs_space(env)}, other tasks "
                 f"{probed.spec.obs_size} numbers; all tasks need the same spaces"
             )
         if _action_space(env) != probed.action_space:
             raise EnvError(
-                f"{self.name}: the environment of {shown(task)} has actions in {_action_space(env)}, other tasks in "
+                f"the environment of {shown(task)} has actions in {_action_space(env)}, other tasks in "
                 f"{probed.action_space}; all tasks need the same spaces"
             )
 
@@ -239,9 +251,6 @@ def task_family(
     for name, value in options.items():
         if isinstance(value, Parameter):
             raise InputError(f"task_family: '{name}' is an option; to vary a parameter of this name, use GymFamily")
-    for name, value in cast(dict[str, Any], params).items():
-        if not isinstance(value, Parameter):
-            raise InputError(f"task_family: {name} is {value!r}, expected a distribution such as Uniform(0.5, 1.5)")
     return partial(_family, TaskDistribution(params, held_out=held_out), horizon, action_scale)
 
 
@@ -260,12 +269,17 @@ def family_of(kind: Any) -> GymFamily:  # noqa: ANN401 — a class or an object 
             def make(self, length: float) -> gym.Env: ...
 
     `horizon`, `action_scale` and `held_out` may be left out.
+
+    Raises:
+        InputError: if the class cannot be called without arguments, or one of these is not what a family needs.
     """
-    made: Any = kind() if inspect.isclass(kind) else kind
-    held_out = getattr(made, "held_out", True)
-    options = {name: getattr(made, name) for name in ("horizon", "action_scale") if hasattr(made, name)}
-    tasks = TaskDistribution(made.params, held_out=held_out)
-    return GymFamily(type(made).__name__, made.make, tasks, **options, summary=_first_line(made))
+    name = kind.__name__ if inspect.isclass(kind) else type(kind).__name__
+    with foreign(f"{name}: reading params, make and horizon"):
+        made: Any = kind() if inspect.isclass(kind) else kind
+        options = {key: getattr(made, key) for key in ("horizon", "action_scale") if hasattr(made, key)}
+        with _named(name):
+            tasks = TaskDistribution(made.params, held_out=getattr(made, "held_out", True))
+        return GymFamily(name, made.make, tasks, **options, summary=_first_line(made))
 
 
 def is_vectorised(family: GymFamily) -> bool:
@@ -275,14 +289,38 @@ def is_vectorised(family: GymFamily) -> bool:
 
 def time_limit(env: object) -> int:
     """Return the steps after which an environment truncates its episodes, 0 where it does not say."""
-    own = getattr(env, "_max_episode_steps", None) or getattr(env, "max_episode_steps", None)
-    limit = own or getattr(getattr(env, "spec", None), "max_episode_steps", None)
-    if limit:
-        return int(limit)
-    if isinstance(env, AsyncVectorEnv):  # its copies are in other processes
-        return int(getattr(env.get_attr("spec")[0], "max_episode_steps", None) or 0)
-    inner = getattr(env, "env", None) or next(iter(getattr(env, "envs", None) or ()), None)
-    return 0 if inner is None else time_limit(inner)
+    for _ in range(MAX_WRAPPERS):
+        if limit := _own_limit(env):
+            return limit
+        envs = getattr(env, "envs", None)
+        env = getattr(env, "env", None) or (envs[0] if isinstance(envs, list | tuple) and envs else None)
+        if env is None:
+            break
+    return 0
+
+
+def _own_limit(env: object) -> int:
+    """Return what an environment itself says, not those that it wraps; 0 where it is no number of steps."""
+    said = [*(getattr(env, name, None) for name in LIMITS), _of_spec(getattr(env, "spec", None))]
+    if isinstance(env, AsyncVectorEnv):  # its copies are in other processes, which end if they lack what is asked for
+        said += [env.get_attr(name)[0] for name in LIMITS if env.call("has_wrapper_attr", name)[0]]
+        said.append(_of_spec(env.get_attr("spec")[0]))
+    return next(
+        (int(limit) for limit in said if isinstance(limit, int | float | np.number) and 0 < limit < math.inf), 0
+    )
+
+
+def _of_spec(spec: object) -> object:
+    return getattr(spec, "max_episode_steps", None)
+
+
+@contextmanager
+def _named(name: str) -> Generator[None]:
+    """Say which family is meant, where something is wrong with its environments."""
+    try:
+        yield
+    except DrmlError as error:
+        raise type(error)(f"{name}: {error}") from error.__cause__
 
 
 def _obs_space(env: AnyEnv | AnyVectorEnv) -> gym.Space[Any]:

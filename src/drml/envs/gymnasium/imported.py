@@ -3,22 +3,26 @@
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
+
 from drml.core.errors import DrmlError, InputError, suggest
 from drml.envs.api import Suite
 from drml.envs.gymnasium.family import GymFamily, family_of
-from drml.envs.gymnasium.place import blame
+from drml.envs.gymnasium.place import blame, foreign, raised
 from drml.envs.gymnasium.protocols import family_by_protocol
 
 EXPECTED = (
     "a function under @task_family, a GymFamily, a class with params and make, an environment with tasks, or a Suite"
 )
+MISSING = object()
 
 
 def imported_suite(name: str) -> Suite:
@@ -35,7 +39,7 @@ def imported(name: str) -> object:
     """Return what `package.module:attribute` stands for.
 
     Raises:
-        InputError: if the module or the attribute is not found.
+        InputError: if the module or the attribute is not found, or the module cannot be imported.
     """
     module_name, _, attribute = name.partition(":")
     return _attribute(name, _module(name, module_name), attribute)
@@ -44,14 +48,14 @@ def imported(name: str) -> object:
 def _module(name: str, module_name: str) -> ModuleType:
     """Import a module as `python -m` would: the current directory comes first."""
     if module_name.endswith(".py") or "/" in module_name:
-        right = module_name.removesuffix(".py").strip("./").replace("/", ".")
-        raise InputError(f"'{name}' names a file; name the module: {right}:{name.partition(':')[2] or 'my_tasks'}")
+        raise InputError(f"'{name}' names a file; {_way_to(Path(module_name), name.partition(':')[2] or 'my_tasks')}")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     importlib.invalidate_caches()
     try:
-        return importlib.import_module(module_name)
+        with _torch_as_it_was():
+            return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
             raise InputError(
@@ -59,15 +63,36 @@ def _module(name: str, module_name: str) -> ModuleType:
                 "module lies, or install it"
             ) from None
         raise InputError(f"'{name}': importing {module_name} {blame(error)}") from error
-    except DrmlError:
-        raise
+    except DrmlError as error:
+        line = raised(error)[1]
+        raise type(error)(f"{error} ({line})" if line else str(error)) from error
     except (Exception, SystemExit) as error:
         raise InputError(f"'{name}': importing {module_name} {blame(error)}") from error
 
 
+def _way_to(file: Path, attribute: str) -> str:
+    """Return how to name what a file holds: a module is found from the current directory, and from no other."""
+    module = file.with_suffix("")
+    if file.is_absolute() or ".." in file.parts:
+        return f"run drml in {file.parent} and name the module: {module.name}:{attribute}"
+    return f"name the module: {'.'.join(module.parts)}:{attribute}"
+
+
+@contextmanager
+def _torch_as_it_was() -> Generator[None]:
+    """Undo what a module changes for all of torch while it is imported: learners count on both."""
+    dtype, has_gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(has_gradients)
+
+
 def _attribute(name: str, module: ModuleType, attribute: str) -> object:
-    found = getattr(module, attribute, None)
-    if found is None:
+    with foreign(f"'{name}': asking module {module.__name__} for it"):
+        found = getattr(module, attribute, MISSING)
+    if found is MISSING:
         known = [key for key, value in vars(module).items() if not key.startswith("_") and not inspect.ismodule(value)]
         raise InputError(f"'{name}': module {module.__name__} has no '{attribute}'{suggest(attribute, known)}")
     return found
@@ -79,12 +104,11 @@ def family_or_suite(name: str, found: object) -> GymFamily | Suite:
     Raises:
         InputError: if it is neither, or brings tasks of its own and cannot be asked for them.
     """
-    if isinstance(found, Suite):
+    if isinstance(found, Suite | GymFamily):
         return found
-    if isinstance(found, GymFamily):
-        return found
-    if (hasattr(found, "params") and hasattr(found, "make")) or (callable(found) and not _needs_arguments(found)):
-        return _family(name, found)
+    with foreign(f"'{name}': asking for its tasks"):
+        if (hasattr(found, "params") and hasattr(found, "make")) or (callable(found) and not _needs_arguments(found)):
+            return _family(name, found)
     hint = "; the arguments that it takes are parameters, so say how they vary: @task_family" if callable(found) else ""
     raise InputError(f"'{name}' is a {type(found).__name__}, expected {EXPECTED}{hint}")
 
@@ -98,7 +122,7 @@ def _family(name: str, found: Any) -> GymFamily:  # noqa: ANN401 — a class, a 
 def _kept_family(name: str, found: Any) -> GymFamily:  # noqa: ANN401
     if hasattr(found, "params"):
         return replace(family_of(found), name=name)
-    return family_by_protocol(name, found, int(getattr(found, "horizon", 0)))
+    return family_by_protocol(name, found, getattr(found, "horizon", 0))
 
 
 def _needs_arguments(made: Callable[..., object]) -> bool:

@@ -4,11 +4,14 @@ import inspect
 import re
 import sysconfig
 import traceback
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+
+from drml.core.errors import DrmlError, InputError
 
 LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 FRAME = re.compile(r'File "([^"]+)", line (\d+)')
@@ -25,6 +28,23 @@ def blame(error: BaseException) -> str:
     """Return `raised KeyError: 'x' (file.py:12)`."""
     what, line = raised(error)
     return f"raised {what} ({line})" if line else f"raised {what}"
+
+
+@contextmanager
+def foreign(doing: str, failure: type[DrmlError] = InputError) -> Generator[None]:
+    """Call foreign code, and say in one line what it was `doing` where it raises; our own errors say so themselves.
+
+    Leaving is raising, too: `sys.exit(0)` in an environment must not end a run as if it had succeeded.
+
+    Raises:
+        InputError: or another `failure`, in place of whatever was raised.
+    """
+    try:
+        yield
+    except DrmlError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise failure(f"{doing} {blame(error)}") from error
 
 
 def traced(dump: str) -> str:

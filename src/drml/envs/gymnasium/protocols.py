@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from drml.core.errors import DrmlError, InputError
+from drml.core.errors import InputError
 from drml.envs.gymnasium.copies import AnyEnv, Give, Options
 from drml.envs.gymnasium.family import GymFamily
 from drml.envs.gymnasium.legacy import modern
-from drml.envs.gymnasium.place import blame
+from drml.envs.gymnasium.place import foreign
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice
 
@@ -86,21 +86,20 @@ def brings_tasks(factory: Factory) -> bool:
 
 def _listed(name: str, factory: Factory) -> TaskList:
     """Build an environment and return its tasks, without repetitions."""
-    try:
+    with foreign(f"{name}: asking an environment for its tasks"):
         env = modern(factory())
         with _seeded(env):
             found = _task_list(env)
         env.close()
-    except DrmlError:
-        raise
-    except Exception as error:
-        raise InputError(f"{name}: asking an environment for its tasks {blame(error)}") from error
     if found is None:
         raise InputError(
             f"{name}: its environments bring no tasks (sample_tasks and set_task, or reset_task and get_all_task_idx); "
             "say what varies: a function of parameters under @task_family"
         )
-    different = {_fingerprint(task): task for task in found.tasks}
+    with foreign(
+        f"{name}: telling tasks apart, made of numbers, text, arrays, lists, dictionaries or what can be pickled,"
+    ):
+        different = {_fingerprint(task): task for task in found.tasks}
     if not different:
         raise InputError(f"{name}: the environment lists no tasks")
     tasks = list(different.values())
@@ -169,7 +168,8 @@ def _seeded(env: AnyEnv) -> Generator[None]:
 def _fingerprint(task: Any) -> bytes:  # noqa: ANN401
     """Return what a task is, so that equal tasks are equal bytes."""
     if isinstance(task, Mapping):
-        return b"{" + b",".join(_fingerprint(key) + b":" + _fingerprint(task[key]) for key in sorted(task)) + b"}"
+        entries = sorted(_fingerprint(key) + b":" + _fingerprint(value) for key, value in task.items())
+        return b"{" + b",".join(entries) + b"}"
     if isinstance(task, list | tuple):
         return b"[" + b",".join(_fingerprint(part) for part in task) + b"]"
     if isinstance(task, np.ndarray | np.generic | float | int):

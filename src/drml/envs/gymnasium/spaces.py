@@ -57,23 +57,22 @@ def observations(space: AnySpace) -> Observations:
         return _joined(dict(space.spaces))
     if isinstance(space, spaces.Tuple):
         return _joined(dict(enumerate(space.spaces)))
-    size = spaces.flatdim(space) if space.is_np_flattenable else 0
     if isinstance(space, spaces.Box):
+        size = math.prod(space.shape)
         is_picture = space.dtype == np.uint8
         write = _write_vector if len(space.shape) == 1 else partial(_write, space.shape)
         write = partial(_write_bytes, space.shape) if is_picture else write
         return Observations((("picture" if is_picture else "box", size),), write)
     if isinstance(space, spaces.MultiBinary):
-        return Observations((("box", size),), partial(_write, space.shape))
+        return Observations((("box", math.prod(space.shape)),), partial(_write, space.shape))
     if isinstance(space, spaces.Discrete):
         values = int(space.start) + np.arange(space.n)
-        return Observations(((f"one-hot from {space.start}", size),), partial(_write_one_hot, values))
+        return Observations(((f"one-hot from {space.start}", int(space.n)),), partial(_write_one_hot, values))
     if isinstance(space, spaces.MultiDiscrete):
         return _several_one_hot(space)
     raise InputError(
-        f"observation space {space} has no fixed number of entries; "
-        + WRAP.format(wrapper="TransformObservation")
-        + " so that it is a Box"
+        f"observation space {space} is no Box, Discrete, MultiDiscrete or MultiBinary, nor a Dict or Tuple of them, so "
+        "it has no fixed number of entries; " + WRAP.format(wrapper="TransformObservation") + " so that it is a Box"
     )
 
 
@@ -170,6 +169,8 @@ def actions(space: AnySpace, scale: float) -> Actions:
 
 
 def _box_actions(space: spaces.Box, scale: float) -> Actions:
+    if not math.prod(space.shape):
+        raise InputError(f"action space {space} holds no number, so there is nothing to decide")
     dtype = space.dtype if np.issubdtype(space.dtype, np.floating) else np.dtype(np.float64)
     low, high = (np.asarray(bound, np.float64).reshape(-1) for bound in (space.low, space.high))
     if space.dtype.kind in "iu":  # 2⁶³ − 1 has no float64: the next one above it would wrap around

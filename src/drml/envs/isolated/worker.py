@@ -50,7 +50,7 @@ def serve(connection: socket.socket, pickled: bytes, memory_bytes: int, place: A
     try:
         make: Make = pickle.loads(pickled)
         env = make(EnvOptions(threads=1, watch=partial(_tell, place)))
-    except Exception as error:  # the run says it in one line
+    except (Exception, SystemExit) as error:  # the run says it in one line
         _send(connection, wire.ERROR, wire.pack_json(_shown(error)))
         return
     _limit_memory(memory_bytes)
@@ -60,7 +60,7 @@ def serve(connection: socket.socket, pickled: bytes, memory_bytes: int, place: A
         verb, payload = _receive(connection)
         try:
             answer = state.answer(verb, payload)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             answer = wire.ERROR, wire.pack_json(_shown(error))
         _send(connection, *answer)
 
@@ -85,7 +85,7 @@ class _State:
         return wire.CLOSE, b""
 
 
-def _shown(error: Exception) -> dict[str, str | int]:
+def _shown(error: BaseException) -> dict[str, str | int]:
     """Return an error as JSON values; `exit_code` is 0 unless it is one of ours, which are the run's to raise."""
     is_ours = isinstance(error, DrmlError)
     return {

@@ -62,7 +62,7 @@ def main(pipe: Connection, trace: str, name: str, num_tasks: int, steps: int) ->
 def _try(pipe: Connection, name: str, num_tasks: int, steps: int) -> None:
     try:
         subject = find_subject(name, num_tasks)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         pipe.send(error if isinstance(error, DrmlError) else InputError(f"'{name}': {': '.join(raised(error)[::-1])}"))
         return
     pipe.send(About(subject.tasks, subject.varied, subject.has_tasks, subject.horizon, places(subject.maker)))
