@@ -89,6 +89,8 @@ def _live_alone() -> None:
     """Lead a process group, so that what an environment starts ends with us; die with the parent; print nothing."""
     with suppress(OSError, AttributeError):
         os.setsid()
+    multiprocessing.current_process().daemon = False  # daemons may start none, and AsyncVectorEnv does
+    multiprocessing.set_start_method(None, force=True)  # as it would in a run, not as this process was started
     threading.Thread(target=_follow_parent, daemon=True).start()
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
