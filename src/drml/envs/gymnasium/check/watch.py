@@ -69,7 +69,7 @@ class _Seen:
     """Where the child writes which line it is in, if it hangs or crashes."""
     about: About | None = None
     places: dict[str, str] = field(default_factory=dict[str, str])
-    remarks: list[Remark] = field(default_factory=list[Remark])
+    remarks: tuple[Remark, ...] | None = None
     recordings: dict[str, Recording] = field(default_factory=dict[str, Recording])
     last: Where | None = None
     stop: Stop | None = None
@@ -128,7 +128,7 @@ class _Seen:
             about.has_tasks,
             about.horizon,
             self.recordings,
-            tuple(self.remarks),
+            self.remarks,
             self.stop,
             self.places,
         )
