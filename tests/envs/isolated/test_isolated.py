@@ -202,7 +202,33 @@ def test_what_an_environment_has_started_goes_with_it(zoo):
     assert zoo.left() == []
 
 
-@pytest.mark.parametrize(("number", "kind"), [(signal.SIGKILL, "loop"), (signal.SIGTERM, "stop")])
+def test_vector_environments_in_processes_of_their_own_can_be_isolated(zoo):
+    chosen = suite("fault_zoo:async_fine")
+    tasks = chosen.tasks.all_tasks().select(torch.tensor([0, BAD]))
+    here, there = chosen.make(EnvOptions()), isolated(chosen, BOUNDS)
+    first, steps, _ = play(here, tasks)
+    first_there, steps_there, _ = play(there, tasks)
+    assert torch.equal(first, first_there) and same(steps, steps_there, slice(None))
+    assert not any(step.faults for step in steps_there)
+    assert zoo.left() == []
+
+
+def test_what_an_environment_terminates_ends(zoo):
+    chosen = suite("fault_zoo:terminates")
+    played = play(isolated(chosen, BOUNDS), chosen.tasks.all_tasks().select(torch.tensor([0])))[1]
+    assert not any(step.faults for step in played)
+
+
+def test_a_vector_environment_that_hangs_goes_with_its_processes(zoo):
+    chosen = suite("fault_zoo:async_loop_step")
+    played = play(isolated(chosen, BOUNDS), chosen.tasks.all_tasks().select(torch.tensor([0, BAD])))[1]
+    assert [f.kind for step in played for f in step.faults] == ["hung"]
+    assert zoo.left() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGKILL, "loop"), (signal.SIGTERM, "stop"), (signal.SIGKILL, "async_loop")]
+)
 def test_no_process_outlives_the_run_however_it_ends(number, kind, zoo):
     words = (
         "import torch\n"

@@ -55,9 +55,15 @@ def traced(dump: str) -> str:
 def _innermost(lines: Sequence[tuple[str, int]]) -> str:
     """Return the first of some lines, innermost first, that is neither ours nor in a library."""
     for name, number in lines:
-        if Path(name).is_file() and not name.startswith((HERE, *LIBRARIES)) and "site-packages" not in name:
+        if is_own(name):
             return f"{shown(name)}:{number}"
     return ""
+
+
+def is_own(filename: str) -> bool:
+    """Return whether a file is the user's: neither ours nor in a library."""
+    is_foreign = filename.startswith((HERE, *LIBRARIES)) or "site-packages" in filename
+    return not is_foreign and Path(filename).is_file()
 
 
 def places(make: Any, env: gym.Env[Any, Any] | None = None) -> dict[str, str]:  # noqa: ANN401

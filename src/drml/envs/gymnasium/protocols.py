@@ -75,9 +75,7 @@ def family_by_protocol(name: str, factory: Factory, horizon: int = 0) -> GymFami
 
 
 def brings_tasks(factory: Factory) -> bool:
-    """Return whether environments bring tasks with them; a class is asked itself, a function has to build one."""
-    if inspect.isclass(factory):
-        return any(hasattr(factory, name) for name in CONVENTIONS)
+    """Return whether environments bring tasks with them: one is built, as tasks may be made in `__init__`."""
     env = modern(factory())
     found = any(env.has_wrapper_attr(name) for name in CONVENTIONS)
     env.close()

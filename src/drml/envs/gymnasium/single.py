@@ -18,7 +18,7 @@ import torch
 from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec
-from drml.envs.api import EnvOptions, Suite
+from drml.envs.api import Closable, EnvOptions, Suite
 from drml.envs.gymnasium.given_task import Task, as_tasks, drawn_task, given_task
 from drml.tasks.distribution import Split
 
@@ -93,6 +93,11 @@ class TaskEnv(gym.Env[np.ndarray, Any]):
             self._first_obs = step.obs[0, 0].numpy().copy()
         obs = step.final_obs[0, 0].numpy().copy()
         return obs, float(step.reward), terminated, truncated, {"diverged": bool(step.diverged)}
+
+    def close(self) -> None:
+        """Let go of what the environment holds."""
+        if isinstance(self._env, Closable):
+            self._env.close()
 
 
 def observation_space(spec: EnvSpec) -> gym.spaces.Box:

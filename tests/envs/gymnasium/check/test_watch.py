@@ -63,6 +63,41 @@ def test_a_hanging_environment_is_killed_with_all_that_it_started(check: Check, 
 
 
 @needs_proc
+def test_environments_in_processes_of_their_own_are_tried_and_ended(check: Check, ids: Path):
+    assert not check("planted_processes:in_processes")
+    assert len(set(ids_in(ids))) > 10 and not wait_until_gone(ids_in(ids))
+
+
+@needs_proc
+def test_hanging_environments_in_processes_of_their_own_are_killed(check: Check, ids: Path):
+    wrong = check("planted_processes:hanging_in_processes", timeout=2.0)
+    assert "step hung" in wrong["responds"].seen
+    assert ids_in(ids) and not wait_until_gone(ids_in(ids))
+
+
+@needs_proc
+def test_an_end_is_seen_where_a_child_that_was_forked_lives_on(check: Check, ids: Path):
+    wrong = check("planted_processes:LeavesAChildBehind", timeout=20.0)
+    assert "step died: it left with exit code 5" in wrong["responds"].seen
+    assert ids_in(ids) and not wait_until_gone(ids_in(ids))
+
+
+@needs_proc
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_check_ends_and_leaves_no_environment_behind(number: int, in_zoo: Path, ids: Path):
+    words = [sys.executable, "-m", "drml.cli.main", "check", "planted_processes:hanging_in_processes"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4] / "src")}
+    with subprocess.Popen([*words, "--timeout", "600"], cwd=in_zoo, env=environment, stderr=subprocess.PIPE) as running:
+        end = time.monotonic() + 60.0
+        while len(ids.read_text().split() if ids.exists() else []) < 3 and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        os.kill(running.pid, number)
+        running.communicate(timeout=20.0)
+    assert len(ids_in(ids)) >= 3 and not wait_until_gone(ids_in(ids))
+
+
+@needs_proc
 @pytest.mark.slow
 def test_a_killed_check_leaves_no_environment_behind(in_zoo: Path, ids: Path):
     words = [sys.executable, "-m", "drml.cli.main", "check", "planted_processes:StartsAProcessAndHangs"]

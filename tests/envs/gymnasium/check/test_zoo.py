@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from drml.envs.gymnasium.check.checks import check_tasks
 from drml.envs.registry import SUITES
 
 from .conftest import Check
@@ -41,7 +42,27 @@ FAULTS: list[Expected] = [
     ("OverwritesObservations", "aliasing", "fault", "(the same object)"),
     ("PaysByTheClock", "clock", "fault", "a moment later"),
     ("PaysByTheHour", "clock", "fault", "at another time"),
-    ("PaysByTheDate", "determinism", "fault", "the same seed and actions twice"),  # `datetime` cannot be held
+    ("PaysByTheDate", "clock", "fault", "a moment later"),
+]
+DISGUISES: list[Expected] = [
+    ("OverwritesTheLastObservation", "aliasing", "fault", "the observation of the step before was overwritten"),
+    ("FiveBuffersInTurn", "aliasing", "fault", "the observation of 5 steps before was overwritten"),
+    ("ActionOverwrittenLater", "aliasing", "fault", "the action that was given of the step before was overwritten"),
+    ("HourByAnImportedName", "clock", "fault", "at another time"),
+    ("HourOfLocaltime", "clock", "fault", "at another time"),
+    ("HourAsText", "clock", "fault", "at another time"),
+    ("HourOfDatetime", "clock", "fault", "at another time"),
+    ("HourOfAnImportedDatetime", "clock", "fault", "at another time"),
+    ("Day", "clock", "fault", "at another time"),
+    ("OwnRandomState", "seeding", "fault", "though reset or step makes a random generator"),
+    ("OwnBitGenerator", "seeding", "fault", "though reset or step makes a random generator"),
+    ("OwnTorchGenerator", "seeding", "fault", "though reset or step makes a random generator"),
+    ("CountsInTheModule", "isolation", "fault", "copies share planted_disguises.COUNTS"),
+    ("CountsFastInTheModule", "isolation", "warning", "copies share planted_disguises.COUNTS"),
+    ("CannotBeMade", "raises", "fault", "RuntimeError: no display"),
+    ("HasNoObservationSpace", "raises", "fault", "observation_space is missing, expected a gymnasium.Space"),
+    ("SpaceIsAMethod", "raises", "fault", "observation_space is a method, expected a gymnasium.Space"),
+    ("SpaceRaises", "raises", "fault", "KeyError: 'actions'"),
 ]
 TASK_FAULTS: list[Expected] = [
     ("resampled", "task-kept", "fault", "goal differs between tasks"),
@@ -92,6 +113,53 @@ def test_a_planted_task_fault_is_found_and_named(name: str, check: Check):
     assert expected in wrong, wrong
     assert wrong[expected].verdict == verdict and said in wrong[expected].seen
     assert wrong[expected].place.startswith("tests/envs/gymnasium/zoo/planted_")
+
+
+FAST_DISGUISES = {"OverwritesTheLastObservation", "HourOfLocaltime", "OwnTorchGenerator", "CountsInTheModule"}
+
+
+@pytest.mark.parametrize("name", mostly_slow([name for name, *_ in DISGUISES], FAST_DISGUISES))
+def test_a_fault_in_disguise_is_found_and_named(name: str, check: Check):
+    _, expected, verdict, said = next(row for row in DISGUISES if row[0] == name)
+    wrong = check(f"planted_disguises:{name}")
+    assert expected in wrong, wrong
+    assert wrong[expected].verdict == verdict and said in wrong[expected].seen
+    assert wrong[expected].place.startswith("tests/envs/gymnasium/zoo/planted_")
+    also = (
+        {"determinism", "gymnasium"}
+        if name == "CountsFastInTheModule"
+        else {"gymnasium"}
+        if expected == "raises"
+        else set[str]()
+    )
+    assert {check for check, finding in wrong.items() if finding.verdict == "fault"} <= {expected, *also}, wrong
+
+
+@pytest.mark.parametrize("name", ["CannotBeMade", "HasNoObservationSpace"])
+def test_what_was_never_seen_is_not_called_sound(name: str, in_zoo: Path):
+    report = check_tasks(f"planted_disguises:{name}", 2, 40, 20.0)
+    assert not [finding.check for finding in report.findings if finding.verdict == "ok"]
+    assert [finding.check for finding in report.findings if finding.verdict == "fault"][-1] == "raises"
+
+
+ODDITIES = ["levels", "levels_made_again", "FixedMap", "SeedsItsOwnGenerators", "LogsInTheModule"]
+
+
+@pytest.mark.parametrize("name", mostly_slow(ODDITIES, {"levels_made_again", "SeedsItsOwnGenerators"}))
+def test_what_only_looks_faulty_is_left_in_peace(name: str, check: Check):
+    assert not check(f"sound_oddities:{name}")
+
+
+@pytest.mark.parametrize("name", ["TellsTheTime", "OtherArguments", "SeedsLate"])
+def test_what_gymnasium_alone_minds_is_a_warning(name: str, check: Check):
+    wrong = check(f"sound_oddities:{name}")
+    assert list(wrong) == ["gymnasium"] and wrong["gymnasium"].verdict == "warning"
+
+
+def test_tasks_that_are_made_in_init_are_tried(in_zoo: Path):
+    report = check_tasks("sound_oddities:TasksMadeInInit", 2, 420, 20.0)
+    assert report.evidence.has_tasks and len(report.evidence.tasks) > 1
+    assert {finding.verdict for finding in report.findings} == {"ok"}
 
 
 def test_the_zoo_is_large_enough():

@@ -1,11 +1,17 @@
 """Environments that start a process of their own, and leave its id, and theirs, in a file that the tests name."""
 
+import multiprocessing
 import os
 import subprocess
 import time
+from functools import partial
 from typing import Any
 
+from gymnasium.vector import AsyncVectorEnv
 from planted_faults import Sound
+from planted_task_faults import Reach
+
+from drml import Uniform, task_family
 
 
 class StartsAProcess(Sound):
@@ -19,3 +25,39 @@ class StartsAProcessAndHangs(StartsAProcess):
     def step(self, action: Any) -> Any:
         time.sleep(600.0)
         return super().step(action)
+
+
+class LeavesAChildBehind(Sound):
+    def step(self, action: Any) -> Any:
+        if self.t == 20:
+            child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600.0,))
+            child.start()
+            with open(os.environ["DRML_TEST_IDS"], "a", encoding="utf-8") as file:
+                file.write(f"{child.pid}\n")
+            os._exit(5)
+        return super().step(action)
+
+
+class LeavesItsId(Reach):
+    """Sound; one copy lives in the process that the checker watches, the others in processes which that starts."""
+
+    def __init__(self, goal: float) -> None:
+        super().__init__(goal)
+        with open(os.environ["DRML_TEST_IDS"], "a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()}\n")
+
+
+class HangsInAProcessOfItsOwn(LeavesItsId):
+    def step(self, action: Any) -> Any:
+        time.sleep(600.0 if self.t > 20 else 0.0)
+        return super().step(action)
+
+
+@task_family(horizon=100, goal=Uniform(-1.0, 1.0))
+def in_processes(goal: float, num_envs: int) -> AsyncVectorEnv:
+    return AsyncVectorEnv([partial(LeavesItsId, goal)] * num_envs)
+
+
+@task_family(horizon=100, goal=Uniform(-1.0, 1.0))
+def hanging_in_processes(goal: float, num_envs: int) -> AsyncVectorEnv:
+    return AsyncVectorEnv([partial(HangsInAProcessOfItsOwn, goal)] * num_envs)

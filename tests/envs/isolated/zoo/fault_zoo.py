@@ -6,15 +6,18 @@ environment leaves its process id there.
 """
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.vector import AsyncVectorEnv
 
 from drml import Choice, GymFamily, TaskDistribution
 
@@ -90,15 +93,38 @@ class Line(gym.Env):
         self._fail_in("close")
 
 
+class Terminates(Line):
+    """Sound: starts a process with each episode and terminates it with the next."""
+
+    child = None
+
+    def reset(self, seed=None, options=None):
+        self.close()
+        self.child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+        self.child.start()
+        return super().reset(seed=seed)
+
+    def close(self):
+        if self.child is not None:
+            self.child.terminate()
+            self.child.join()
+
+
 def _make(goal, *, name):
     kind, _, moment = name.partition("_")
     if name.startswith("all_"):
         return Line(goal, KINDS[moment], "step")
     if name.startswith("nan"):
         return Line(goal, nan=name.removeprefix("nan") if goal == BAD else "", horizon=60)
+    if name == "terminates":
+        return Terminates(goal)
     if name == "grandchild" and goal == BAD:
         return Line(goal, _loop_with_a_child, "step")
     return Line(goal, KINDS[kind] if goal == BAD and kind in KINDS else None, moment)
+
+
+def _make_in_processes(goal, num_envs, *, name):
+    return AsyncVectorEnv([partial(_make, goal, name=name)] * num_envs)
 
 
 def _loop_with_a_child():
@@ -109,11 +135,14 @@ def _loop_with_a_child():
 
 def family(name):
     horizon = 60 if name.startswith("nan") else HORIZON
+    if name.startswith("async_"):
+        make = partial(_make_in_processes, name=name.removeprefix("async_"))
+        return GymFamily(f"fault_zoo:{name}", make, TASKS, horizon)
     return GymFamily(f"fault_zoo:{name}", partial(_make, name=name), TASKS, horizon)
 
 
 def __getattr__(name):
     kind = name.partition("_")[0]
-    if kind in KINDS or kind in ("fine", "all", "grandchild") or kind.startswith("nan"):
+    if kind in KINDS or kind in ("fine", "all", "grandchild", "async", "terminates") or kind.startswith("nan"):
         return family(name)
     raise AttributeError(name)

@@ -33,6 +33,9 @@ FINE = re.compile(  # what Gymnasium's checker says of many a sound environment
     "is -infinity|is infinity|symmetric and normalized|different from the unwrapped|alternative render modes|"
     "[Nn]o render|values are equal|Casting input"
 )
+OPINION = re.compile(  # what it raises for, though learning does not need it, or another check tells it better
+    r"`reset` method does not provide|step info are not equivalent|share an object|does not call `super\(\)"
+)
 ANSI = re.compile(r"\x1b\[[0-9;]*m|^WARN: ")
 ASK_WHERE = getattr(signal, "SIGUSR1", signal.SIGTERM)  # at which a child writes down the line that it is in
 
@@ -89,6 +92,8 @@ def _live_alone() -> None:
     """Lead a process group, so that what an environment starts ends with us; die with the parent; print nothing."""
     with suppress(OSError, AttributeError):
         os.setsid()
+    multiprocessing.current_process().daemon = False  # daemons may start none, and AsyncVectorEnv does
+    multiprocessing.set_start_method(None, force=True)  # as it would in a run, not as this process was started
     threading.Thread(target=_follow_parent, daemon=True).start()
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
@@ -102,8 +107,11 @@ def _follow_parent() -> None:
         os.killpg(os.getpid(), signal.SIGKILL)
 
 
-def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str], list[Remark]]:
-    """Return where the environment's methods are defined, and what Gymnasium's checker says of it."""
+def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str], tuple[Remark, ...] | None]:
+    """Return where the environment's methods are defined, and what Gymnasium's checker says of it, if it can be asked.
+
+    What the checker raises is a warning where learning does not depend on it.
+    """
     remarks: list[Remark] = []
     defined: dict[str, str] = {}
 
@@ -116,11 +124,13 @@ def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str]
             try:
                 check_env(_Given(env, options) if options else env, skip_render_check=True, skip_close_check=True)
             except Exception as error:
-                remarks.append(Remark(True, *raised(error)))
+                remarks.append(Remark(not OPINION.search(str(error)), *raised(error)))
         texts = dict.fromkeys(ANSI.sub("", ANSI.sub("", str(warning.message))) for warning in caught)
         remarks.extend(Remark(False, " ".join(text.split())) for text in texts if not FINE.search(text))
         env.close()
 
-    with suppress(Stopped):  # recorded with the plan that stops for the same reason
+    try:
         recorder.call(Where(BASE, "gymnasium"), ask)
-    return defined, remarks
+    except Stopped:  # recorded with the plan that stops for the same reason
+        return defined, None
+    return defined, tuple(remarks)

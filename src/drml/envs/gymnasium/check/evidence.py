@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-Call = Literal["gymnasium", "make", "reset", "step", "close"]
+Call = Literal["gymnasium", "make", "spaces", "reset", "step", "close"]
 Style = Literal["random", "held", "corners"]
 Clock = Literal["real", "ahead", "ticking"]
 
@@ -107,8 +107,10 @@ class Recording:
     """The environment's own `max_episode_steps`, 0 where it has none."""
     nondeterministic: bool = False
     """Whether the environment declares that it is."""
-    made_generators: tuple[str, ...] = ()
-    """Lines where a reset or a step made a random generator of its own."""
+    made_generators: tuple[tuple[str, str], ...] = ()
+    """Lines where a reset or a step made a random generator of its own, and the seed that this began with."""
+    outside: tuple[str, ...] = ()
+    """Variables of the user's modules and classes that have changed, as `module.name`."""
     drew_global: tuple[str, ...] = ()
     """The global generators whose state changed."""
     holds: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -147,8 +149,14 @@ class Evidence:
     """Declared steps per episode, 0 where none is declared."""
     recordings: Mapping[str, Recording]
     """By name of the plan, those that were made."""
-    remarks: tuple[Remark, ...] = ()
+    remarks: tuple[Remark, ...] | None = None
+    """None where Gymnasium's checker had no environment to look at."""
     stop: Stop | None = None
     """What ended the child process early; the plans after it were not carried out."""
     places: Mapping[str, str] = field(default_factory=dict[str, str])
     """Where the user's code defines `make`, `reset`, `step` and `spaces`: `file.py:12`."""
+
+    @property
+    def num_calls(self) -> int:
+        """Return how many resets and steps were recorded."""
+        return sum(map(len, self.recordings.values()))

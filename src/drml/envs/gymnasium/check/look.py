@@ -18,6 +18,16 @@ MAX_ATTRIBUTE = 1000  # entries of an attribute that is compared
 Found = Any  # whatever the environment returned
 
 
+def spaces_problem(env: object) -> str:
+    """Return what is wrong with the declaration of an environment's spaces, "" where nothing is."""
+    for name in ("observation_space", "action_space"):
+        space = getattr(env, name, None)
+        if not isinstance(space, gym.Space):
+            found = "missing" if space is None else "a method" if callable(space) else f"a {type(space).__name__}"
+            return f"{name} is {found}, expected a gymnasium.Space"
+    return ""
+
+
 def observation_problem(space: gym.Space[Any], obs: Found) -> str:
     """Return what is wrong with an observation, bounds aside; "" where nothing is."""
     return _search(_box_problem, space, obs)

@@ -9,6 +9,7 @@ AGAIN = Plan("again")  # nothing differs
 OTHER_GLOBAL = Plan("other global seed", global_seed=1)
 AHEAD = Plan("a day later", clock="ahead")
 TICKING, TICKING_AGAIN = Plan("ticking", clock="ticking"), Plan("ticking again", clock="ticking")
+TICKING_AT_LAST = Plan("ticking, at the end", clock="ticking")  # nothing differs but what the process has lived through
 USED = Plan("used before", warm_up=True)
 STYLES: tuple[Style, ...] = ("random", "held", "corners")
 SEEDS = (1, 2)
@@ -16,13 +17,14 @@ SEEDS = (1, 2)
 
 def plans(num_tasks: int) -> Iterator[Plan]:
     """Yield the plans for a subject with so many tasks, the most telling first."""
-    yield from (BASE, AGAIN)
+    yield from (BASE, AGAIN, TICKING, TICKING_AGAIN)
     for task in range(num_tasks):
         yield from (of_task(task, style) for style in STYLES if task or style != "random")
         yield of_task(task, "random", SEEDS[0])
     yield of_task(0, "random", SEEDS[1])
-    yield from (OTHER_GLOBAL, AHEAD, TICKING, TICKING_AGAIN, USED)
+    yield from (OTHER_GLOBAL, AHEAD, USED)
     yield beside(num_tasks)
+    yield TICKING_AT_LAST
 
 
 def of_task(task: int, style: Style, seed: int = 0) -> Plan:

@@ -12,14 +12,18 @@ MENDS = {
     "bounds": "widen observation_space to what can be reached: whoever scales by the bounds is misled (drml does not)",
     "reward": "return one finite number",
     "flags": "return the five values (observation, reward, terminated, truncated, info): two booleans, a dictionary",
+    "spaces": "in __init__, set self.observation_space and self.action_space to a space such as gymnasium.spaces.Box",
     "aliasing": "what was returned belongs to the caller, and so does what was given: return obs.copy()",
 }
+UNTRIED = "the environment stopped before this was tried"
 MIN_LENGTH = 5  # of an episode for its length to look like a time limit
 MIN_EPISODES = 6
 
 
 def gymnasium(evidence: Evidence) -> Finding:
     """Report what Gymnasium's own checker says."""
+    if evidence.remarks is None:
+        return skipped(UNTRIED)
     if not evidence.remarks:
         return ok("check_env passes")
     worst = max(evidence.remarks, key=lambda remark: remark.is_error)
@@ -31,7 +35,8 @@ def responds(evidence: Evidence) -> Finding:
     """Report a call that never came back, or ended the process."""
     stop = evidence.stop
     if stop is None:
-        return ok(f"{sum(map(len, evidence.recordings.values())):,} calls, each in time")
+        calls = evidence.num_calls
+        return ok(f"{calls:,} calls, each in time") if calls else skipped(UNTRIED)
     mend = {
         "hung": "find the loop or the lock; a slow environment needs a longer --timeout",
         "died": "an environment has to raise where it cannot go on, not to end its process",
@@ -44,9 +49,11 @@ def raises(evidence: Evidence) -> Finding:
     """Report an exception."""
     stops = [recording.stop for recording in evidence.recordings.values() if recording.stop is not None]
     if not stops:
-        return ok() if evidence.recordings else skipped("nothing was recorded")
+        return ok() if evidence.recordings else skipped(UNTRIED)
     stop = stops[0]
-    mend = "an exception is for a wrong call; where a task goes wrong, return terminated=True"
+    mend = MENDS.get(
+        stop.where.call, "an exception is for a wrong call; where a task goes wrong, return terminated=True"
+    )
     return Finding("fault", stop.message, stop.where, mend, stop.place or place_of(evidence, stop.where))
 
 
@@ -58,7 +65,7 @@ def _problem(kind: str, evidence: Evidence) -> Finding:
         if problem.kind == kind
     ]
     if not found:
-        return ok() if evidence.recordings else skipped("nothing was recorded")
+        return ok() if evidence.num_calls else skipped(UNTRIED)
     recording, problem = found[0]
     at = where(recording, min(problem.moment, len(recording) - 1))
     subject = {"observation": "observation", "bounds": "observation", "reward": "reward"}.get(kind, "")
@@ -77,11 +84,11 @@ def horizon(evidence: Evidence) -> Finding:
     """Report episodes that do not end, that end early, and time limits that call themselves the end of the task."""
     recordings = list(evidence.recordings.values())
     if not recordings:
-        return skipped("nothing was recorded")
+        return skipped(UNTRIED)
     limit, longest = recordings[0].time_limit, max(int(recording.step.max(initial=0)) for recording in recordings)
     terminated, truncated = _lengths(recordings, "terminated"), _lengths(recordings, "truncated")
     if evidence.stop or any(recording.stop for recording in recordings):
-        return skipped("the environment stopped before this was tried")
+        return skipped(UNTRIED)
     if not (limit or evidence.horizon or len(terminated) or len(truncated)):
         return Finding(
             "warning",

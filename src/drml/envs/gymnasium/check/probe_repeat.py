@@ -11,6 +11,7 @@ from drml.envs.gymnasium.check.plans import (
     SEEDS,
     TICKING,
     TICKING_AGAIN,
+    TICKING_AT_LAST,
     USED,
     beside,
     of_task,
@@ -38,7 +39,15 @@ def _unrepeated(evidence: Evidence) -> Finding | None:
     parted = _parted(evidence, BASE, AGAIN)
     if isinstance(parted, Finding):
         return parted
-    return None if repeats(evidence) else skipped("episodes do not repeat")
+    if not repeats(evidence):
+        return skipped("episodes do not repeat")
+    return skipped("it depends on what ran before, see isolation") if drifts(evidence) else None
+
+
+def drifts(evidence: Evidence) -> bool:
+    """Return whether what repeats at once does not any more after all the other recordings: instances share a state."""
+    at_once, at_last = (_parted(evidence, TICKING, other) for other in (TICKING_AGAIN, TICKING_AT_LAST))
+    return at_once is None and isinstance(at_last, Difference) and not at_last.is_rounding
 
 
 def _tells_time(evidence: Evidence) -> bool:
@@ -66,14 +75,25 @@ def seeding(evidence: Evidence) -> Finding:
         return skipped("the environment stopped before this was tried")
     if any(other is not None for other in others):
         return ok("seeds give different episodes")
-    made, used = evidence.recordings[BASE.name].made_generators, _parted(evidence, BASE, USED)
+    made, used = _made_alike(evidence), _parted(evidence, BASE, USED)
     if made or (isinstance(used, Difference) and used.moment == 0):
-        mend = "draw from self.np_random, which super().reset(seed=seed) seeds, instead of a generator of your own"
+        mend = (
+            "draw from self.np_random, which super().reset(seed=seed) seeds, instead of a generator of your own; make "
+            "what is meant to be the same in every episode in __init__"
+        )
         at = where(evidence.recordings[BASE.name], 0)
-        why = "though a random generator is made" if made else "but a used instance starts elsewhere"
+        why = "though reset or step makes a random generator" if made else "but a used instance starts elsewhere"
         seen = f"seeds 0, 1 and 2 give the same episodes, {why}"
         return Finding("fault", seen, at, mend, made[0] if made else place_of(evidence, at))
     return ok("deterministic: seeds change nothing")
+
+
+def _made_alike(evidence: Evidence) -> list[str]:
+    """Return the lines where a reset or a step makes the same generator, whatever the seed and the task."""
+    plans = [BASE, *(of_task(0, "random", seed) for seed in SEEDS)]
+    plans += [of_task(task, "random") for task in range(1, len(evidence.tasks))]
+    made = [evidence.recordings[plan.name].made_generators for plan in plans if plan.name in evidence.recordings]
+    return [line for line, seed in made[0] if all((line, seed) in others for others in made[1:])]
 
 
 def determinism(evidence: Evidence) -> Finding:
@@ -96,8 +116,8 @@ def global_rng(evidence: Evidence) -> Finding:
     parted = _unrepeated(evidence) or _parted(evidence, BASE, OTHER_GLOBAL)
     if isinstance(parted, Finding):
         return parted
-    drawn = ", ".join(evidence.recordings[BASE.name].drew_global) or "a global generator"
-    if parted is None:
+    drawn = ", ".join(evidence.recordings[BASE.name].drew_global)
+    if parted is None or not drawn:
         return ok()
     mend = f"draw from self.np_random instead of {drawn}: others draw from that too, and seed it"
     return _fault(evidence, BASE, parted, f"another state of {drawn}", mend)
@@ -132,6 +152,16 @@ def isolation(evidence: Evidence) -> Finding:
     """Report instances that disturb each other."""
     what = "one instance, then the same beside a second one that is stepped in turn"
     mend = "keep the state in self, not in the class, the module or a default argument"
+    outside = ", ".join(evidence.recordings[BASE.name].outside) if BASE.name in evidence.recordings else ""
+    shared = f"copies share {outside or 'a state outside of them'}"
+    if drifts(evidence):
+        parted = _parted(evidence, TICKING, TICKING_AT_LAST)
+        assert isinstance(parted, Difference), "what drifts has parted"
+        return _fault(evidence, TICKING, parted, f"{shared}: at first, and after all other recordings", mend, "spaces")
+    parted = _parted(evidence, BASE, AGAIN)
+    if outside and isinstance(parted, Difference) and not (parted.is_rounding or _tells_time(evidence)):
+        at = where(evidence.recordings[BASE.name], parted.moment)
+        return Finding("warning", f"{shared}, and episodes do not repeat", at, mend, place_of(evidence, at, "spaces"))
     return _undisturbed(evidence, beside(len(evidence.tasks)), what, mend, "spaces")
 
 

@@ -8,7 +8,7 @@ from drml.envs.gymnasium.check.compare import difference, later_difference
 from drml.envs.gymnasium.check.evidence import Evidence, Recording
 from drml.envs.gymnasium.check.finding import Finding, ok, place_of, skipped, where
 from drml.envs.gymnasium.check.plans import BASE, SEEDS, STYLES, of_task
-from drml.envs.gymnasium.check.probe_repeat import repeats
+from drml.envs.gymnasium.check.probe_repeat import drifts, repeats
 
 NO_TASKS = "one environment, no tasks"
 
@@ -94,7 +94,7 @@ def _forgets(evidence: Evidence) -> bool:
 
 def effect(evidence: Evidence) -> Finding:
     """Report parameters that change nothing."""
-    if not evidence.has_tasks or not repeats(evidence):
+    if not evidence.has_tasks or not repeats(evidence) or drifts(evidence):
         return skipped("episodes cannot be compared" if evidence.has_tasks else NO_TASKS)
     others = _others(evidence)
     if not all(list(_pairs(evidence, task)) for task in others):

@@ -9,6 +9,7 @@ import numpy as np
 
 from drml.envs.gymnasium.check.actions import Actions
 from drml.envs.gymnasium.check.evidence import Plan, Problem, Recording, Stop, Where
+from drml.envs.gymnasium.check.handed import Handed
 from drml.envs.gymnasium.check.look import (
     as_numbers,
     bounds_problem,
@@ -19,7 +20,10 @@ from drml.envs.gymnasium.check.look import (
     reward_problem,
     same_numbers,
     space_note,
+    spaces_problem,
 )
+from drml.envs.gymnasium.check.own_modules import outside_state
+from drml.envs.gymnasium.check.plans import BASE
 from drml.envs.gymnasium.check.subject import Subject
 from drml.envs.gymnasium.check.surroundings import Surroundings
 from drml.envs.gymnasium.copies import AnyEnv, Options
@@ -61,6 +65,7 @@ class _Log:
     digest: list[int] = field(default_factory=list[int])
     rows: list[tuple[float, bool, bool, int, int]] = field(default_factory=list[tuple[float, bool, bool, int, int]])
     problems: dict[str, Problem] = field(default_factory=dict[str, Problem])
+    handed: Handed = field(default_factory=Handed)
 
     def note(self, kind: Any, value: str) -> None:  # noqa: ANN401 — one of Problem's kinds
         """Keep the first problem of each kind, at the moment that is added next."""
@@ -110,41 +115,49 @@ class Recorder:
             Stopped: it raised.
         """
         self._announce(where)
-        self._surroundings.inside = True
+        self._surroundings.inside = where.call
         try:
             return function(*args, **kwargs)
         except (Exception, SystemExit) as error:
             message, place = raised(error)
             raise Stopped(Stop(where, "raised", message, place)) from error
         finally:
-            self._surroundings.inside = False
+            self._surroundings.inside = None
 
     def record(self, plan: Plan) -> Recording:
         """Carry out a plan."""
         self._surroundings.begin(plan.global_seed, plan.clock)
+        outside = outside_state() if plan == BASE else {}
         log = _Log()
         facts: dict[str, Any] = {}
         stop = None
         try:
             env = self._make(plan)
             options = self._give(plan, env)
-            facts = _facts(env, self._subject.tasks[plan.task])
+            self._check_spaces(plan, env)
+            facts = self.call(Where(plan, "make"), _facts, env, self._subject.tasks[plan.task])
             other = self._other(plan)
             if plan.warm_up:
                 self._live(plan, env)
                 options = self._give(plan, env)
             self._run(plan, _Lent(env, options), log, facts, other)
-            facts["made_generators"] = tuple(dict.fromkeys(self._surroundings.made))
+            facts["made_generators"] = self._surroundings.made_generators()
             for instance in (env, other):
                 if instance is not None:
                     self.call(Where(plan, "close"), instance.close)
         except Stopped as stopped:
             stop = stopped.stop
-        drew = self._surroundings.drew_global()
-        return replace(log.recording(plan), stop=stop, drew_global=drew, **facts)
+        drew, later = self._surroundings.drew_global(), outside_state() if outside else {}
+        changed = tuple(name for name, state in outside.items() if later.get(name) != state)
+        return replace(log.recording(plan), stop=stop, drew_global=drew, outside=changed, **facts)
 
     def _make(self, plan: Plan) -> AnyEnv:
         return self.call(Where(plan, "make"), self._subject.make, self._subject.tasks[plan.task])
+
+    def _check_spaces(self, plan: Plan, env: AnyEnv) -> None:
+        where = Where(plan, "spaces")
+        if problem := self.call(where, spaces_problem, env):
+            raise Stopped(Stop(where, "raised", problem))
 
     def _give(self, plan: Plan, env: AnyEnv) -> Options | None:
         """Turn an environment to the plan's task, where that is how it gets one; return the options of its resets."""
@@ -187,27 +200,24 @@ class Recorder:
     def _run(self, plan: Plan, lent: "_Lent", log: _Log, facts: dict[str, Any], other: AnyEnv | None) -> None:
         env = lent.env
         actions = Actions(env.action_space, plan.style)
-        episode, step, seen = 0, 0, self._reset(plan, lent, log, facts, 0)
+        episode, step = 0, 0
+        self._reset(plan, lent, log, facts, 0)
         actions.begin(0)
         for _ in range(self._steps):
             action = actions.at(step)
-            given = as_numbers(env.action_space, action)[1]
+            log.handed.add_action(action)
             answer = self.call(Where(plan, "step", episode, step), env.step, action)
-            if as_numbers(env.action_space, action)[1] != given:
-                log.note("aliasing", "the action that was given was overwritten")
             step += 1
             _add(plan, env, log, answer, (episode, step))
-            _compare_kept(log, env, seen, answer[0])
-            seen = (answer[0], as_numbers(env.observation_space, answer[0])[1])
             if other is not None:
                 with suppress(Stopped):  # its end was reached, perhaps
                     self.call(Where(plan, "step", episode, step), other.step, other.action_space.sample())
             if log.rows[-1][1] or log.rows[-1][2] or step >= self._max_length:
                 episode, step = episode + 1, 0
-                seen = self._reset(plan, lent, log, facts, episode)
+                self._reset(plan, lent, log, facts, episode)
                 actions.begin(episode)
 
-    def _reset(self, plan: Plan, lent: "_Lent", log: _Log, facts: dict[str, Any], episode: int) -> tuple[Any, int]:
+    def _reset(self, plan: Plan, lent: "_Lent", log: _Log, facts: dict[str, Any], episode: int) -> None:
         env = lent.env
         where = Where(plan, "reset", episode)
         seed = {} if episode else {"seed": plan.seed}
@@ -222,7 +232,6 @@ class Recorder:
         log.digest.append(digest)
         log.rows.append((0.0, False, False, episode, 0))
         _look_after_reset(env, self._subject.tasks[plan.task], facts)
-        return obs, digest
 
 
 def _add(plan: Plan, env: AnyEnv, log: _Log, answer: Any, at: tuple[int, int]) -> None:  # noqa: ANN401
@@ -243,6 +252,9 @@ def _add(plan: Plan, env: AnyEnv, log: _Log, answer: Any, at: tuple[int, int]) -
 
 
 def _note_obs(log: _Log, env: AnyEnv, obs: Any) -> None:  # noqa: ANN401
+    if "aliasing" not in log.problems:
+        log.note("aliasing", log.handed.overwritten(obs))
+        log.handed.add_obs(obs)
     wrong = observation_problem(env.observation_space, obs)
     log.note("observation", wrong)
     log.note("bounds", "" if wrong else bounds_problem(env.observation_space, obs))
@@ -250,13 +262,6 @@ def _note_obs(log: _Log, env: AnyEnv, obs: Any) -> None:  # noqa: ANN401
 
 def _kind(answer: object) -> str:
     return f"{len(answer)} values" if isinstance(answer, tuple) else f"a {type(answer).__name__}"
-
-
-def _compare_kept(log: _Log, env: AnyEnv, kept: tuple[Any, int], obs: Any) -> None:  # noqa: ANN401
-    """Note it if the observation of the moment before has changed in the caller's hands."""
-    if "aliasing" not in log.problems and kept[1] != as_numbers(env.observation_space, kept[0])[1]:
-        same = " (the same object)" if kept[0] is obs else ""
-        log.note("aliasing", f"the observation of the step before was overwritten{same}")
 
 
 def _facts(env: AnyEnv, task: Task) -> dict[str, Any]:

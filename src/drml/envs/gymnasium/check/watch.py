@@ -6,7 +6,7 @@ import signal
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, final
@@ -69,7 +69,7 @@ class _Seen:
     """Where the child writes which line it is in, if it hangs or crashes."""
     about: About | None = None
     places: dict[str, str] = field(default_factory=dict[str, str])
-    remarks: list[Remark] = field(default_factory=list[Remark])
+    remarks: tuple[Remark, ...] | None = None
     recordings: dict[str, Recording] = field(default_factory=dict[str, Recording])
     last: Where | None = None
     stop: Stop | None = None
@@ -78,10 +78,12 @@ class _Seen:
         """Take in messages until the last one, or until there is a stop."""
         while True:
             limit = timeout if self.last else IMPORT_SECONDS
+            if not wait([pipe, process.sentinel], limit):
+                self._ask_where(process)
+                return self._stopped("hung", f"no answer within {limit:g} s")
             try:
-                if not pipe.poll(limit):
-                    self._ask_where(process)
-                    return self._stopped("hung", f"no answer within {limit:g} s")
+                if not pipe.poll():
+                    raise EOFError  # it has ended, and what it forked holds the pipe open
                 message = pipe.recv()
             except (EOFError, OSError):
                 process.join(GRACE_SECONDS)
@@ -126,7 +128,7 @@ class _Seen:
             about.has_tasks,
             about.horizon,
             self.recordings,
-            tuple(self.remarks),
+            self.remarks,
             self.stop,
             self.places,
         )
