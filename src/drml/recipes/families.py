@@ -21,7 +21,7 @@ META_ITERS = {  # what takes minutes on two cores
     "pendulum-varied-v1": 40,
     "acrobot-varied-v1": 30,
     "mountain-car-varied-v1": 20,
-    "lunar-lander-varied-v1": 60,
+    "lunar-lander-varied-v1": 120,
 }
 
 
