@@ -9,7 +9,7 @@ import torch
 from drml import session
 from drml.algos.maml import MAMLConfig
 from drml.algos.promp import ProMPConfig
-from drml.core.errors import CheckpointError, InputError, ResourceError
+from drml.core.errors import CheckpointError, EnvError, InputError, ResourceError
 from drml.core.tree import tree_leaves
 from drml.policies.mlp import MLPConfig
 from drml.train import TrainConfig
@@ -149,6 +149,20 @@ def test_a_run_that_cannot_be_written_to_is_refused_before_it_is_tested(tmp_path
     monkeypatch.setattr("drml.session.meta_test", None)
     with pytest.raises(ResourceError, match="cannot be written to, and the result goes there"):
         session.test(tmp_path / "run")
+
+
+@pytest.mark.parametrize("error", [EnvError, InputError])
+def test_a_run_that_its_environment_ends_is_saved_and_goes_on_to_the_same_bits(tmp_path, error):
+    def fail(progress, _):
+        if progress.meta_iter == 2:
+            raise error("the environment is gone")
+
+    config = config_of(checkpoint_every=10)
+    with pytest.raises(error):
+        session.start(config, tmp_path / "a", [fail])
+    assert session.load(tmp_path / "a").progress.meta_iter == 2
+    whole, _ = session.start(config, tmp_path / "b")
+    assert bits(session.resume(tmp_path / "a")[0]) == bits(whole)
 
 
 def test_a_run_whose_tasks_have_changed_is_refused(tmp_path):

@@ -236,7 +236,7 @@ def _run(
 
         try:
             reached, reason = meta_train(trainer, progress, [record, keep, *listeners])
-        except EnvError:
+        except (EnvError, InputError):  # the second one where foreign code is no longer what was begun with
             end()
             raise
         end()

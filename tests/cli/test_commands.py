@@ -228,3 +228,10 @@ def test_torch_is_not_imported_to_refuse_a_command():
 
     source = "import sys; from drml.cli.main import main; main(['lst']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", source], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("code", "exit_code", "err"), [(None, 0, ""), (7, 7, ""), ("gone", 1, "drml: error: gone\n")])
+def test_code_of_others_that_leaves_with_a_text_is_no_success(code, exit_code, err, monkeypatch, capsys):
+    monkeypatch.setattr("drml.cli.main._find_command", lambda _: lambda _: sys.exit(code))
+    assert main(["list"]) == exit_code
+    assert capsys.readouterr().err == err

@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _find_command(words)(words[1:])
         except SystemExit as leaving:
-            return leaving.code if isinstance(leaving.code, int) else 0
+            code = leaving.code  # of argparse, or of foreign code
+            return _fail(code, 1) if isinstance(code, str) else code or 0
         except KeyboardInterrupt:
             return _fail("interrupted", INTERRUPTED)
         except BrokenPipeError:  # as in `drml list | head`
