@@ -12,14 +12,14 @@ from drml.train import TrainConfig
 
 META_ITERS = {  # what takes minutes on two cores
     "half-cheetah-broken-v1": 30,
-    "ant-dir-promp-v1": 60,
+    "ant-dir-promp-v1": 20,
     "hopper-params-promp-v1": 30,
     "walker2d-dir-promp-v1": 40,
     "humanoid-dir-promp-v1": 10,
     "reacher-goal-v1": 40,
     "cartpole-varied-v1": 40,
     "pendulum-varied-v1": 40,
-    "acrobot-varied-v1": 30,
+    "acrobot-varied-v1": 20,
     "mountain-car-varied-v1": 20,
     "lunar-lander-varied-v1": 120,
 }
