@@ -124,7 +124,7 @@ def check_tasks(run: Path, facts: Mapping[str, str]) -> None:
     kept = json.loads((run / CONFIG).read_text(encoding="utf-8")).get("tasks", facts)
     for name in [*kept, *facts]:
         if kept.get(name) != facts.get(name):
-            was, now = (f"{facts_then[name]}" if name in facts_then else "not there" for facts_then in (kept, facts))
+            was, now = (known.get(name, "not there") for known in (kept, facts))
             raise InputError(
                 f"{run}: its tasks have changed since it was started, {name} was {was} and is {now}; undo the change, "
                 "or start a new run for the new tasks"
