@@ -7,22 +7,21 @@ hangs or kills the process, that says which one.
 
 import ctypes
 import logging
-import multiprocessing
 import os
 import pickle
 import resource
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from multiprocessing import forkserver
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import torch
 
+from drml.core.child import end_group, lead_group
 from drml.core.errors import DrmlError
 from drml.core.fault import Moment
 from drml.envs.api import BatchEnv, Closable, EnvOptions, TellsFaults
@@ -103,9 +102,7 @@ def _tell(place: Any, moment: Moment, copy: int, seed: int) -> None:  # noqa: AN
 
 def _detach() -> None:
     """Leave the run's process group, and see to it that this process ends with the one that started it."""
-    os.setsid()  # also a group of its own, so that what the environment starts can be killed with it
-    multiprocessing.current_process().daemon = False  # daemons may start none, and AsyncVectorEnv does
-    multiprocessing.set_start_method(None, force=True)  # as it would in the run, not as this process was started
+    lead_group()
     for number in (signal.SIGINT, signal.SIGTERM):  # they are sent to all of a job; the run decides what they mean
         signal.signal(number, _ignore)  # a handler, as what is ignored stays so in what the environment starts
     os.register_at_fork(after_in_child=_heed_signals)
@@ -119,7 +116,6 @@ def _detach() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before the system knew that we care
             os._exit(1)
-    threading.Thread(target=_follow_run, daemon=True).start()
 
 
 def _ignore(number: int, frame: object) -> None:
@@ -130,19 +126,6 @@ def _heed_signals() -> None:
     """In what the environment forks: end where the environment terminates it, which would wait for ever."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-
-
-def _follow_run() -> None:
-    """Wait for the end of the run, and leave; the system ends this process as well, but not what it has started."""
-    if run := multiprocessing.parent_process():
-        run.join()
-        _leave()
-
-
-def _leave() -> NoReturn:
-    """End, with all that the environment has started, and without an orderly end that could hang."""
-    while True:
-        os.killpg(os.getpid(), signal.SIGKILL)
 
 
 def _limit_memory(extra_bytes: int) -> None:
@@ -159,7 +142,7 @@ def _send(connection: socket.socket, verb: bytes, payload: bytes = b"") -> None:
     try:
         connection.sendall(wire.frame(verb, payload))
     except OSError:  # nobody is left to answer to
-        _leave()
+        end_group()
 
 
 def _receive(connection: socket.socket) -> tuple[bytes, bytearray]:
@@ -176,6 +159,6 @@ def _exactly(connection: socket.socket, size: int) -> bytearray:
         except OSError:
             count = 0
         if not count:
-            _leave()  # the run has ended
+            end_group()  # the run has ended
         view = view[count:]
     return data

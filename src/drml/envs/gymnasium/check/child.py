@@ -5,14 +5,11 @@ Messages, in order: what the subject is (or a `DrmlError`), then `Where`s, each 
 """
 
 import faulthandler
-import multiprocessing
 import os
 import re
 import signal
-import threading
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, final
@@ -21,6 +18,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
+from drml.core.child import lead_group
 from drml.core.errors import DrmlError, InputError
 from drml.envs.gymnasium.check.evidence import Remark, Where
 from drml.envs.gymnasium.check.plans import BASE, plans
@@ -90,21 +88,10 @@ class _Given(gym.Wrapper[Any, Any, Any, Any]):
 
 def _live_alone() -> None:
     """Lead a process group, so that what an environment starts ends with us; die with the parent; print nothing."""
-    with suppress(OSError, AttributeError):
-        os.setsid()
-    multiprocessing.current_process().daemon = False  # daemons may start none, and AsyncVectorEnv does
-    multiprocessing.set_start_method(None, force=True)  # as it would in a run, not as this process was started
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    lead_group()
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     warnings.simplefilter("ignore")
-
-
-def _follow_parent() -> None:
-    """Wait for the end of the parent, which ends us and our group even where an environment hangs."""
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os.killpg(os.getpid(), signal.SIGKILL)
 
 
 def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str], tuple[Remark, ...] | None]:
