@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 
 from drml.baselines import LinearFeatureBaseline
@@ -166,3 +167,50 @@ def test_features_are_clipped():
     far = BASELINE.features(torch.full((1, 1, 1, 1), 1e6), torch.full((1, 1, 1), 50))
     assert far.flatten().tolist() == [10.0, 100.0, 0.5, 0.25, 0.125, 1.0]
     assert far.dtype == torch.float64
+
+
+def with_limits(limits, steps=HORIZON):
+    """Rewards of 1 and observations that tell nothing; task k's environment truncates after `limits[k]` steps."""
+    data = [rollout(horizon=limit, steps=steps).select_tasks(slice(k, k + 1)) for k, limit in enumerate(limits)]
+    joined = data[0].map(lambda *parts: torch.cat(parts), *data[1:])
+    ones = torch.ones(K, steps, B, dtype=torch.float64)
+    return dataclasses.replace(joined, reward=ones, obs=torch.zeros_like(joined.obs))
+
+
+@pytest.mark.parametrize("limits", [(5, 5, 5), (6, 5, 2), (1, 3, 6), (4, 2, 5)])
+def test_a_time_limit_of_the_environments_own_is_the_tasks_horizon(limits):
+    data = with_limits(limits)
+    values = LinearFeatureBaseline(HORIZON, gamma=1.0).fit_values(data)
+    for k, limit in enumerate(limits):
+        # the value is limit − t, with weights of norm up to hypot(100, 6): ½ √λ ‖w‖, as above
+        torch.testing.assert_close(values.value[k], limit - data.elapsed[k].double(), rtol=0, atol=0.5 * 1e-5**0.5 * 101)
+        own = LinearFeatureBaseline(limit, gamma=1.0).fit_values(data.select_tasks(slice(k, k + 1)))
+        torch.testing.assert_close(values.value[k], own.value[0], rtol=0, atol=1e-6)  # products by batch, as above
+        torch.testing.assert_close(values.final_value[k], own.final_value[0], rtol=0, atol=1e-6)
+
+
+def test_an_episode_that_its_environment_cuts_is_no_limit_where_another_one_lasts_longer():
+    data = rollout(horizon=5, steps=HORIZON)
+    truncated, elapsed = data.truncated.clone(), data.elapsed.clone()
+    truncated[0, 2, 0], elapsed[0, 3:, 0] = True, torch.arange(3)
+    truncated[0, 4, 0] = False
+    data = dataclasses.replace(data, truncated=truncated, elapsed=elapsed)
+    values = BASELINE.fit_values(data)
+    assert float(values.final_value[0, 2, 0]) != 0.0  # others went on from there: what they show is looked up to
+    assert not values.final_value[0, 4, 1:].any()
+    changed = data.reward.clone()
+    changed[0, :3, 0] += 100.0
+    unfitted = BASELINE.fit_values(dataclasses.replace(data, reward=changed))
+    assert torch.equal(values.value, unfitted.value)
+
+
+def test_an_unsound_episode_sets_no_limit():
+    data = rollout(horizon=5, steps=HORIZON)
+    valid = torch.ones_like(data.valid)
+    valid[0, :5] = False  # all whole episodes of the task
+    assert not BASELINE.fit_values(dataclasses.replace(data, valid=valid)).value[0].any()
+
+
+def test_a_rollout_of_one_step_has_its_horizon():
+    values = LinearFeatureBaseline(1, gamma=1.0).fit_values(with_limits((1, 1, 1), steps=1))
+    torch.testing.assert_close(values.value, torch.ones(K, 1, B).double(), rtol=0, atol=1e-4)  # λ/(B + λ)

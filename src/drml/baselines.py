@@ -6,7 +6,8 @@ and ProMP. Fitted anew on each task's own data.
     v(s, t) = w · [s, s², τ, τ², τ³, 1],  τ = t/100,   w = argmin Σ (v(sₜ, t) − Rₜ)² + λ‖w‖²
 
 The value is that of the rest of a finite episode: it depends on the time and is zero at the horizon, by definition.
-So a horizon is not bootstrapped over, while an episode cut short by the end of a rollout is.
+So a horizon is not bootstrapped over, while an episode cut short by the end of a rollout is. A task whose environment
+truncates its episodes before the horizon has a horizon of its own: the longest episode that was seen of it.
 """
 
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class LinearFeatureBaseline:
         """
         ended = rollout.terminated | rollout.truncated
         continues = (~ended).to(torch.float64)
-        cut = rollout.truncated & (rollout.elapsed + 1 < self.horizon)
+        cut = rollout.truncated & (rollout.elapsed + 1 < self._horizons(rollout))
         is_cut = discounted_sum(cut.to(torch.float64), continues) > 0  # this step's episode has no complete return
         returns = discounted_sum(rollout.reward.to(torch.float64), self.gamma * continues)
         features = self.features(rollout.obs, rollout.elapsed)  # [K, N, F]
@@ -58,6 +59,18 @@ class LinearFeatureBaseline:
             final_value = (final @ weights).view(returns.shape).masked_fill(~cut, 0.0)
         dtype = rollout.reward.dtype
         return Values(value.to(dtype), final_value.to(dtype))
+
+    def _horizons(self, rollout: Rollout) -> Tensor:
+        """Return the horizon of each task, `[K, 1, 1]`.
+
+        Where a rollout goes on behind a truncation it was the environment's own. If no episode of the task lasted
+        longer, that is its time limit; if one did, the truncated one is cut short.
+        """
+        length = (rollout.elapsed + 1) * rollout.valid
+        stopped = length * rollout.truncated
+        stopped[:, -1] = 0
+        longest, limit = length.amax((1, 2), keepdim=True), stopped.amax((1, 2), keepdim=True)
+        return torch.where((limit == longest) & (limit > 0), limit, self.horizon)
 
     def features(self, obs: Tensor, elapsed: Tensor) -> Tensor:
         """Return the features `[K, T·B, 2·O + 4]` (float64) of observations `[K, T, B, O]` at times `[K, T, B]`."""

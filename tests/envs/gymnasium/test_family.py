@@ -15,7 +15,8 @@ from drml.core.errors import EnvError, InputError
 from drml.core.rng import Streams
 from drml.core.types import ActionSpec, EnvSpec, Tasks
 from drml.envs.api import EnvOptions
-from drml.envs.gymnasium.family import GymFamily, family_of, task_family, time_limit
+from drml.envs.gymnasium.family import GymFamily, family_of, task_family
+from drml.envs.gymnasium.limits import time_limit
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Uniform
 

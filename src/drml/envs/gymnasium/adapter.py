@@ -323,6 +323,6 @@ def _cause(error: BaseException) -> BaseException:
     return error.__cause__ if isinstance(error, DrmlError) and error.__cause__ is not None else error
 
 
-def shown(task: TaskParams) -> str:
+def shown(task: Mapping[str, Any]) -> str:
     """Return a task's parameters as text, such as `length=0.8`."""
     return ", ".join(f"{name}={np.array2string(np.asarray(value), precision=4)}" for name, value in task.items())

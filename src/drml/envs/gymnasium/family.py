@@ -16,16 +16,16 @@ of so many copies of one task. A class with `params` and `make` does the same, s
 import inspect
 import math
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from numbers import Integral, Real
-from typing import Any, cast, final
+from typing import Any, TypeVar, cast, final
 
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector import AsyncVectorEnv, VectorEnv
+from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from drml.core.errors import DrmlError, EnvError, InputError, suggest
@@ -33,8 +33,9 @@ from drml.core.fault import NO_SEED, Watch, nobody
 from drml.core.types import EnvSpec
 from drml.envs.api import BatchEnv, EnvOptions, Suite
 from drml.envs.gymnasium.adapter import Foreign, GymEnv, TaskParams, shown
-from drml.envs.gymnasium.copies import AnyEnv, AnyVectorEnv, Copies, Give, PlainCopies, copies_of
+from drml.envs.gymnasium.copies import AnyEnv, AnyVectorEnv, Copies, Give, Options, PlainCopies, copies_of
 from drml.envs.gymnasium.legacy import modern
+from drml.envs.gymnasium.limits import check_one_limit, proposed_horizon, time_limit
 from drml.envs.gymnasium.place import foreign
 from drml.envs.gymnasium.spaces import Actions, Observations, actions, observations
 from drml.envs.gymnasium.watched import Watched
@@ -42,9 +43,9 @@ from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Parameter
 
 Make = Callable[..., AnyEnv | AnyVectorEnv]
+Seen = TypeVar("Seen")
 NUM_ENVS = "num_envs"
-LIMITS = ("_max_episode_steps", "max_episode_steps")  # where environments keep their time limit
-MAX_WRAPPERS = 100  # some name themselves as their inner environment
+EDGES = (0.02, 0.98)  # quantiles of all parameters at once: tasks that are far apart, and inside of the ranges
 
 
 @final
@@ -62,7 +63,7 @@ class GymFamily:
     `num_envs`, if it takes that, and then returns a vector environment of so many copies of the one task."""
     tasks: TaskDistribution
     horizon: int = 0
-    """Steps after which an episode is truncated; 0 takes the environment's own time limit."""
+    """Steps after which an episode is truncated; 0 takes the environments' own time limit, the same for all tasks."""
     action_scale: float = 1.0
     """What a continuous policy's output is multiplied by before [−1, 1] is mapped to the bounds of the action."""
     summary: str = ""
@@ -128,9 +129,16 @@ class GymFamily:
                 raise EnvError(f"the environment of {shown(task)}: {error}") from error.__cause__
         if isinstance(built, VectorEnv):
             return copies_of(built, probed.observations.write)
-        copies = PlainCopies(built, probed.observations.write, self.give)
+        copies = PlainCopies(built, probed.observations.write, None if self.give is None else self._turned)
         copies.give(task)
         return copies
+
+    def _turned(self, env: AnyEnv, task: Mapping[str, Any]) -> Options | None:
+        """Turn an environment to a task."""
+        options = None if self.give is None else self.give(env, task)
+        with _named(self.name):
+            self._check_limit(env, task)
+        return options
 
     def plain(self, params: Mapping[str, Tensor], k: int) -> TaskParams:
         """Return the parameters of task k as `make` takes them.
@@ -149,30 +157,47 @@ class GymFamily:
     def probed(self) -> "Probed":
         """Return what one environment, of the task in the middle of the distribution, shows of all.
 
+        Without a horizon, tasks at the edges of the distribution are looked at as well: do they have its time limit?
+
         Raises:
             InputError: if its spaces do not fit, or there is no horizon.
-            EnvError: if it cannot be built, looked at or closed, or does not say how it resets.
+            EnvError: if it cannot be built, looked at or closed, or does not say how it resets; or if tasks have
+                time limits of their own.
         """
-        middle = {
-            name: torch.from_numpy(p.quantile(np.full((1, p.size), 0.5))) for name, p in self.tasks.params.items()
-        }
-        task = self.plain(middle, 0)
+        middle = self._task_at(0.5)
         with _named(self.name):
-            built = self._built(task, 1)
-            env = built if isinstance(built, VectorEnv) else built[0]
-            with (
-                foreign(f"closing the environment of {shown(task)}", EnvError),
-                closing(env),
-                foreign(f"looking at the environment of {shown(task)}", EnvError),
-            ):
-                return self._probed(env)
+            probed = self._look(middle, self._probed)
+            if not self.horizon:
+                limits = {shown(middle): probed.spec.horizon}
+                for task in map(self._task_at, EDGES):
+                    with suppress(EnvError):  # a task that fails is out when it is met, and the others go on
+                        limits[shown(task)] = self._look(task, time_limit)
+                check_one_limit(limits)
+        return probed
+
+    def _task_at(self, quantile: float) -> TaskParams:
+        params = self.tasks.params.items()
+        return self.plain({name: torch.from_numpy(p.quantile(np.full((1, p.size), quantile))) for name, p in params}, 0)
+
+    def _look(self, task: TaskParams, see: Callable[[Any], Seen]) -> Seen:
+        """Build the environment of a task, see what it shows, and close it."""
+        built = self._built(task, 1)
+        env = built if isinstance(built, VectorEnv) else built[0]
+        with (
+            foreign(f"closing the environment of {shown(task)}", EnvError),
+            closing(env),
+            foreign(f"looking at the environment of {shown(task)}", EnvError),
+        ):
+            if self.give is not None and not self.horizon and not isinstance(env, VectorEnv):
+                self.give(env, task)  # its time limit may come with it
+            return see(env)
 
     def _probed(self, env: AnyEnv | AnyVectorEnv) -> "Probed":
         horizon = int(self.horizon) or time_limit(env)
         if not horizon:
             raise InputError(
-                "the environment has no time limit, so the family needs a horizon: horizon=STEPS, or "
-                "max_episode_steps=STEPS where the environment is made"
+                f"the environment has no time limit, so the family needs a horizon: {proposed_horizon(env)}, or "
+                "max_episode_steps where the environment is made"
             )
         seen, acted = observations(_obs_space(env)), actions(_action_space(env), self.action_scale)
         if not seen.size:
@@ -219,6 +244,12 @@ class GymFamily:
                 f"the environment of {shown(task)} has actions in {_action_space(env)}, other tasks in "
                 f"{probed.action_space}; all tasks need the same spaces"
             )
+        if self.give is None:  # else it is turned to the task yet
+            self._check_limit(env, task)
+
+    def _check_limit(self, env: AnyEnv | AnyVectorEnv, task: Mapping[str, Any]) -> None:
+        if not self.horizon:
+            check_one_limit({"other tasks": self.probed.spec.horizon, shown(task): time_limit(env)})
 
 
 @dataclass(frozen=True)
@@ -285,33 +316,6 @@ def family_of(kind: Any) -> GymFamily:  # noqa: ANN401 — a class or an object 
 def is_vectorised(family: GymFamily) -> bool:
     """Return whether a family makes vector environments."""
     return NUM_ENVS in (_taken(family.make, [NUM_ENVS]) or [])
-
-
-def time_limit(env: object) -> int:
-    """Return the steps after which an environment truncates its episodes, 0 where it does not say."""
-    for _ in range(MAX_WRAPPERS):
-        if limit := _own_limit(env):
-            return limit
-        envs = getattr(env, "envs", None)
-        env = getattr(env, "env", None) or (envs[0] if isinstance(envs, list | tuple) and envs else None)
-        if env is None:
-            break
-    return 0
-
-
-def _own_limit(env: object) -> int:
-    """Return what an environment itself says, not those that it wraps; 0 where it is no number of steps."""
-    said = [*(getattr(env, name, None) for name in LIMITS), _of_spec(getattr(env, "spec", None))]
-    if isinstance(env, AsyncVectorEnv):  # its copies are in other processes, which end if they lack what is asked for
-        said += [env.get_attr(name)[0] for name in LIMITS if env.call("has_wrapper_attr", name)[0]]
-        said.append(_of_spec(env.get_attr("spec")[0]))
-    return next(
-        (int(limit) for limit in said if isinstance(limit, int | float | np.number) and 0 < limit < math.inf), 0
-    )
-
-
-def _of_spec(spec: object) -> object:
-    return getattr(spec, "max_episode_steps", None)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from drml.envs.gymnasium.check.plans import BASE
 from drml.envs.gymnasium.check.subject import Subject
 from drml.envs.gymnasium.check.surroundings import Surroundings
 from drml.envs.gymnasium.copies import AnyEnv, Options
-from drml.envs.gymnasium.family import time_limit
+from drml.envs.gymnasium.limits import time_limit
 from drml.envs.gymnasium.place import raised
 
 Task = Mapping[str, np.ndarray]
