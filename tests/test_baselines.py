@@ -183,7 +183,8 @@ def test_a_time_limit_of_the_environments_own_is_the_tasks_horizon(limits):
     values = LinearFeatureBaseline(HORIZON, gamma=1.0).fit_values(data)
     for k, limit in enumerate(limits):
         # the value is limit − t, with weights of norm up to hypot(100, 6): ½ √λ ‖w‖, as above
-        torch.testing.assert_close(values.value[k], limit - data.elapsed[k].double(), rtol=0, atol=0.5 * 1e-5**0.5 * 101)
+        left = limit - data.elapsed[k].double()
+        torch.testing.assert_close(values.value[k], left, rtol=0, atol=0.5 * 1e-5**0.5 * 101)
         own = LinearFeatureBaseline(limit, gamma=1.0).fit_values(data.select_tasks(slice(k, k + 1)))
         torch.testing.assert_close(values.value[k], own.value[0], rtol=0, atol=1e-6)  # products by batch, as above
         torch.testing.assert_close(values.final_value[k], own.final_value[0], rtol=0, atol=1e-6)

@@ -19,8 +19,10 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from drml.core.errors import EnvError
+from drml.envs.gymnasium.answers import NAMES, column, single
 from drml.envs.gymnasium.spaces import Write
 
+TRUE_AS_THEY_ARE = (list, tuple, str)  # [False] is no less true than [True]
 AnyEnv = gym.Env[Any, Any]
 AnyVectorEnv = VectorEnv[Any, Any, Any]
 Seeds = Callable[[int], int]
@@ -122,7 +124,14 @@ class PlainCopies:
         write, b = self._write, -1
         try:
             for b, (env, one, row) in enumerate(zip(self._envs, action, obs, strict=True)):
-                seen, reward[b], terminated[b], truncated[b], _ = env.step(one)
+                answer = env.step(one)
+                try:
+                    seen, reward[b], terminated[b], truncated[b], _ = answer
+                    is_odd = isinstance(answer[2], TRUE_AS_THEY_ARE) or isinstance(answer[3], TRUE_AS_THEY_ARE)
+                except (TypeError, ValueError):
+                    is_odd = True
+                if is_odd:
+                    seen, reward[b], terminated[b], truncated[b] = single(answer, env)
                 write(seen, row)
         except BaseException:
             self.called = b
@@ -207,7 +216,9 @@ class VectorCopies:
         self, action: np.ndarray, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
     ) -> None:
         """Step all copies."""
-        seen, reward[:], terminated[:], truncated[:], info = self._env.step(action)
+        seen, *said, info = self._env.step(action)
+        for name, row, value in zip(NAMES, (reward, terminated, truncated), said, strict=True):
+            row[:] = value if np.shape(value) == row.shape else column(name, value, self._env)  # else it would spread
         self._write(seen, obs)
         if self._same_step:
             self._seen = seen

@@ -61,7 +61,7 @@ class Stop:
 class Problem:
     """A value that broke the contract."""
 
-    kind: Literal["observation", "bounds", "reward", "flags", "aliasing"]
+    kind: Literal["observation", "bounds", "reward", "reward form", "flags", "flags form", "aliasing"]
     moment: int
     """Index along T."""
     value: str

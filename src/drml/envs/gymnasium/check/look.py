@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from drml.envs.gymnasium.answers import only
 from drml.envs.gymnasium.check.evidence import SpaceNote
 
 MAX_ENTRIES = 512  # of an observation that are kept; the digest covers all
@@ -87,6 +88,13 @@ def reward_problem(reward: Found) -> str:
     if isinstance(reward, bool) or not isinstance(reward, numbers.Real):
         return f"is {_short(reward)}, a {type(reward).__name__}, expected a number"
     return "" if np.isfinite(float(reward)) else f"is {reward}"
+
+
+def form_problem(name: str, value: Found) -> str:
+    """Return how a value is not the plain number or flag that it is taken for, "" where it is one or cannot be."""
+    if only(value) is value:
+        return ""
+    return f"{name} is an array of shape {list(np.shape(value))}, taken as the one entry that it holds".lstrip()
 
 
 def flags_problem(terminated: Found, truncated: Found, info: Found) -> str:

@@ -58,19 +58,21 @@ def raises(evidence: Evidence) -> Finding:
 
 
 def _problem(kind: str, evidence: Evidence) -> Finding:
-    found: list[tuple[Recording, Problem]] = [
-        (recording, problem)
-        for recording in evidence.recordings.values()
-        for problem in recording.problems
-        if problem.kind == kind
-    ]
-    if not found:
+    found = [_first(kind, evidence), _first(f"{kind} form", evidence)]
+    if found == [None, None]:
         return ok() if evidence.num_calls else skipped(UNTRIED)
-    recording, problem = found[0]
+    recording, problem = next(pair for pair in found if pair is not None)
     at = where(recording, min(problem.moment, len(recording) - 1))
     subject = {"observation": "observation", "bounds": "observation", "reward": "reward"}.get(kind, "")
     seen = f"{subject}{'' if problem.value.startswith('[') else ' '}{problem.value}".strip()
-    return Finding("warning" if kind == "bounds" else "fault", seen, at, MENDS[kind], place_of(evidence, at))
+    is_fault = kind != "bounds" and problem.kind == kind
+    return Finding("fault" if is_fault else "warning", seen, at, MENDS[kind], place_of(evidence, at))
+
+
+def _first(kind: str, evidence: Evidence) -> tuple[Recording, Problem] | None:
+    """Return the first problem of a kind, and the recording that it is in."""
+    pairs = ((r, problem) for r in evidence.recordings.values() for problem in r.problems)
+    return next((pair for pair in pairs if pair[1].kind == kind), None)
 
 
 observation: Probe = partial(_problem, "observation")
@@ -85,22 +87,40 @@ def horizon(evidence: Evidence) -> Finding:
     recordings = list(evidence.recordings.values())
     if not recordings:
         return skipped(UNTRIED)
-    limit, longest = recordings[0].time_limit, max(int(recording.step.max(initial=0)) for recording in recordings)
-    terminated, truncated = _lengths(recordings, "terminated"), _lengths(recordings, "truncated")
+    longest = max(int(recording.step.max(initial=0)) for recording in recordings)
     if evidence.stop or any(recording.stop for recording in recordings):
         return skipped(UNTRIED)
-    if not (limit or evidence.horizon or len(terminated) or len(truncated)):
+    found = _limits(evidence, recordings) or _ends(evidence, recordings, longest)
+    return found or ok(f"the longest episode seen had {longest} steps")
+
+
+def _limits(evidence: Evidence, recordings: list[Recording]) -> Finding | None:
+    """Return what is wrong with the time limits that environments declare, or show by truncating."""
+    declared = {recording.time_limit: recording.plan.task for recording in recordings}
+    truncated, place = _lengths(recordings, "truncated"), place_of(evidence, None, "make")
+    if not evidence.horizon and len(declared) > 1:
+        told = ", ".join(f"{limit} steps in task {task}" for limit, task in sorted(declared.items()))
+        mend = f"give the family a horizon, within which each keeps its own: horizon={max(declared)}, or the longest"
+        return Finding("fault", f"tasks have time limits of their own: {told}", mend=mend, place=place)
+    if 0 < min(declared) < evidence.horizon:
+        seen = f"a time limit of {min(declared)} steps, below the declared horizon of {evidence.horizon}"
+        mend = "right where tasks have limits of their own; else declare the smaller one, or raise the time limit"
+        return Finding("warning", seen, mend=mend, place=place)
+    if evidence.horizon and len(truncated) and truncated.max() < evidence.horizon:
+        seen = f"truncated after {truncated.max()} steps, before the declared horizon of {evidence.horizon}"
+        mend = "declare the smaller one, or raise the environment's own time limit"
+        return Finding("warning", seen, mend=mend, place=place)
+    return None
+
+
+def _ends(evidence: Evidence, recordings: list[Recording], longest: int) -> Finding | None:
+    """Return what is wrong with how episodes end: not at all, or as if by a time limit."""
+    terminated, truncated = _lengths(recordings, "terminated"), _lengths(recordings, "truncated")
+    if not (recordings[0].time_limit or evidence.horizon or len(terminated) or len(truncated)):
         return Finding(
             "warning",
             f"no episode ended within {longest} steps, and no time limit is declared",
             mend="register it with max_episode_steps, wrap it in TimeLimit, or give the family a horizon",
-            place=place_of(evidence, None, "make"),
-        )
-    if evidence.horizon and len(truncated) and truncated.max() < evidence.horizon:
-        return Finding(
-            "warning",
-            f"truncated after {truncated.max()} steps, before the declared horizon of {evidence.horizon}",
-            mend="declare the smaller one, or raise the environment's own time limit",
             place=place_of(evidence, None, "make"),
         )
     if len(terminated) >= MIN_EPISODES and terminated.min() == terminated.max() >= MIN_LENGTH:
@@ -110,7 +130,7 @@ def horizon(evidence: Evidence) -> Finding:
             mend="if that is a time limit, say truncated instead of terminated: the future goes on behind it",
             place=place_of(evidence, None, "step"),
         )
-    return ok(f"the longest episode seen had {longest} steps")
+    return None
 
 
 def _lengths(recordings: list[Recording], ending: str) -> np.ndarray:

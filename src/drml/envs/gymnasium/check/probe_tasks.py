@@ -100,8 +100,8 @@ def effect(evidence: Evidence) -> Finding:
     if not all(list(_pairs(evidence, task)) for task in others):
         return skipped("the environment stopped before this was tried")
     felt = {task: any(difference(a, b) for a, b in _pairs(evidence, task)) for task in others}
-    if any(_overwritten(evidence, task) for task in others if not felt[task]):
-        return skipped("the task does not outlive a reset, see task-kept")
+    if untold := _untold(evidence, [task for task in others if not felt[task]]):
+        return skipped(untold)
     if not any(felt.values()):
         return _unfelt(evidence) if others else ok("there is one task")
     unfelt = [name for task, name in evidence.varied.items() if not felt[task]]
@@ -113,6 +113,15 @@ def effect(evidence: Evidence) -> Finding:
         mend="use it, or leave it out; one that matters where chance seldom leads needs more --steps",
         place=place_of(evidence, None, "make"),
     )
+
+
+def _untold(evidence: Evidence, unfelt: list[int]) -> str:
+    """Return why tasks that were not felt may have an effect all the same, "" for no reason."""
+    if any(_overwritten(evidence, task) for task in unfelt):
+        return "the task does not outlive a reset, see task-kept"
+    problems = {problem.kind for recording in evidence.recordings.values() for problem in recording.problems}
+    unread = sorted(problems & {"reward", "flags"})
+    return f"they may differ in what could not be read, see {' and '.join(unread)}" if unfelt and unread else ""
 
 
 def _effort(evidence: Evidence) -> str:

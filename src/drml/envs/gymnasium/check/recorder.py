@@ -7,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
+from drml.envs.gymnasium.answers import only
 from drml.envs.gymnasium.check.actions import Actions
 from drml.envs.gymnasium.check.evidence import Plan, Problem, Recording, Stop, Where
 from drml.envs.gymnasium.check.handed import Handed
@@ -15,6 +16,7 @@ from drml.envs.gymnasium.check.look import (
     bounds_problem,
     digests,
     flags_problem,
+    form_problem,
     numeric_attributes,
     observation_problem,
     reward_problem,
@@ -240,14 +242,17 @@ def _add(plan: Plan, env: AnyEnv, log: _Log, answer: Any, at: tuple[int, int]) -
         raise Stopped(Stop(Where(plan, "step", *at), "raised", f"step returned {_kind(answer)}, expected five values"))
     obs, reward, terminated, truncated, info = answer
     _note_obs(log, env, obs)
-    wrong_reward, wrong_flags = reward_problem(reward), flags_problem(terminated, truncated, info)
+    paid, flags = only(reward), (only(terminated), only(truncated))
+    wrong_reward = reward_problem(paid)
     log.note("reward", wrong_reward)
-    log.note("flags", wrong_flags)
+    log.note("flags", flags_problem(*flags, info))
+    log.note("reward form", form_problem("", reward))
+    log.note("flags form", form_problem("terminated", terminated) or form_problem("truncated", truncated))
     numbers, digest = as_numbers(env.observation_space, obs)
     log.obs.append(numbers)
     log.digest.append(digest)
-    number = np.nan if isinstance(reward, np.ndarray) or "expected" in wrong_reward else float(reward)
-    ended = [isinstance(flag, bool | np.bool_) and bool(flag) for flag in (terminated, truncated)]
+    number = np.nan if "expected" in wrong_reward else float(paid)
+    ended = [isinstance(flag, bool | np.bool_) and bool(flag) for flag in flags]
     log.rows.append((number, ended[0], ended[1], *at))
 
 
