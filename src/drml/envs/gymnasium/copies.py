@@ -124,13 +124,12 @@ class PlainCopies:
         write, b = self._write, -1
         try:
             for b, (env, one, row) in enumerate(zip(self._envs, action, obs, strict=True)):
-                answer = env.step(one)
+                answer: Any = env.step(one)
                 try:
                     seen, reward[b], terminated[b], truncated[b], _ = answer
-                    is_odd = isinstance(answer[2], TRUE_AS_THEY_ARE) or isinstance(answer[3], TRUE_AS_THEY_ARE)
+                    if isinstance(answer[2], TRUE_AS_THEY_ARE) or isinstance(answer[3], TRUE_AS_THEY_ARE):
+                        raise TypeError
                 except (TypeError, ValueError):
-                    is_odd = True
-                if is_odd:
                     seen, reward[b], terminated[b], truncated[b] = single(answer, env)
                 write(seen, row)
         except BaseException:

@@ -47,16 +47,20 @@ class Observations:
         return sum(size for _, size in self.layout)
 
 
-def observations(space: AnySpace) -> Observations:
+def observations(space: AnySpace, key: str = "") -> Observations:
     """Return how the observations of a space become vectors.
+
+    Args:
+        space: the observation space of one environment, or a part of it.
+        key: where the part lies in a Dict or a Tuple, such as `['mission']`.
 
     Raises:
         InputError: if they have no fixed length.
     """
     if isinstance(space, spaces.Dict):
-        return _joined(dict(space.spaces))
+        return _joined(dict(space.spaces), key)
     if isinstance(space, spaces.Tuple):
-        return _joined(dict(enumerate(space.spaces)))
+        return _joined(dict(enumerate(space.spaces)), key)
     if isinstance(space, spaces.Box):
         size = math.prod(space.shape)
         is_picture = space.dtype == np.uint8
@@ -70,21 +74,29 @@ def observations(space: AnySpace) -> Observations:
         return Observations(((f"one-hot from {space.start}", int(space.n)),), partial(_write_one_hot, values))
     if isinstance(space, spaces.MultiDiscrete):
         return _several_one_hot(space)
+    leave_out = " or leave it out (gymnasium.wrappers.FilterObservation)" if key else ""
     raise InputError(
-        f"observation space {space} is no Box, Discrete, MultiDiscrete or MultiBinary, nor a Dict or Tuple of them, so "
-        "it has no fixed number of entries; " + WRAP.format(wrapper="TransformObservation") + " so that it is a Box"
+        f"observation space{key} {space} is no Box, Discrete, MultiDiscrete or MultiBinary, nor a Dict or Tuple of "
+        f"them, so it has no fixed number of entries; {WRAP.format(wrapper='TransformObservation')} so that it is a "
+        f"Box{leave_out}"
     )
 
 
-def _joined(parts: Mapping[Any, AnySpace]) -> Observations:
-    inner = {key: observations(part) for key, part in parts.items()}
+def _joined(parts: Mapping[Any, AnySpace], at: str) -> Observations:
+    inner = {key: observations(part, f"{at}[{key!r}]") for key, part in parts.items()}
     ends = np.cumsum([part.size for part in inner.values()])
     columns = [slice(end - part.size, end) for part, end in zip(inner.values(), ends, strict=True)]
     writes = [(key, column, part.write) for (key, part), column in zip(inner.items(), columns, strict=True)]
 
     def write(value: Any, rows: np.ndarray) -> None:  # noqa: ANN401 — a dictionary or a tuple of observations
-        for key, column, write_part in writes:
-            write_part(value[key], rows[..., column])
+        key = None
+        try:
+            for key, column, write_part in writes:
+                write_part(value[key], rows[..., column])
+        except LookupError:
+            raise ValueError(f"in the observation's [{key!r}]: it is missing") from None
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"in the observation's [{key!r}]: {error}") from error
 
     return Observations(sum((part.layout for part in inner.values()), ()), write)
 

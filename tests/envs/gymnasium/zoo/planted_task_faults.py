@@ -47,6 +47,16 @@ class ResampledInLaterEpisodes(Reach):
         return answer
 
 
+class PaysInAnArray(Reach):
+    def pay(self) -> Any:
+        return np.array([super().pay()])
+
+
+class PaysTwoNumbers(Reach):
+    def pay(self) -> Any:
+        return np.array([super().pay(), 0.0])
+
+
 class OtherSpaces(Reach):
     def __init__(self, goal: float, mass: float) -> None:
         super().__init__(goal, mass)

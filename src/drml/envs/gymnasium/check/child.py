@@ -1,7 +1,8 @@
 """The child process: calls the user's code, and tells the parent before each call and after each recording.
 
-Messages, in order: what the subject is (or a `DrmlError`), then `Where`s, each before the call it announces, the
-`Remark`s of Gymnasium's checker, and the `Recording`s; `None` at the end.
+Messages, in order: what the subject is, then `Where`s, each before the call it announces (or a `DrmlError`: what a
+training would be refused with before it begins), the `Remark`s of Gymnasium's checker, and the `Recording`s; `None` at
+the end.
 """
 
 import faulthandler
@@ -63,10 +64,11 @@ def main(pipe: Connection, trace: str, name: str, num_tasks: int, steps: int) ->
 def _try(pipe: Connection, name: str, num_tasks: int, steps: int) -> None:
     try:
         subject = find_subject(name, num_tasks)
+        pipe.send(About(subject.tasks, subject.varied, subject.has_tasks, subject.horizon, places(subject.maker)))
+        subject.first_step(lambda: pipe.send(Where(BASE, "make")))
     except (Exception, SystemExit) as error:
         pipe.send(error if isinstance(error, DrmlError) else InputError(f"'{name}': {': '.join(raised(error)[::-1])}"))
         return
-    pipe.send(About(subject.tasks, subject.varied, subject.has_tasks, subject.horizon, places(subject.maker)))
     recorder = Recorder(subject, steps, pipe.send)
     pipe.send(_ask_gymnasium(recorder, subject))
     for plan in plans(len(subject.tasks)):

@@ -2,26 +2,32 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
 import torch
 
+from drml.core.errors import InputError
 from drml.core.rng import Streams
-from drml.envs.api import EnvOptions, Suite
+from drml.envs.api import Closable, EnvOptions, Suite
+from drml.envs.gymnasium.check.look import spaces_problem
 from drml.envs.gymnasium.copies import AnyEnv, Options
 from drml.envs.gymnasium.family import GymFamily, is_vectorised
 from drml.envs.gymnasium.imported import family_or_suite, imported
 from drml.envs.gymnasium.legacy import modern
 from drml.envs.gymnasium.protocols import brings_tasks
 from drml.envs.gymnasium.single import TaskEnv
+from drml.envs.gymnasium.spaces import actions, observations
 from drml.envs.registry import suite
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.sampler import StratifiedSampler
 
 Task = Mapping[str, np.ndarray]
+Announce = Callable[[], None]
+"""Is called before an environment is built."""
 
 MAX_VARIED = 8  # parameters that are varied one by one
 EDGES = (0.02, 0.98)  # quantiles: far apart, and inside of the range
@@ -42,6 +48,8 @@ class Subject:
     """Declared steps per episode, 0 where none is declared."""
     maker: Any
     """What the user wrote: the line to fix is where it is defined."""
+    first_step: Callable[[Announce], None]
+    """Builds what a training builds before it begins, and raises the error that it would end with."""
     turn: Callable[[AnyEnv, Task], Options | None] | None = None
     """Turns an environment to another task and returns the options of its resets, where it can be turned."""
 
@@ -65,7 +73,7 @@ def find_subject(name: str, num_tasks: int) -> Subject:
         return _of_suite(suite(name), num_tasks)
     found: Any = imported(name)
     if _is_plain(found):
-        return Subject(name, lambda task: modern(found()), ({},), {}, 0, found)
+        return Subject(name, lambda task: modern(found()), ({},), {}, 0, found, partial(_try_spaces, name, found))
     family = family_or_suite(name, found)
     if isinstance(family, Suite):
         return _of_suite(family, num_tasks)
@@ -95,7 +103,7 @@ def _of_suite(chosen: Suite, num_tasks: int) -> Subject:
         return TaskEnv(chosen, dict(task), "train", EnvOptions(threads=1))
 
     tasks, varied = drawn(chosen.tasks, num_tasks)
-    return Subject(chosen.name, make, tasks, varied, chosen.spec.horizon, chosen.make)
+    return Subject(chosen.name, make, tasks, varied, chosen.spec.horizon, chosen.make, partial(_open, chosen))
 
 
 def _of_family(family: GymFamily, num_tasks: int, maker: Any) -> Subject:  # noqa: ANN401
@@ -110,7 +118,37 @@ def _of_family(family: GymFamily, num_tasks: int, maker: Any) -> Subject:  # noq
 
     tasks, varied = drawn(family.tasks, num_tasks)
     turns = partial(turn, family.give) if family.give else None
-    return Subject(family.name, make, tasks, varied, family.horizon, maker, turns)
+    return Subject(family.name, make, tasks, varied, family.horizon, maker, partial(_open_family, family), turns)
+
+
+def _open_family(family: GymFamily, announce: Announce) -> None:
+    @wraps(family.make, updated=())
+    def make(**params: Any) -> Any:  # noqa: ANN401 — numbers and arrays, and an environment
+        announce()
+        return family.make(**params)
+
+    _open(replace(family, make=make).suite(), announce)
+
+
+def _open(chosen: Suite, announce: Announce) -> None:
+    announce()
+    env = chosen.make(EnvOptions(threads=1))
+    if isinstance(env, Closable):
+        env.close()
+
+
+def _try_spaces(name: str, make: Callable[[], object], announce: Announce) -> None:
+    """Refuse spaces that no family of such environments could have; whatever else is wrong will be recorded."""
+    announce()
+    try:
+        with closing(modern(make())) as env:
+            if not spaces_problem(env):
+                observations(env.observation_space)
+                actions(env.action_space, 1.0)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    except (Exception, SystemExit):
+        return
 
 
 def _plain(family: GymFamily, task: Task) -> dict[str, Any]:
