@@ -12,7 +12,8 @@ Drml = Callable[..., Answer]
 ROOT = Path(__file__).parents[2]
 FAMILY = """
 import gymnasium as gym
-from drml import Uniform, task_family
+import numpy as np
+from drml import Choice, Uniform, task_family
 
 @task_family(length=Uniform(0.5, 1.5))
 def pendulum(length):
@@ -23,7 +24,63 @@ def pendulum(length):
 @task_family(length=Uniform(0.5, 1.5))
 def forgetful(length):
     return gym.make("Pendulum-v1")
+
+class Bare(gym.Env):
+    observation_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), 1.0, True, False, {}
+
+def bare(observed=Bare.observation_space, acted=Bare.action_space):
+    env = Bare()
+    env.observation_space, env.action_space = observed, acted
+    return env
+
+def family(make, horizon=9):
+    return task_family(length=Uniform(0.5, 1.5), horizon=horizon)(make)
+
+WORDS = gym.spaces.Dict(place=Bare.observation_space, words=gym.spaces.Dict(mission=gym.spaces.Text(9)))
+HYBRID = gym.spaces.Tuple((Bare.action_space, Bare.observation_space))
+no_limit = family(lambda length: bare(), 0)
+text = family(lambda length: bare(WORDS))
+combinations = family(lambda length: bare(acted=gym.spaces.MultiDiscrete([11, 11, 11])))
+hybrid = family(lambda length: bare(acted=HYBRID))
+own_limits = family(lambda length: gym.wrappers.TimeLimit(bare(), int(10 * length)), 0)
+no_observations = family(lambda length: bare(gym.spaces.Dict({})))
+raises = family(lambda length: gym.make("Pendulum-v7"))
+closes_badly = family(lambda length: type("Odd", (Bare,), {"close": lambda self: 1 / 0})())
+no_environment = family(lambda length: 3)
+vector = family(lambda length, num_envs: gym.make_vec("Blackjack-v1", num_envs, vectorization_mode="sync"), 0)
+unscaled = task_family(length=Uniform(0.5, 1.5), horizon=9)
+
+class Class:
+    params = {"length": Uniform(0.5, 1.5)}
+    make = staticmethod(lambda length: bare(WORDS))
+    horizon = 9
+
+def plain_text():
+    return bare(WORDS)
 """
+REFUSED = {
+    "no_limit": "the environment has no time limit, so the family needs a horizon: horizon=STEPS, such as horizon=200",
+    "text": "observation space['words']['mission'] Text(1, 9, ",
+    "combinations": "action space MultiDiscrete([11 11 11]) has 1,331 combinations, more than 1024",
+    "hybrid": "action space Tuple(Discrete(2), Box(-1.0, 1.0, (1,), float32)) is not supported",
+    "own_limits": "tasks have time limits of their own (5 steps with length=0.52, 10 steps with length=1., 14 steps",
+    "no_observations": "observations in Dict() hold no number",
+    "raises": "making the environment of length=1. raised ",
+    "closes_badly": "closing the environment of length=1. raised ZeroDivisionError",
+    "no_environment": "a int is not an environment",
+    "vector": "the environment has no time limit, so the family needs a horizon",
+    "Class": "observation space['words']['mission'] Text(1, 9, ",
+    "unscaled": "is a partial, expected a function under @task_family",
+    "missing": "has no 'missing'",
+}
 
 
 @pytest.fixture
@@ -68,6 +125,20 @@ def test_a_faulty_family(drml: Drml, my_tasks: str):
 def test_bad_requests(words: list[str], message: str, drml: Drml):
     answer = drml("check", *words)
     assert answer.code == 2 and message in answer.err and answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_train_refuses_check_refuses_with_the_same_line_and_code(name: str, drml: Drml, my_tasks: str):
+    trained = drml("train", f"{my_tasks}:{name}", "maml", "--meta-iters", 1)
+    checked = drml("check", f"{my_tasks}:{name}", "--tasks", 2, "--steps", 20, "--json", "found.json")
+    assert (trained.code, checked.code) == (2, 2), checked.out
+    assert REFUSED[name] in trained.err and trained.err == checked.err and trained.err.count("\n") == 1
+    assert not Path("found.json").exists() and not Path("runs").exists()
+
+
+def test_a_plain_environment_of_spaces_that_no_family_can_have_is_refused(drml: Drml, my_tasks: str):
+    answer = drml("check", f"{my_tasks}:plain_text")
+    assert answer.code == 2 and f"{my_tasks}:plain_text: {REFUSED['text']}" in answer.err
 
 
 def test_every_check_is_explained():

@@ -30,7 +30,7 @@ FAULTS: list[Expected] = [
     ("DrawsFromGlobalNumpy", "global-rng", "fault", "another state of numpy.random"),
     ("DrawsFromGlobalRandom", "global-rng", "fault", "another state of random"),
     ("RewardIsNan", "reward", "fault", "reward is nan"),
-    ("RewardIsAnArray", "reward", "fault", "reward is an array of shape [1]"),
+    ("RewardIsAnArray", "reward", "warning", "reward is an array of shape [1], taken as the one entry that it holds"),
     ("TerminatedIsANumber", "flags", "fault", "terminated is 0"),
     ("FourValues", "raises", "fault", "step returned 4 values"),
     ("CounterSurvivesReset", "leftover", "fault", "used before"),
@@ -66,6 +66,8 @@ DISGUISES: list[Expected] = [
 ]
 TASK_FAULTS: list[Expected] = [
     ("resampled", "task-kept", "fault", "goal differs between tasks"),
+    ("pays_in_an_array", "reward", "warning", "reward is an array of shape [1], taken as the one entry that it holds"),
+    ("pays_two_numbers", "reward", "fault", "reward is an array of shape [2], expected a number"),
     ("other_spaces", "task-spaces", "fault", "observation space of task 0: Box(-10.0, 10.0, (2,)"),
     ("ignored", "task-effect", "fault", "tasks with different parameters gave the same episodes"),
     ("tells_the_goal", "task-leak", "warning", "it is the parameter 'goal'"),
@@ -82,7 +84,15 @@ TASK_FAULTS: list[Expected] = [
     ("TurnedHalf", "leftover", "fault", "used before"),
 ]
 FAST = {"NanAfter200Steps", "SeedWithoutEffect", "NondeterministicAfterStep5", "HangsInStep", "IsKilled"}
-FAST |= {"PaysByTheHour", "resampled", "ignored", "tells_the_goal", "TurnedHalf"}
+FAST |= {
+    "PaysByTheHour",
+    "pays_in_an_array",
+    "pays_two_numbers",
+    "resampled",
+    "ignored",
+    "tells_the_goal",
+    "TurnedHalf",
+}
 
 SOUND = ["CartPole_v1", "MountainCar_v0", "MountainCarContinuous_v0", "Pendulum_v1", "Acrobot_v1"]
 SOUND += ["FrozenLake_v1", "FrozenLake8x8_v1", "Taxi_v4", "Blackjack_v1", "CliffWalking_v1"]
@@ -113,6 +123,18 @@ def test_a_planted_task_fault_is_found_and_named(name: str, check: Check):
     assert expected in wrong, wrong
     assert wrong[expected].verdict == verdict and said in wrong[expected].seen
     assert wrong[expected].place.startswith("tests/envs/gymnasium/zoo/planted_")
+
+
+@pytest.mark.parametrize("name", ["pays_in_an_array", "pays_two_numbers"])
+def test_rewards_that_cannot_be_compared_are_not_taken_for_equal(name: str, check: Check):
+    wrong = check(f"planted_task_faults:{name}")
+    assert "task-effect" not in wrong, wrong
+
+
+def test_a_time_limit_of_one_tasks_own_is_a_fault_without_a_horizon(check: Check):
+    wrong = check("planted_task_faults:another_limit_in_one_task", num_tasks=20)
+    assert wrong["horizon"].verdict == "fault" and "horizon=30" in wrong["horizon"].mend
+    assert wrong["horizon"].seen.startswith("tasks have time limits of their own: 25 steps in task ")
 
 
 FAST_DISGUISES = {"OverwritesTheLastObservation", "HourOfLocaltime", "OwnTorchGenerator", "CountsInTheModule"}

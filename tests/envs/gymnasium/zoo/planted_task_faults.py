@@ -132,6 +132,8 @@ class BlowsUpOnHeavyTasks(Reach):
 sound = family(Reach)
 resampled = family(Resampled)
 resampled_in_later_episodes = family(ResampledInLaterEpisodes)
+pays_in_an_array = family(PaysInAnArray)
+pays_two_numbers = family(PaysTwoNumbers)
 other_spaces = family(OtherSpaces)
 other_bounds = family(OtherBounds)
 ignored = family(Ignored)
@@ -205,3 +207,8 @@ class TurnedHalf(TurnedSound):
 @task_family(held_out=False, horizon=50, wiring=Choice((-1, 1)))
 def two_sound_tasks(wiring: int) -> gym.Env[Any, Any]:
     return Reach(0.5 * wiring)
+
+
+@task_family(held_out=False, length=Choice(tuple(range(20, 60, 2))), limit=Choice((False, True)))
+def another_limit_in_one_task(length: int, limit: bool) -> gym.Env[Any, Any]:
+    return gym.wrappers.TimeLimit(Reach(0.01 * length), 25 if length in (34, 36, 42) else 30)
