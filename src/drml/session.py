@@ -20,6 +20,7 @@ from drml.core.config import from_dict, to_dict
 from drml.core.errors import CheckpointError, EnvError, InputError, ResourceError
 from drml.core.phases import Phases
 from drml.core.rng import Streams
+from drml.core.shell import as_word
 from drml.core.tree import Params, Tree
 from drml.core.types import EnvSpec, Tasks
 from drml.envs.api import EnvOptions, Suite
@@ -249,7 +250,7 @@ def _check_faults(reached: Progress, reason: StopReason, text: str, out: Path) -
     if reason == "faulty":
         raise EnvError(
             f"{reached.quarantine.too_many(text)}; saved after {reached.meta_iter} meta-iterations: repair the "
-            f"environment, or accept more of it: drml train --resume {out} --max-faulty-share 1"
+            f"environment, or accept more of it: drml train --resume {as_word(out)} --max-faulty-share 1"
         )
 
 
@@ -315,7 +316,7 @@ def load(run: Path) -> Trained:
     setup = set_up(config)
     found = checkpoint.newest(checkpoints)
     if found is None:
-        raise CheckpointError(f"{run} has no checkpoint yet; train it with --resume {run}")
+        raise CheckpointError(f"{run} has no checkpoint yet; train it with --resume {as_word(run)}")
     state = setup.learner.init(Streams(config.seed)["init"])
     progress, phases = _load(found, Progress(state, StratifiedSampler().init(), state.params), config)
     return Trained(setup, progress, phases)

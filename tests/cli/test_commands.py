@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -86,9 +87,23 @@ def test_resume_of_a_finished_run_has_nothing_to_do(run: Path, drml: Drml):
     assert (run / "metrics.jsonl").read_bytes() == before
 
 
-def test_the_next_command_can_be_pasted(tmp_path: Path, drml: Drml):
-    run = tmp_path / "a run of ours"
-    assert f"drml test '{run}' && drml report '{run}'" in drml("train", SUITE, "maml", *TINY, "--out", run).out
+@pytest.mark.parametrize("name", ["-weird", "a run of ours", "it's", "two\nlines", "--out"])
+def test_the_next_command_can_be_pasted(name: str, run: Path, drml: Drml):
+    run.rename(run.with_name(name))
+    answer = drml("train", f"--resume={name}")
+    assert answer.code == 0, answer.err
+    print_words = f"drml() {{ printf '%s\\0' \"$@\"; }}; {answer.out.splitlines()[-1]}"
+    words = subprocess.run(["bash", "-c", print_words], capture_output=True, check=True, text=True).stdout.split("\0")
+    assert [words[0], words[2], *words[4:]] == ["test", "report", ""]
+    assert words[1] == words[3] and os.path.samefile(words[1], name)
+    assert drml(*words[:2], "--tasks", "1", "--episodes", "1").code == drml(*words[2:4]).code == 0
+
+
+def test_a_name_like_a_flag_is_met_with_the_way_to_write_it(run: Path, drml: Drml):
+    run.rename("-weird")
+    for words in (["test", "-weird"], ["report", "-weird"], ["test", "x", "-weird"], ["train", "--resume", "-weird"]):
+        answer = drml(*words)
+        assert answer.code == 2 and answer.err.count("\n") == 1 and " ./-weird\n" in answer.err, answer.err
 
 
 def test_of_two_resumes_the_last_counts(run: Path, drml: Drml):

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import tyro
 
 from drml.core.errors import InputError
+from drml.core.shell import as_word
 
 SHORT_FORMS = {"--tasks": "--num-tasks", "--episodes": "--copies"}
 _MARKERS = (tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName)
@@ -46,7 +47,7 @@ def parse(kind: type[Args], prog: str, words: Sequence[str], default: Args | Non
     except SystemExit as leaving:
         if not leaving.code:
             raise
-        raise InputError(f"{prog}: {_one_line(complaint.getvalue())}") from None
+        raise InputError(f"{prog}: {_one_line(complaint.getvalue())}{path_hint(words)}") from None
     if unknown:
         raise InputError(f"{prog}: {_unknown(unknown[0], _flags(kind, prog, default))}")
     _check_finite(prog, args)
@@ -89,10 +90,18 @@ def _flags(kind: type[Args], prog: str, default: Args | None) -> list[str]:
 def _unknown(word: str, flags: list[str]) -> str:
     if not word.startswith("-"):
         return f"unexpected argument '{word}'; --help shows the order"
+    if hint := path_hint([word]):
+        return f"unknown flag '{word}'{hint}"
     flag = word.partition("=")[0].replace("_", "-")
     close = [known for known in flags if known.split(".")[-1] == flag.lstrip("-")]  # --lr for --learner.inner.lr
     close = close or get_close_matches(flag, flags, n=1, cutoff=0.6)
     return f"unknown flag '{word}'" + (f". Did you mean '{close[0]}'?" if close else "; --help lists the flags")
+
+
+def path_hint(words: Sequence[str]) -> str:
+    """Return how to name a file or directory whose name was taken for a flag, where there is one."""
+    named = [word for word in words if word.startswith("-") and os.path.lexists(word)]
+    return f"; to name the path {named[0]}, write {as_word(named[0])}" if named else ""
 
 
 def _one_line(box: str) -> str:

@@ -5,18 +5,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Any
 
 import tyro
 
 from drml import rundir, session
 from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
-from drml.cli.parse import parse
+from drml.cli.parse import parse, path_hint
 from drml.cli.progress import ProgressLine
 from drml.cli.stop import StopSignals
 from drml.cli.terminal import check_json, check_threads, console, say
 from drml.core.errors import InputError
+from drml.core.shell import as_word
 from drml.envs.api import EnvOptions, Isolation
 from drml.train import Progress, StopReason, TrainConfig
 
@@ -133,9 +133,10 @@ def _resume(names: list[str], flags: list[str]) -> int:
 def _resumed_run(flags: list[str]) -> Path:
     """Return the directory that the last `--resume` names; it is needed before the other flags can be read."""
     at = max(i for i, word in enumerate(flags) if word.partition("=")[0] == "--resume")
-    value = flags[at].partition("=")[2] or (flags[at + 1] if at + 1 < len(flags) else "")
-    if not value or value.startswith("-"):
-        raise InputError("drml train: --resume needs the directory of a run")
+    _, is_joined, value = flags[at].partition("=")
+    value = value if is_joined else "".join(flags[at + 1 : at + 2])
+    if not value or (value.startswith("-") and not is_joined):
+        raise InputError(f"drml train: --resume needs the directory of a run{path_hint([value])}")
     return Path(value)
 
 
@@ -158,7 +159,7 @@ def resume(config: session.RunConfig, out: Path, options: EnvOptions) -> Outcome
 def _finish(outcome: Outcome, config: session.RunConfig, json: Path | None) -> int:
     if json:
         rundir.write_json(json, _result(outcome, config))
-    progress, run = outcome.progress, quote(str(outcome.run))
+    progress, run = outcome.progress, as_word(outcome.run)
     if outcome.reason == "interrupted":
         say(f"stopped and saved after {progress.meta_iter} meta-iterations; go on with:")
         say(f"  drml train --resume {run}")
