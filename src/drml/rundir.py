@@ -19,13 +19,51 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from drml.core.errors import InputError, ResourceError
+from drml.core.errors import DrmlError, EnvError, InputError, ResourceError
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
 
-CONFIG, LOCK = "config.json", ".lock"
+CONFIG, LOCK, METRICS = "config.json", ".lock", "metrics.jsonl"
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PACKAGES = ("drml", "torch", "numpy", "mujoco")
+
+
+@contextmanager
+def claimed(path: Path) -> Generator[None]:
+    """Make the directory of a new run and hold it; a run that is refused before its first row leaves nothing behind.
+
+    An empty directory is taken as it is, and so is one in which a run was killed before it had a configuration.
+
+    Raises:
+        InputError: if something is there already.
+        ResourceError: if it cannot be made.
+    """
+    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
+    create(path)
+    with lock(path):
+        create(path)  # again: another process may have begun and ended a run since
+        for name in filter(_is_leftover, os.listdir(path)):
+            if name != LOCK:
+                (path / name).unlink()
+        try:
+            yield
+        except (InputError, EnvError, ResourceError):
+            _give_up(path, missing)
+            raise
+
+
+def _give_up(path: Path, missing: Sequence[Path]) -> None:
+    """Remove what a run has written that has not measured anything, and the directories that were made for it."""
+    with suppress(OSError):
+        log = path / METRICS
+        if not (log.exists() and log.stat().st_size):
+            for name in (CONFIG, LOCK, METRICS):
+                (path / name).unlink(missing_ok=True)
+            for name in ("checkpoints", "tensorboard"):
+                shutil.rmtree(path / name, ignore_errors=True)
+    for made in missing:
+        with suppress(OSError):  # not empty
+            made.rmdir()
 
 
 def create(path: Path) -> Path:
@@ -42,11 +80,20 @@ def create(path: Path) -> Path:
         except FileExistsError:
             if not path.is_dir():
                 raise InputError(f"{path} is a file; choose another --out") from None
-            if held := set(os.listdir(path)) - {LOCK}:
+            if held := {name for name in os.listdir(path) if not _is_leftover(name)}:
                 what = "already holds a run; go on with it by --resume, or" if CONFIG in held else "is not empty;"
                 raise InputError(f"{path} {what} choose another --out") from None
         sync_directory(path.parent)
     return path
+
+
+def _is_leftover(name: str) -> bool:
+    """Return whether a file is what a run leaves that is killed before it has a configuration."""
+    return name == LOCK or name.startswith(_draft_of(CONFIG))
+
+
+def _draft_of(name: str) -> str:
+    return f".tmp-{name}-"
 
 
 def create_numbered(parent: Path, stem: str) -> Path:
@@ -89,11 +136,22 @@ def lock(path: Path) -> Generator[None]:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InputError(f"{path} is in use by {_holder(handle)}; stop it or choose another --out") from None
-            os.ftruncate(handle, 0)
-            write_all(handle, f"{os.getpid()} {socket.gethostname()}\n".encode())
-        yield
+            before = os.pread(handle, 512, 0)
+            _sign(handle, f"{os.getpid()} {socket.gethostname()}\n".encode())
+        try:
+            yield
+        except DrmlError:  # whatever was refused leaves no trace, not even here
+            with suppress(OSError):
+                _sign(handle, before)
+            raise
     finally:
         os.close(handle)
+
+
+def _sign(handle: int, text: bytes) -> None:
+    """Write who holds a lock."""
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, text, 0)
 
 
 def _holder(handle: int) -> str:
@@ -175,7 +233,7 @@ def replace_file(path: Path, data: bytes) -> None:
     Raises:
         ResourceError: if it cannot be written; what was there before is untouched.
     """
-    draft = path.with_name(f".tmp-{path.name}-{os.getpid()}")
+    draft = path.with_name(f"{_draft_of(path.name)}{os.getpid()}")
     with writing(path, len(data)):
         try:
             write_durably(draft, data)

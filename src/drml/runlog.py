@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from drml.core.errors import CheckpointError, InputError
-from drml.rundir import JSON, finite, replace_file, sync_directory, write_all, writing
+from drml.rundir import JSON, METRICS, finite, replace_file, sync_directory, write_all, writing
 
-METRICS, TENSORBOARD = "metrics.jsonl", "tensorboard"
+TENSORBOARD = "tensorboard"
 
 
 class _Events(Protocol):

@@ -29,7 +29,7 @@ from drml.envs.registry import suite
 from drml.evaluate import MetaTest, meta_test
 from drml.policies.mlp import MLPConfig
 from drml.quarantine import Quarantine
-from drml.runlog import RunLog
+from drml.runlog import METRICS, RunLog, read_rows
 from drml.stats import Interval
 from drml.tasks.distribution import Split
 from drml.tasks.sampler import StratifiedSampler
@@ -47,7 +47,6 @@ from drml.train import (
 
 CONFIG = rundir.CONFIG
 CHECKPOINTS = "checkpoints"
-STOP_RULES = ("meta_iters", "max_env_steps", "max_seconds", "patience", "max_faulty_share")
 COUNTERS = ("best_return", "best_meta_iter", "validations_since_best", "meta_iter", "env_steps", "seconds")
 
 
@@ -118,9 +117,7 @@ def read_config(run: Path) -> RunConfig:
         raise InputError(f"{path} cannot be read: {error}; the file is damaged") from error
     if not isinstance(data, dict):
         raise InputError(f"{path} cannot be read: expected an object; the file is damaged")
-    fields = cast("dict[str, Any]", data)
-    for written_beside in ("versions", "tasks"):
-        fields.pop(written_beside, None)
+    fields = {key: value for key, value in data.items() if key not in ("versions", "tasks")}  # written beside
     return _checked(fields, f"{path}: config")
 
 
@@ -158,8 +155,7 @@ def start(
     out = out.absolute()  # environments may go elsewhere
     setup = set_up(config)
     trainer = make_trainer(setup, options, stop_requested)
-    rundir.create(out)
-    with rundir.lock(out):
+    with rundir.claimed(out):
         _write_config(out, setup)
         return _run(setup, trainer, init_progress(trainer), out, listeners)
 
@@ -179,18 +175,15 @@ def resume(
     """
     out = out.absolute()
     config = read_config(out)
-    if train is not None:
-        kept = replace(train, **{name: getattr(config.train, name) for name in STOP_RULES})
-        if changed := [name for name, value in vars(kept).items() if value != getattr(config.train, name)]:
-            raise InputError(f"{changed[0]} cannot change within a run; start a new one, or leave it as it was")
-        config = replace(config, train=train)
+    config = config if train is None else replace(config, train=config.train.with_stop_rules_of(train))
     setup = set_up(config)
     trainer = make_trainer(setup, options, stop_requested)
     with rundir.lock(out):
         found = checkpoint.newest(out / CHECKPOINTS)
-        progress = init_progress(trainer)
-        progress = progress if found is None else _load(found, progress, config)[0]
+        new = init_progress(trainer)
+        progress = new if found is None else _load(found, new, config)[0]
         rundir.check_tasks(out, setup.suite.facts())
+        _ = (out / METRICS).exists() and read_rows(out)  # a damaged log is refused before anything is written
         if train is not None:
             _write_config(out, setup)
         return _run(setup, trainer, progress, out, listeners)

@@ -11,7 +11,7 @@ import torch
 from drml.algos.api import Learner, LearnerState
 from drml.collect import Collector
 from drml.core.check import check_ranges
-from drml.core.errors import EnvError
+from drml.core.errors import EnvError, InputError
 from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
@@ -21,6 +21,7 @@ from drml.quarantine import Incident, Quarantine
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.sampler import TaskSampler
 
+STOP_RULES = ("meta_iters", "max_env_steps", "max_seconds", "patience", "max_faulty_share")
 StopReason = Literal["", "budget", "converged", "time", "interrupted", "faulty"]
 MAX_UNSOUND_SHARE = 0.2  # of the steps of one meta-iteration
 
@@ -55,6 +56,17 @@ class TrainConfig:
         counts = ("meta_iters", "num_tasks", "copies", "validate_every", "validation_tasks", "checkpoint_every")
         limits = ("max_env_steps", "max_seconds", "patience")
         check_ranges("", self, at_least_1=counts, at_least_0=limits, between_0_and_1=("max_faulty_share",))
+
+    def with_stop_rules_of(self, other: "TrainConfig") -> "TrainConfig":
+        """Return the other one, which may differ in its stop rules.
+
+        Raises:
+            InputError: if it differs in anything else, which cannot change within a run.
+        """
+        kept = replace(other, **{name: getattr(self, name) for name in STOP_RULES})
+        if changed := [name for name, value in vars(kept).items() if value != getattr(self, name)]:
+            raise InputError(f"{changed[0]} cannot change within a run; start a new one, or leave it as it was")
+        return other
 
 
 @dataclass(frozen=True)
@@ -147,7 +159,7 @@ def _check_blame(trainer: Trainer, met: Meeting | MetaTest) -> None:
     Whoever asks often sends the signal to all processes of a job, those of environments included. The meta-iteration
     is made anew when the run goes on, with the faults that it has then.
     """
-    if trainer.stop_requested() and not all(fault.is_of_numbers for _, fault in met.faults):
+    if not all(fault.is_of_numbers for _, fault in met.faults) and trainer.stop_requested():
         raise _StoppedAmidFaults
 
 

@@ -1,6 +1,7 @@
 """A tiny trained run, made once per process, and the command line as a function."""
 
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,13 @@ class Answer:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeding_hangups() -> None:
+    """Let commands that tests start heed SIGHUP, also where `nohup` runs the tests: handlers are not inherited."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from drml.cli import report_command, train_command
 from drml.cli.parse import parse
 from drml.cli.terminal import check_json, check_threads
 from drml.cli.test_command import show_curve
-from drml.core.errors import InputError
+from drml.core.errors import DrmlError, InputError
 from drml.core.fault import label
 from drml.envs.api import EnvOptions
 from drml.train import TrainConfig
@@ -74,8 +74,14 @@ def _train(config: session.RunConfig, out: Path, options: EnvOptions) -> train_c
         print(f"going on with the demo in {out}")
         return train_command.resume(config, out, options)
     kept = set_aside(out)
+    try:
+        outcome = train_command.start(config, out, options)
+    except DrmlError:
+        if not out.exists():  # it was refused
+            kept.rename(out)
+        raise
     print(f"the older demo is now in {kept}")
-    return train_command.start(config, out, options)
+    return outcome
 
 
 def set_aside(out: Path) -> Path:

@@ -8,6 +8,7 @@ import tyro
 
 from drml.cli.parse import parse
 from drml.cli.report_command import check_installed
+from drml.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,18 @@ class GalleryArgs:
 def run(words: list[str]) -> int:
     """Run the command."""
     args = parse(GalleryArgs, "drml gallery", words)
+    _check_page(args.out)
     check_installed()
     from drml.report.gallery import write_gallery
 
     print(write_gallery(args.out))
     return 0
+
+
+def _check_page(page: Path) -> None:
+    """Refuse, before half a minute of drawing, a page that cannot be written where it is to go."""
+    if page.suffix == "" or page.is_dir():
+        raise InputError(f"--out {page} must name a file, such as {page.name}.md; its pictures go beside it")
+    for folder in (page.with_suffix(""), *page.parents):
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"--out {page}: {folder} is a file, and a directory is needed there; name another page")

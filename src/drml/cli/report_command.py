@@ -46,7 +46,9 @@ def write(run: Path, film: bool) -> Path:
     """Film where asked to, write the report and return the path of its page."""
     from drml.report.filming import film_run
     from drml.report.page import write_report
+    from drml.report.record import read_run
 
     if film:
+        read_run(run, with_films=False)  # what cannot be reported on is refused before it is filmed
         film_run(run)
     return write_report(run)

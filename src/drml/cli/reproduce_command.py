@@ -9,10 +9,11 @@ import tyro
 from rich.table import Table
 
 from drml.cli.parse import parse
+from drml.cli.stop import StopSignals
 from drml.cli.terminal import check_json, check_threads, say, show
 from drml.envs.api import EnvOptions
 from drml.recipes.catalog import RECIPES
-from drml.recipes.reproduce import budget, reproduce, stored_result
+from drml.recipes.reproduce import Stopped, budget, reproduce, stored_result
 from drml.rundir import write_json
 
 WORDS = {True: "reached", False: "below", None: ""}
@@ -51,7 +52,13 @@ def run(words: list[str]) -> int:
     args = parse(ReproduceArgs, "drml reproduce", words)
     check_json(args.json)
     check_threads(args.threads)
-    result = reproduce(args.name, args.seeds, args.runs, EnvOptions(threads=args.threads), say, args.jobs)
+    options = EnvOptions(threads=args.threads)
+    with StopSignals(is_patient=args.jobs == 1) as stop:  # seeds side by side end at once: they go on from checkpoints
+        try:
+            result = reproduce(args.name, args.seeds, args.runs, options, say, args.jobs, stop)
+        except Stopped:
+            say("stopped and saved; go on with the same command")
+            return stop.exit_code
     show_result(result, stored_result(args.name))
     if args.json:
         write_json(args.json, result)

@@ -20,6 +20,7 @@ from drml.core.config import to_dict
 from drml.core.errors import EnvError, InputError
 from drml.core.lookup import look_up
 from drml.core.rng import Streams
+from drml.core.signals import leave_to_parent
 from drml.envs.api import EnvOptions
 from drml.envs.registry import suite
 from drml.recipes.catalog import RECIPES
@@ -39,21 +40,26 @@ def reproduce(
     options: EnvOptions,
     tell: Callable[[str], None] = lambda _: None,
     jobs: int = 1,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Return a recipe's result over seeds 1 … N; seeds that were trained already are not trained again.
 
     Each seed is the run directory `runs/NAME-seedN`, and is resumed where it stopped. `jobs` seeds run side by side,
-    each in a process and on a share of the cores of its own; they change no number.
+    each in a process and on a share of the cores of its own; they change no number. One that runs alone heeds
+    `stop_requested`.
 
     Raises:
         InputError: if there is no such recipe, or a run directory holds something else.
+        Stopped: if a stop was requested; what was trained is saved.
     """
     recipe = look_up("recipe", name, RECIPES)
     if seeds < 1 or jobs < 1:
         raise InputError(f"seeds is {seeds} and jobs is {jobs}, both must be 1 or more")
     work = [(recipe, seed, runs / f"{name}-seed{seed}", options) for seed in range(1, seeds + 1)]
+    for _, seed, run, _ in work:
+        _check(recipe, seed, run)
     results: list[dict[str, Any]] = []
-    for (_, seed, run, _), result in zip(work, _each(work, min(jobs, seeds)), strict=True):
+    for (_, seed, run, _), result in zip(work, _each(work, min(jobs, seeds), stop_requested), strict=True):
         for faulty in result["faulty_tasks"]:
             raise EnvError(
                 f"{run}: a published number is over all tasks, and one could not be measured: {faulty['text']}"
@@ -66,20 +72,32 @@ def reproduce(
 Work = tuple[Recipe, int, Path, EnvOptions]
 
 
-def _each(work: Sequence[Work], jobs: int) -> Iterator[dict[str, Any]]:
+class Stopped(Exception):  # noqa: N818 — no error
+    """A training was asked to stop, and is saved."""
+
+
+def _each(work: Sequence[Work], jobs: int, stop_requested: Callable[[], bool]) -> Iterator[dict[str, Any]]:
     if jobs == 1:
-        yield from map(_train_and_test, work)
+        for one in work:
+            yield _train_and_test(one, stop_requested)
         return
     threads = max(1, torch.get_num_threads() // jobs)
     work = [(recipe, seed, run, replace(o, threads=o.threads or threads)) for recipe, seed, run, o in work]
     spawn = multiprocessing.get_context("spawn")  # a forked process would take over this one's threads half-way
-    with ProcessPoolExecutor(jobs, spawn, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(jobs, spawn, initializer=_begin_job, initargs=(threads,)) as pool:
         yield from pool.map(_train_and_test, work)
 
 
-def _train_and_test(work: Work) -> dict[str, Any]:
+def _begin_job(threads: int) -> None:
+    leave_to_parent()
+    torch.set_num_threads(threads)
+
+
+def _train_and_test(work: Work, stop_requested: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     recipe, seed, run, options = work
-    _train(recipe, seed, run, options)
+    _train(recipe, seed, run, options, stop_requested)
+    if stop_requested():
+        raise Stopped
     result = session.test(run, recipe.adapt_steps, recipe.test_tasks, recipe.test_copies, seed=seed, options=options)
     return {**result, "curve": learning_curve(read_rows(run))}
 
@@ -92,14 +110,21 @@ def learning_curve(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
     return {"env_steps": [train[part[-1]]["env_steps"] for part in stretches], **means}
 
 
-def _train(recipe: Recipe, seed: int, run: Path, options: EnvOptions) -> None:
-    config = replace(recipe.config, seed=seed)
+def _check(recipe: Recipe, seed: int, run: Path) -> None:
+    """Refuse, before anything is trained, a run directory that the recipe cannot go on with."""
     if not (run / session.CONFIG).exists():
-        session.start(config, run, options=options)
         return
-    if to_dict(replace(session.read_config(run), train=config.train)) != to_dict(config):
+    config, found = replace(recipe.config, seed=seed), session.read_config(run)
+    if to_dict(replace(found, train=config.train)) != to_dict(config):
         raise InputError(f"{run} was trained with other settings than the recipe's; name another --runs, or remove it")
-    session.resume(run, options=options, train=config.train)  # the budget may have grown; refuses other sizes
+    found.train.with_stop_rules_of(config.train)
+
+
+def _train(recipe: Recipe, seed: int, run: Path, options: EnvOptions, stop_requested: Callable[[], bool]) -> None:
+    if (run / session.CONFIG).exists():  # the budget may have grown
+        session.resume(run, options=options, stop_requested=stop_requested, train=recipe.config.train)
+    else:
+        session.start(replace(recipe.config, seed=seed), run, options=options, stop_requested=stop_requested)
 
 
 def summary(name: str, recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -46,40 +46,46 @@ STYLE: Any = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure on the page: SVG markup for wide and narrow screens."""
+    """A figure: SVG markup for wide and narrow screens, and what lies in files beside the page."""
 
     wide: str
     narrow: str
+    poster: bytes
+    """PNG."""
+    data: Mapping[str, Any]
+    """The numbers that are drawn."""
 
 
 Paint = Callable[[Axes], None]
 
 
-def draw_figures(run: RunRecord, folder: Path) -> dict[str, Drawing]:
-    """Draw the figures that the run has numbers for, write them to `folder`, and return them by name.
+def draw_figures(run: RunRecord) -> dict[str, Drawing]:
+    """Return the figures that the run has numbers for, by name."""
+    drawings: dict[str, Drawing] = {}
+    if run.evaluation is not None:
+        data = adaptation_data(run.evaluation)
+        drawings["adaptation"] = _draw("adaptation", data, lambda axes: paint_adaptation(axes, data))
+    if run.train or run.validation:
+        curve = learning_data(run.train, run.validation)
+        drawings["learning"] = _draw("learning", curve, lambda axes: paint_learning(axes, curve))
+    if run.evaluation is not None and run.evaluation.phases:
+        phases = run.evaluation.phases
+        height = 0.5 + 0.42 * len(phases)
+        sizes = ((5.4, height), (4.2, height), (5.4, height))
+        drawings["phases"] = _draw("phases", {"seconds": phases}, lambda axes: paint_phases(axes, phases), sizes)
+    return drawings
+
+
+def write_figures(drawings: Mapping[str, Drawing], folder: Path) -> None:
+    """Write figures and their numbers to a folder.
 
     Raises:
         ResourceError: if they cannot be written.
     """
     make_directories(folder)
-    drawings: dict[str, Drawing] = {}
-    if run.evaluation is not None:
-        data = adaptation_data(run.evaluation)
-        drawings["adaptation"] = _draw(folder, "adaptation", data, lambda axes: paint_adaptation(axes, data))
-    if run.train or run.validation:
-        curve = learning_data(run.train, run.validation)
-        drawings["learning"] = _draw(folder, "learning", curve, lambda axes: paint_learning(axes, curve))
-    if run.evaluation is not None and run.evaluation.phases:
-        phases = run.evaluation.phases
-        height = 0.5 + 0.42 * len(phases)
-        drawings["phases"] = _draw(
-            folder,
-            "phases",
-            {"seconds": phases},
-            lambda axes: paint_phases(axes, phases),
-            ((5.4, height), (4.2, height), (5.4, height)),
-        )
-    return drawings
+    for name, drawing in drawings.items():
+        write_json(folder / f"{name}.json", drawing.data)
+        replace_file(folder / f"{name}.png", drawing.poster)
 
 
 def adaptation_data(evaluation: Evaluation) -> dict[str, Any]:
@@ -177,22 +183,17 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _draw(
-    folder: Path,
-    name: str,
-    data: Mapping[str, Any],
-    paint: Paint,
-    sizes: tuple[Size, Size, Size] = (WIDE, NARROW, POSTER),
+    name: str, data: Mapping[str, Any], paint: Paint, sizes: tuple[Size, Size, Size] = (WIDE, NARROW, POSTER)
 ) -> Drawing:
     wide, narrow, poster = sizes
-    write_json(folder / f"{name}.json", data)
     with rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in a script it cannot write
         stream = io.BytesIO()
         _figure(paint, poster, is_alone=True).savefig(
             stream, format="png", dpi=200, facecolor="white", bbox_inches="tight", pad_inches=0.2
         )
-        replace_file(folder / f"{name}.png", stream.getvalue())
-        return Drawing(_svg(_figure(paint, wide), f"{name}-w"), _svg(_figure(paint, narrow), f"{name}-n"))
+        markup = _svg(_figure(paint, wide), f"{name}-w"), _svg(_figure(paint, narrow), f"{name}-n")
+        return Drawing(*markup, stream.getvalue(), data)
 
 
 def _figure(paint: Paint, size: Size, is_alone: bool = False) -> Figure:

@@ -29,7 +29,7 @@ def write_report(run_dir: Path) -> Path:
         if (error.name or "").split(".")[0] != "matplotlib":
             raise
         raise InputError('reports need matplotlib: pip install "drml[report]"') from error
-    drawings = figures.draw_figures(run, run_dir / FIGURES)
+    drawings = figures.draw_figures(run)
     body = [
         sections.adaptation(run, drawings),
         sections.learning(run, drawings),
@@ -47,5 +47,6 @@ def write_report(run_dir: Path) -> Path:
         sections="\n".join(part for part in body if part),
         footer=f"drml {versions().get('drml', '')}. The figures and their numbers lie in {FIGURES}/ beside this page.",
     )
+    figures.write_figures(drawings, run_dir / FIGURES)  # from here on nothing is refused
     replace_file(run_dir / REPORT, page.encode())
     return run_dir / REPORT

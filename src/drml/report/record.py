@@ -131,8 +131,8 @@ class RunRecord:
     faults: tuple[FaultPoint, ...] = ()
 
 
-def read_run(run_dir: Path) -> RunRecord:
-    """Return what a run directory holds.
+def read_run(run_dir: Path, with_films: bool = True) -> RunRecord:
+    """Return what a run directory holds; without its films where they are about to be made anew.
 
     Raises:
         InputError: if it is not a run directory, or one of its files is damaged.
@@ -152,7 +152,7 @@ def read_run(run_dir: Path) -> RunRecord:
         train=tuple(_train_point(row) for row in rows if row.values["kind"] == "train"),
         validation=tuple(_validation_point(row) for row in rows if row.values["kind"] == "validation"),
         evaluation=_evaluation(_Fields(test_path, _load(test_path))) if test_path.exists() else None,
-        films=_films(run_dir),
+        films=_films(run_dir) if with_films else Films((), ""),
         faults=tuple(fault for row in rows for fault in _fault_points(row)),
     )
 
