@@ -42,9 +42,6 @@ def claimed(path: Path) -> Generator[None]:
     create(path)
     with lock(path):
         create(path)  # again: another process may have begun and ended a run since
-        for name in filter(_is_leftover, os.listdir(path)):
-            if name != LOCK:
-                (path / name).unlink()
         try:
             yield
         except (InputError, EnvError, ResourceError):
@@ -90,6 +87,18 @@ def create(path: Path) -> Path:
 def _is_leftover(name: str) -> bool:
     """Return whether a file is what a run leaves that is killed before it has a configuration."""
     return name == LOCK or name.startswith(_draft_of(CONFIG))
+
+
+def sweep(path: Path) -> None:
+    """Remove what processes that were killed had begun to write; for who holds the run, since it is written so.
+
+    Raises:
+        ResourceError: if something cannot be removed.
+    """
+    with writing(path):
+        for name in os.listdir(path):
+            if name.startswith((_draft_of(CONFIG), _draft_of(METRICS))):
+                (path / name).unlink()
 
 
 def _draft_of(name: str) -> str:

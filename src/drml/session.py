@@ -207,6 +207,7 @@ def make_trainer(setup: Setup, options: EnvOptions, stop_requested: Callable[[],
 def _run(
     setup: Setup, trainer: Trainer, progress: Progress, out: Path, listeners: Sequence[Listener]
 ) -> tuple[Progress, StopReason]:
+    rundir.sweep(out)
     reached = progress
     text = ""  # what failed last
     with RunLog(out) as log:
