@@ -146,3 +146,44 @@ def test_versions_are_found_without_importing():
     assert answer.endswith("False\n")
     assert {"python", "platform", "drml", "torch", "numpy"} <= set(rundir.versions())
     assert rundir.versions()["python"] == sys.version.split()[0]
+
+
+@pytest.mark.parametrize("error", [InputError, ResourceError])
+def test_a_run_that_is_refused_before_its_first_row_leaves_nothing(tmp_path, error):
+    path = tmp_path / "new" / "parents" / "run"
+    with pytest.raises(error), rundir.claimed(path):
+        rundir.write_json(path / "config.json", {})
+        (path / "metrics.jsonl").write_bytes(b"")
+        raise error("refused")
+    assert list(tmp_path.iterdir()) == []
+    path.mkdir(parents=True)
+    with pytest.raises(error), rundir.claimed(path):
+        rundir.write_json(path / "config.json", {})
+        raise error("refused")
+    assert path.is_dir() and list(path.iterdir()) == []  # it was there before
+
+
+def test_a_run_that_has_measured_something_stays(tmp_path):
+    with pytest.raises(InputError), rundir.claimed(tmp_path / "run"):
+        (tmp_path / "run" / "metrics.jsonl").write_text("{}\n")
+        raise InputError("later")
+    assert (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_a_half_made_directory_is_taken_and_swept_by_its_holder(tmp_path):
+    (tmp_path / ".lock").write_text("1 elsewhere\n")
+    (tmp_path / ".tmp-config.json-77").write_text("{")
+    with rundir.claimed(tmp_path):
+        rundir.sweep(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not empty"), rundir.claimed(tmp_path):
+        pass
+
+
+def test_a_refusal_leaves_the_lock_as_it_was(tmp_path):
+    (tmp_path / ".lock").write_text("17 elsewhere\n")
+    with pytest.raises(InputError), rundir.lock(tmp_path):
+        assert (tmp_path / ".lock").read_text().startswith(f"{os.getpid()} ")
+        raise InputError("refused")
+    assert (tmp_path / ".lock").read_text() == "17 elsewhere\n"

@@ -276,3 +276,38 @@ def test_memory_that_runs_out_is_one_line(
 
     monkeypatch.setattr("drml.cli.main.importlib.import_module", greedy)
     check_refusal(["list"], 6, ["out of memory", "--num-tasks"], capsys)
+
+
+def test_a_resume_with_a_damaged_log_keeps_its_configuration(run: Path, capsys: pytest.CaptureFixture[str]):
+    (run / "metrics.jsonl").write_text("no row\n" + (run / "metrics.jsonl").read_text())
+    check_refusal(["train", "--resume", "run", "--meta-iters", "9"], 4, ["metrics.jsonl, line 1"], capsys)
+
+
+def test_a_report_that_is_refused_has_drawn_nothing(run: Path, capsys: pytest.CaptureFixture[str]):
+    gone = [{"task": "a", "step": 0, "file": "films/gone.webp", "return": 1.0}]
+    (run / "films.json").write_text(json.dumps(gone))
+    check_refusal(["report", "run"], 2, ["films/gone.webp cannot be read"], capsys)
+    (run / "films.json").unlink()
+    (run / "test.json").write_text("[]")
+    check_refusal(["report", "run", "--film"], 2, ["test.json"], capsys)
+
+
+@pytest.mark.parametrize("page", ["gallery", "foreign", "file.md/x.md", "file.d"])
+def test_a_gallery_that_has_no_place_is_refused_before_it_is_drawn(
+    page: str, run: Path, capsys: pytest.CaptureFixture[str]
+):
+    (run.parent / "foreign").mkdir()
+    (run.parent / "file").write_text("mine")
+    (run.parent / "file.md").write_text("mine")
+    check_refusal(["gallery", "--out", page], 2, [f"--out {page}"], capsys)
+
+
+def test_a_demo_that_is_refused_leaves_the_older_one_where_it_was(run: Path, capsys: pytest.CaptureFixture[str]):
+    (run / "summary.json").write_text("{}")
+    check_refusal(["demo", "--out", "run", "--episodes", "9" * 20], 6, ["GB of memory"], capsys)
+
+
+def test_a_recipe_whose_later_seed_is_another_run_trains_no_earlier_one(run: Path, capsys: pytest.CaptureFixture[str]):
+    run.parent.joinpath("recipes").mkdir()
+    run.rename("recipes/navigation-maml-seed2")
+    check_refusal(["reproduce", "navigation-maml", "--runs", "recipes"], 2, ["trained with other settings"], capsys)

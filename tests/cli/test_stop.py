@@ -249,7 +249,7 @@ def starts() -> Iterator[tuple[list[str], str]]:
         "test": ["test", "run"],
         "report": ["report", "run"],
         "check": ["check", "mine:hanging"],
-        "reproduce": ["reproduce", "maml-navigation"],
+        "reproduce": ["reproduce", "navigation-maml"],
     }
     for name in COMMANDS:
         for when in ("logging", "torch", "tyro"):

@@ -1,4 +1,4 @@
-"""Malformed command lines, made from the flags that each command lists: one line, a documented code, nothing written."""
+"""Malformed command lines, made from the flags that each command lists: one line, a documented code, no trace."""
 
 import os
 import re
