@@ -4,7 +4,6 @@ config.json      what was asked for          checkpoints/N/   what was reached a
 metrics.jsonl    what was measured           test.json        the adaptation curve of the best policy
 """
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -106,21 +105,8 @@ def read_config(run: Path) -> RunConfig:
     Raises:
         InputError: if there is no run, or its configuration is damaged.
     """
-    path = run / CONFIG
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{run} is not a run directory: it has no {CONFIG}") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read: {error}; the file is damaged") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path} cannot be read: expected an object; the file is damaged")
-    fields = cast("dict[str, Any]", data)
-    for written_beside in ("versions", "tasks"):
-        fields.pop(written_beside, None)
-    return _checked(fields, f"{path}: config")
+    fields = {key: value for key, value in rundir.read_fields(run).items() if key not in rundir.WRITTEN_BESIDE}
+    return _checked(fields, f"{run / CONFIG}: config")
 
 
 def _write_config(run: Path, setup: Setup) -> None:

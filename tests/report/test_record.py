@@ -47,12 +47,12 @@ def test_what_is_not_a_run_directory_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.json", "{", "config.json is damaged"),
+        ("config.json", "{", "config.json cannot be read"),
         ("config.json", "[]", "config.json: should be an object"),
         ("config.json", '{"suite": 1}', "'suite' should be a text, found 1"),
         ("config.json", '{"suite": "a", "learner": "b", "seed": "c"}', "'seed' should be a whole number"),
-        ("config.json", "[" * 100_000, "config.json is damaged"),
-        ("test.json", '{"held_out": true', "test.json is damaged"),
+        ("config.json", "[" * 100_000, "config.json cannot be read"),
+        ("test.json", '{"held_out": true', "test.json cannot be read"),
         ("test.json", "{}", "'return_by_step' should be a list, found None"),
         ("test.json", '{"return_by_step": []}', "at least one step"),
         ("test.json", '{"return_by_step": [{"step": 0, "iqm": true}]}', "'iqm' should be a number, found True"),
@@ -93,5 +93,5 @@ def test_a_file_that_is_not_text_is_one_clear_line(tmp_path, run_files):
     write_run, *_ = run_files
     run_dir = write_run(tmp_path / "run", films=False)
     (run_dir / "test.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"test\.json is damaged"):
+    with pytest.raises(InputError, match=r"test\.json cannot be read"):
         read_run(run_dir)
