@@ -36,7 +36,7 @@ class EventFile:
         with writing(directory):
             make_directories(directory)
             self._path, self._handle = _new(directory)
-        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)  # at step 0: forget what older files said
+        start = self._event.SessionLog(status=self._event.SessionLog.START)  # at step 0: forget what older files said
         self._write([{"file_version": "brain.Event:2"}, {"session_log": start}])
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:

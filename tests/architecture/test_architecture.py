@@ -13,7 +13,18 @@ FLOORS = [
     {"collect", "losses", "baselines", "references"},
     {"adapt", "optim"},
     {"algos"},
-    {"train", "evaluate", "quarantine", "session", "checkpoint", "runlog", "eventfile", "rundir", "recipes"},
+    {
+        "train",
+        "evaluate",
+        "quarantine",
+        "session",
+        "savepoint",
+        "checkpoint",
+        "runlog",
+        "eventfile",
+        "rundir",
+        "recipes",
+    },
     {"report"},
     {"cli"},  # shows reports, so it stands on them
 ]

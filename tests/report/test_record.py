@@ -57,7 +57,26 @@ def test_what_is_not_a_run_directory_is_refused(tmp_path):
         ("test.json", '{"return_by_step": []}', "at least one step"),
         ("test.json", '{"return_by_step": [{"step": 0, "iqm": true}]}', "'iqm' should be a number, found True"),
         ("test.json", '{"return_by_step": [{"step": 0, "iqm": 1e400}]}', "'iqm' should be a number, found inf"),
-        ("test.json", '{"return_by_step": [{"step": 0}], "trained_adapt_steps": -1}', "should be 0 or more, found -1"),
+        (
+            "test.json",
+            '{"return_by_step": [{"step": 0}], "split": "test", "held_out": true, "trained_adapt_steps": -1}',
+            "should be 0 or more, found -1",
+        ),
+        ("test.json", '{"return_by_step": [{"step": -1}]}', "'step' should be 0 or more, found -1"),
+        ("test.json", '{"return_by_step": [], "return_by_step": []}', "a key occurs twice"),
+        ("test.json", '{"return_by_step": NaN}', "NaN is not JSON"),
+        ("test.json", "[" * 200 + "]" * 200, "nested too deeply"),
+        ("metrics.jsonl", '{"kind": "train", "meta_iter": -5}\n', "'meta_iter' should be 0 or more, found -5"),
+        (
+            "metrics.jsonl",
+            '{"kind": "train", "meta_iter": 1, "env_steps": -1}\n',
+            "should be a number of 0",
+        ),
+        (
+            "config.json",
+            '{"suite": "a", "learner": "b", "seed": 1, "tasks": []}',
+            "should be an object, found []",
+        ),
         ("metrics.jsonl", "nonsense\n", "line 1: not a row of a log"),
         ("metrics.jsonl", '{"kind": "train", "meta_iter": 1, "env_steps": "x"}\n', "'env_steps' should be a number"),
         (

@@ -103,9 +103,13 @@ class Fields:
         """Return a list of objects."""
         return [Fields(self._where, value, self._failure) for value in self.array(key)]
 
-    def object(self, key: str) -> "Fields":
+    def nested(self, key: str) -> "Fields":
         """Return an object."""
-        return Fields(f"{self._where}: '{key}'", self.mapping(key), self._failure)
+        return Fields(self.place(key), self.mapping(key), self._failure)
+
+    def place(self, key: str) -> str:
+        """Return what to call a field in complaints."""
+        return f"{self._where}: '{key}'"
 
     def integer(self, key: str) -> int:
         """Return a whole number."""
@@ -125,6 +129,13 @@ class Fields:
         """Return a number; NaN where it is null, which stands for one that was not finite."""
         return self._number(self.values.get(key), key)
 
+    def finite(self, key: str) -> float:
+        """Return a number; null is none."""
+        value = self.number(key)
+        if math.isnan(value):
+            raise self.wrong("a number", None, key)
+        return value
+
     def amount(self, key: str) -> float:
         """Return a number of 0 or more; null is none."""
         return self._amount(self.values.get(key), key)
@@ -143,12 +154,12 @@ class Fields:
 
     def counts_by_name(self, key: str) -> dict[str, int]:
         """Return an object of whole numbers of 0 or more."""
-        inner = self.object(key)
+        inner = self.nested(key)
         return {name: inner.count(name) for name in inner.values}
 
     def texts_by_name(self, key: str) -> dict[str, str]:
         """Return an object of texts."""
-        inner = self.object(key)
+        inner = self.nested(key)
         return {name: inner.text(name) for name in inner.values}
 
     def _of_type(self, key: str, kind: type, expected: str) -> Any:  # noqa: ANN401
