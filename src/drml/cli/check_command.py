@@ -57,7 +57,7 @@ def _table(report: Report) -> Table:
             *([f"→ {finding.mend}"] * bool(finding.mend)),
         ]
         verdict = Text(finding.verdict, style=COLOURS[finding.verdict])
-        table.add_row(finding.check, verdict, Text("\n".join(line for line in seen if line)), Text(finding.place))
+        table.add_row(finding.check, verdict, "\n".join(line for line in seen if line), finding.place)
     return table
 
 

@@ -16,7 +16,7 @@ def printable(value: object, keep: str = "") -> str:
     text = str(value)
     if text.isascii() and text.isprintable():
         return text
-    return "".join(c if c in keep or not _is_unseen(c) else _escape(c) for c in text)
+    return "".join(c if c in keep or not is_unseen(c) else _escape(c) for c in text)
 
 
 def one_line(value: object) -> str:
@@ -24,7 +24,8 @@ def one_line(value: object) -> str:
     return printable(" ".join(str(value).split()))
 
 
-def _is_unseen(character: str) -> bool:
+def is_unseen(character: str) -> bool:
+    """Return whether a character is not one to look at: a control, a separator, half a character, a turn of direction."""
     return unicodedata.category(character) in _UNSEEN or character in _TURNING
 
 
