@@ -25,7 +25,7 @@ def one_line(value: object) -> str:
 
 
 def is_unseen(character: str) -> bool:
-    """Return whether a character is not one to look at: a control, a separator, half a character, a turn of direction."""
+    """Return whether a character is not one to look at: a control, a separator, a half, a turn of direction."""
     return unicodedata.category(character) in _UNSEEN or character in _TURNING
 
 
