@@ -45,7 +45,7 @@ def show(*things: RenderableType) -> None:
 def say(line: str) -> None:
     """Print a line about work that matters more: where its reader has left, or its disk is full, it goes unread."""
     try:
-        print(printable(line), flush=True)
+        print(printable(line, keep="\n"), flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
