@@ -619,7 +619,7 @@ def test_links_pipes_and_directories_in_place_of_files_are_refused(tmp_path):
         checkpoint.load(path, {})
     facts.unlink()
     os.mkfifo(facts)
-    with pytest.raises(CheckpointError, match=r"facts\.json is damaged"):
+    with pytest.raises(CheckpointError, match=r"facts\.json cannot be read: it is a"):
         checkpoint.load(path, {})
     facts.unlink()
     facts.mkdir()

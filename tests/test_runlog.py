@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,10 @@ def no_tensorboard(monkeypatch):
     """Keep the rows only; one test below looks at the events."""
 
     class Nothing:
-        def add_scalar(self, *args):
+        def add(self, *args):
             pass
 
-        flush = close = add_scalar
+        close = add
 
     monkeypatch.setattr(RunLog, "_open_events", lambda self: Nothing())
 
@@ -86,11 +87,99 @@ def test_a_log_cut_anywhere_reads_as_its_whole_rows_and_goes_on(tmp_path):
 def test_a_damaged_row_is_named_by_its_line(tmp_path, damage):
     row = b'{"kind": "train", "meta_iter": 1}\n'
     (tmp_path / "metrics.jsonl").write_bytes(row + damage + row)
-    with pytest.raises(CheckpointError, match=r"metrics\.jsonl, line 2: not a row of a log; the file is damaged$"):
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl, line 2: .*; the file is damaged$"):
         read_rows(tmp_path)
     with RunLog(tmp_path) as log, pytest.raises(CheckpointError, match="line 2"):
         log.truncate(0)
     assert (tmp_path / "metrics.jsonl").read_bytes() == row + damage + row
+
+
+@pytest.mark.usefixtures("no_tensorboard")
+def test_no_flipped_bit_is_taken_silently(tmp_path):
+    with RunLog(tmp_path) as log:
+        append_iterations(log, 1, 2)
+    path = tmp_path / "metrics.jsonl"
+    whole = path.read_bytes()
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(CheckpointError, match=r"metrics\.jsonl.*the file is damaged$") as error:
+            read_rows(tmp_path)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("no_tensorboard")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: lines[1:],
+        lambda lines: lines[:1] + lines[2:],
+        lambda lines: [lines[1], lines[0], *lines[2:]],
+        lambda lines: [*lines[:2], lines[1], *lines[2:]],
+        lambda lines: [*lines, b'{"kind": "train", "meta_iter": 9}\n'],
+    ],
+    ids=["first gone", "second gone", "exchanged", "twice", "added"],
+)
+def test_no_line_is_missed_or_added_silently(tmp_path, change):
+    with RunLog(tmp_path) as log:
+        append_iterations(log, 1, 2)
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
+    with pytest.raises(CheckpointError, match=r"the file is damaged$"):
+        read_rows(tmp_path)
+
+
+@pytest.mark.usefixtures("no_tensorboard")
+def test_a_log_of_before_checksums_is_read_and_guarded_from_then_on(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"kind": "train", "meta_iter": 1, "loss": 10}\n')
+    with RunLog(tmp_path) as log:
+        log.append("train", 2, {"loss": 20})
+    rows = [{"kind": "train", "meta_iter": 1, "loss": 10}, {"kind": "train", "meta_iter": 2, "loss": 20}]
+    assert read_rows(tmp_path) == rows
+    path.write_bytes(path.read_bytes().replace(b"10}", b"18}"))  # one bit, in the line that has no checksum
+    with pytest.raises(CheckpointError, match="line 2: the checksum does not fit"):
+        read_rows(tmp_path)
+
+
+def test_rows_are_in_the_order_of_their_meta_iterations(tmp_path):
+    for second in (-1, 0, 2**60, True, None):
+        lines = [json.dumps({"kind": "train", "meta_iter": meta_iter}) + "\n" for meta_iter in (1, second)]
+        (tmp_path / "metrics.jsonl").write_text("".join(lines))
+        with pytest.raises(CheckpointError, match="line 2: 'meta_iter' should be"):
+            read_rows(tmp_path)
+
+
+def test_a_full_disk_in_the_events_is_one_line_that_names_their_file(tmp_path, capfd):
+    many = {f"a{i}": 0 for i in range(50)}  # as events they take more bytes than as a line
+    with RunLog(tmp_path) as log:
+        log.append("train", 1, many)
+        (events,) = (tmp_path / "tensorboard").iterdir()
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (events.stat().st_size * 3 // 2, hard))
+        try:
+            with pytest.raises(ResourceError, match=rf"^cannot write {events}: File too large; .* MB free$"):
+                log.append("train", 2, many)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert scalars(tmp_path)["train/a49"] == [(1, 0.0)]
+    assert capfd.readouterr().err == ""  # nor does a thread say anything
+
+
+def test_a_closed_folder_of_events_is_one_line_that_names_it(tmp_path, monkeypatch, capfd):
+    real = os.open
+
+    def refuse(path, *args, **kwargs):
+        if "tfevents" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *args, **kwargs)
+
+    with RunLog(tmp_path) as log, monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(ResourceError, match=r"^cannot write .*/tensorboard: Permission denied$"):
+            log.append("train", 1, {})
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.usefixtures("no_tensorboard")
@@ -129,7 +218,7 @@ def test_a_refused_truncation_leaves_the_log_as_it_was(tmp_path, monkeypatch):
 
 
 def test_misuse_is_refused_in_one_line(tmp_path):
-    with RunLog(tmp_path) as log, pytest.raises(InputError, match="'kind' and 'meta_iter' are taken"):
+    with RunLog(tmp_path) as log, pytest.raises(InputError, match="kind, meta_iter, crc32 are taken"):
         log.append("train", 1, {"kind": 1})
     with pytest.raises(InputError, match=r"metrics\.jsonl cannot be read: No such file or directory"):
         read_rows(tmp_path / "missing")

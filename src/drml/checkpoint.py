@@ -18,7 +18,6 @@ import logging
 import os
 import re
 import shutil
-import stat
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,6 +31,8 @@ import torch
 from torch import Tensor
 
 from drml.core.errors import CheckpointError, InputError, ResourceError
+from drml.core.fields import parse_json
+from drml.core.plain_files import open_plain
 from drml.core.tree import Tree, tree_leaves
 from drml.rundir import JSON, make_directories, sync_directory, write_durably, writing
 
@@ -314,12 +315,10 @@ def _verified_bytes(manifest: _Manifest, name: str) -> bytes:
 def _read(path: Path, is_right_size: Callable[[int], bool]) -> bytes:
     """Return the bytes of a regular file; links, pipes and files of a wrong size are refused unread."""
     try:
-        # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(handle, "rb") as file:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode) or not is_right_size(status.st_size):
-                raise CheckpointError(f"{path} is damaged: {status.st_size} bytes are not what was written")
+        with open(open_plain(path, os.O_RDONLY), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if not is_right_size(size):
+                raise CheckpointError(f"{path} is damaged: {size} bytes are not what was written")
             return file.read()
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
@@ -328,25 +327,14 @@ def _read(path: Path, is_right_size: Callable[[int], bool]) -> bytes:
 
 
 def _parse_json(where: Path, data: bytes) -> dict[str, Any]:
-    """Return a JSON object; repeated keys, NaN and bottomless nesting are refused."""
+    """Return a JSON object."""
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(data)
+    except ValueError as error:
         raise CheckpointError(f"{where} is damaged: {_one_line(error)}") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{where} is damaged: expected a JSON object")
     return cast("dict[str, Any]", value)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique = dict(pairs)
-    if len(unique) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return unique
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _decode_leaves(where: Path, data: bytes) -> dict[str, Tensor]:

@@ -17,7 +17,9 @@ from typing import Any, Literal
 
 import torch
 
+from drml.core.errors import CheckpointError
 from drml.core.fault import Fault, label
+from drml.core.fields import Fields
 from drml.core.types import Tasks
 from drml.tasks.distribution import content_hashes
 
@@ -142,9 +144,17 @@ class Quarantine:
         return {"strikes": dict(self.strikes), "met": self.met, "missed": self.missed}
 
     @staticmethod
-    def from_facts(facts: Mapping[str, Any]) -> "Quarantine":
-        """Return the quarantine that `facts` turned into JSON values."""
-        return Quarantine(dict(facts["strikes"]), facts["met"], facts["missed"])
+    def from_facts(facts: object, where: object = "quarantine") -> "Quarantine":
+        """Return the quarantine that `facts` turned into JSON values, which `where` names in complaints.
+
+        Raises:
+            CheckpointError: if they are none.
+        """
+        kept = Fields(where, facts, CheckpointError)
+        met, missed = kept.amount("met"), kept.amount("missed")
+        if missed > met:
+            raise kept.wrong(f"no more than the {met:g} that were to be met", missed, "missed")
+        return Quarantine(kept.counts_by_name("strikes"), met, missed)
 
 
 def _key(task: str, during: During) -> str:

@@ -17,13 +17,18 @@ import socket
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from drml.core.errors import DrmlError, EnvError, InputError, ResourceError
+from drml.core.fields import Fields, read_json
+from drml.core.plain_files import kind_of, open_plain
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
 
 CONFIG, LOCK, METRICS = "config.json", ".lock", "metrics.jsonl"
+FILES = (CONFIG, LOCK, METRICS, "test.json", "films.json", "summary.json", "report.html")
+FOLDERS = ("checkpoints", "tensorboard", "figures", "films")
+WRITTEN_BESIDE = ("versions", "tasks")
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PACKAGES = ("drml", "torch", "numpy", "mujoco")
 
@@ -138,7 +143,7 @@ def lock(path: Path) -> Generator[None]:
     if not os.path.isdir(path):
         raise InputError(f"{path} is not a run's directory")
     with writing(path / LOCK):
-        handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = open_plain(path / LOCK, os.O_RDWR | os.O_CREAT)
     try:
         with writing(path / LOCK):
             try:
@@ -158,7 +163,9 @@ def lock(path: Path) -> Generator[None]:
 
 
 def _sign(handle: int, text: bytes) -> None:
-    """Write who holds a lock."""
+    """Write who holds a lock; not into what is a second name of some other file, which is not ours to write to."""
+    if os.fstat(handle).st_nlink > 1:
+        return
     os.ftruncate(handle, 0)
     os.pwrite(handle, text, 0)
 
@@ -167,6 +174,34 @@ def _holder(handle: int) -> str:
     """Return who a lock file says holds it."""
     words = os.pread(handle, 512, 0).decode(errors="replace").split()
     return f"process {words[0]} on {words[1]}" if len(words) == 2 else "another process"
+
+
+def check_plain(run: Path) -> None:
+    """Refuse a run of whose files and folders one is a link, a pipe or anything else that is not the run's own.
+
+    Raises:
+        InputError: names it, and nothing has been opened.
+    """
+    for name in (*FILES, *FOLDERS):
+        expected = "a file" if name in FILES else "a directory"
+        if (found := kind_of(run / name)) not in ("", expected):
+            raise InputError(
+                f"{run / name} is {found}, expected {expected} of the run's own; remove it, or put it back"
+            )
+    for folder in FOLDERS[1:]:  # checkpoints see to their own
+        for path in sorted((run / folder).iterdir()) if (run / folder).is_dir() else ():
+            if (found := kind_of(path)) not in ("a file", "a directory"):
+                raise InputError(f"{path} is {found}, expected a file of the run's own; remove it")
+
+
+def is_kept(path: Path) -> bool:
+    """Return whether a path is one of the files and folders that some run keeps, or lies in one."""
+    path = path.absolute()
+    return any(
+        path.relative_to(run).parts[0] in (*FILES, *FOLDERS)
+        for run in path.parents
+        if kind_of(run / CONFIG) == "a file"
+    )
 
 
 def write_json(path: Path, obj: JSON) -> None:
@@ -188,7 +223,7 @@ def check_tasks(run: Path, facts: Mapping[str, str]) -> None:
     Raises:
         InputError: if a fact has changed, came or went.
     """
-    kept = json.loads((run / CONFIG).read_text(encoding="utf-8")).get("tasks", facts)
+    kept = read_fields(run).get("tasks", facts)
     for name in [*kept, *facts]:
         if kept.get(name) != facts.get(name):
             was, now = (known.get(name, "not there") for known in (kept, facts))
@@ -196,6 +231,23 @@ def check_tasks(run: Path, facts: Mapping[str, str]) -> None:
                 f"{run}: its tasks have changed since it was started, {name} was {was} and is {now}; undo the change, "
                 "or start a new run for the new tasks"
             )
+
+
+def read_fields(run: Path) -> dict[str, Any]:
+    """Return the fields of a run's configuration, with what is written beside them: versions, and what its tasks are.
+
+    Raises:
+        InputError: if there is no run, or its configuration is damaged.
+    """
+    path = run / CONFIG
+    if not kind_of(path):
+        raise InputError(f"{run} is not a run directory: it has no {CONFIG}")
+    check_plain(run)
+    found = Fields(path, read_json(path))
+    for name in WRITTEN_BESIDE:  # which runs of before have not
+        if name in found.values:
+            found.texts_by_name(name)
+    return found.values
 
 
 def finite(obj: JSON) -> JSON:
@@ -254,13 +306,28 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Write a file and wait until its bytes are on the disk; the caller sees to its name."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    """Write a new file in place of whatever has its name, and wait until its bytes are on the disk."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # exclusive: through a link nothing is written
+    try:
+        handle = os.open(path, flags, 0o644)
+    except FileExistsError:  # an earlier process of the same number has left it
+        os.unlink(path)
+        handle = os.open(path, flags, 0o644)
     try:
         write_all(handle, data)
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def append(handle: int, data: bytes) -> None:
+    """Append all of `data` to a file that was opened for that, or nothing."""
+    size = os.fstat(handle).st_size
+    try:
+        write_all(handle, data)
+    except OSError:
+        os.ftruncate(handle, size)
+        raise
 
 
 def write_all(handle: int, data: bytes) -> None:

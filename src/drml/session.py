@@ -4,31 +4,28 @@ config.json      what was asked for          checkpoints/N/   what was reached a
 metrics.jsonl    what was measured           test.json        the adaptation curve of the best policy
 """
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from drml import checkpoint, rundir
+from drml import checkpoint, rundir, savepoint
 from drml.algos.api import Learner, LearnerState
 from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
 from drml.collect import Collector
 from drml.core.check import check_memory
 from drml.core.config import from_dict, to_dict
-from drml.core.errors import CheckpointError, EnvError, InputError, ResourceError
+from drml.core.errors import CheckpointError, DrmlError, EnvError, InputError, NumericError, ResourceError
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.shell import as_word
-from drml.core.tree import Params, Tree
 from drml.core.types import EnvSpec, Tasks
 from drml.envs.api import EnvOptions, Suite
 from drml.envs.isolated.env import isolated
 from drml.envs.registry import suite
 from drml.evaluate import MetaTest, meta_test
 from drml.policies.mlp import MLPConfig
-from drml.quarantine import Quarantine
 from drml.runlog import METRICS, RunLog, read_rows
 from drml.stats import Interval
 from drml.tasks.distribution import Split
@@ -47,7 +44,6 @@ from drml.train import (
 
 CONFIG = rundir.CONFIG
 CHECKPOINTS = "checkpoints"
-COUNTERS = ("best_return", "best_meta_iter", "validations_since_best", "meta_iter", "env_steps", "seconds")
 
 
 @dataclass(frozen=True)
@@ -106,19 +102,8 @@ def read_config(run: Path) -> RunConfig:
     Raises:
         InputError: if there is no run, or its configuration is damaged.
     """
-    path = run / CONFIG
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{run} is not a run directory: it has no {CONFIG}") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read: {error}; the file is damaged") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path} cannot be read: expected an object; the file is damaged")
-    fields = {key: value for key, value in data.items() if key not in ("versions", "tasks")}  # written beside
-    return _checked(fields, f"{path}: config")
+    fields = {key: value for key, value in rundir.read_fields(run).items() if key not in rundir.WRITTEN_BESIDE}
+    return _checked(fields, f"{run / CONFIG}: config")
 
 
 def _write_config(run: Path, setup: Setup) -> None:
@@ -180,8 +165,8 @@ def resume(
     trainer = make_trainer(setup, options, stop_requested)
     with rundir.lock(out):
         found = checkpoint.newest(out / CHECKPOINTS)
-        new = init_progress(trainer)
-        progress = new if found is None else _load(found, new, config)[0]
+        progress = init_progress(trainer)
+        progress = progress if found is None else savepoint.load(found, progress, _belongs_to(config))[0]
         rundir.check_tasks(out, setup.suite.facts())
         _ = (out / METRICS).exists() and read_rows(out)  # a damaged log is refused before anything is written
         if train is not None:
@@ -215,6 +200,7 @@ def _run(
 
         def record(progress: Progress, rows: Sequence[Row]) -> None:
             nonlocal reached, text
+            savepoint.check_finite(progress)
             reached, text = progress, [text, *fault_texts(rows)][-1]
             for row in rows:
                 rest = {key: value for key, value in row.items() if key not in ("kind", "meta_iter")}
@@ -226,17 +212,27 @@ def _run(
 
         def end() -> None:
             trainer.collect.close()  # where something else ends the run, processes of tasks are killed with it
-            if not checkpoint.is_sound(out / CHECKPOINTS / _name(reached)):
+            if not checkpoint.is_sound(out / CHECKPOINTS / savepoint.name_of(reached)):
                 _save(log, setup, trainer, reached, out)
 
         try:
             reached, reason = meta_train(trainer, progress, [record, keep, *listeners])
-        except (EnvError, InputError):  # the second one where foreign code is no longer what was begun with
+        except (EnvError, InputError, NumericError) as error:  # of input where code is no longer what was begun with
             end()
+            _check_numbers(error, reached, out)
             raise
         end()
     _check_faults(reached, reason, text, out)
     return reached, reason
+
+
+def _check_numbers(error: DrmlError, reached: Progress, out: Path) -> None:
+    """Say where the last finite numbers are, where they stopped being finite."""
+    if isinstance(error, NumericError):
+        raise NumericError(
+            f"{error}; saved as it was before, after {reached.meta_iter} meta-iterations: drml test {out}; to learn "
+            "more, start a new run with smaller steps"
+        ) from error
 
 
 def _check_faults(reached: Progress, reason: StopReason, text: str, out: Path) -> None:
@@ -248,39 +244,15 @@ def _check_faults(reached: Progress, reason: StopReason, text: str, out: Path) -
         )
 
 
-def _name(progress: Progress) -> str:
-    return f"{progress.meta_iter:06d}"
-
-
-def _tree(progress: Progress) -> Tree:
-    return {"state": progress.state.tree(), "sampler": progress.sampler, "best_params": dict(progress.best_params)}
-
-
 def _save(log: RunLog, setup: Setup, trainer: Trainer, progress: Progress, out: Path) -> None:
     log.flush()
-    facts = {name: getattr(progress, name) for name in COUNTERS} | {"phases": dict(trainer.collect.phases.seconds)}
-    facts["best_return"] = None if progress.best_meta_iter == 0 else progress.best_return
-    facts |= {"suite": setup.config.suite, "learner": setup.config.learner, "quarantine": progress.quarantine.facts()}
-    checkpoint.save(out / CHECKPOINTS, _name(progress), _tree(progress), facts)
+    facts = {**_belongs_to(setup.config), "phases": dict(trainer.collect.phases.seconds)}
+    savepoint.save(out / CHECKPOINTS, progress, facts)
     checkpoint.prune(out / CHECKPOINTS, keep=2, keep_names=set())
 
 
-def _load(path: Path, like: Progress, config: RunConfig) -> tuple[Progress, dict[str, float]]:
-    """Return the progress and the seconds by phase that a checkpoint holds."""
-    tree, facts = checkpoint.load(path, _tree(like))
-    for key in ("suite", "learner"):
-        if facts[key] != getattr(config, key):
-            raise CheckpointError(f"{path} belongs to {key} '{facts[key]}', not '{getattr(config, key)}'")
-    state = cast(dict[str, Tree], tree["state"])
-    counters = {name: facts[name] for name in COUNTERS if facts[name] is not None}
-    progress = Progress(
-        LearnerState(cast(Params, state["params"]), state["optimiser"]),
-        cast(Tree, tree["sampler"]),
-        cast(Params, tree["best_params"]),
-        quarantine=Quarantine.from_facts(facts["quarantine"]) if "quarantine" in facts else Quarantine(),
-        **counters,
-    )
-    return progress, facts["phases"]
+def _belongs_to(config: RunConfig) -> dict[str, str]:
+    return {"suite": config.suite, "learner": config.learner}
 
 
 @dataclass(frozen=True)
@@ -312,7 +284,8 @@ def load(run: Path) -> Trained:
     if found is None:
         raise CheckpointError(f"{run} has no checkpoint yet; train it with --resume {as_word(run)}")
     state = setup.learner.init(Streams(config.seed)["init"])
-    progress, phases = _load(found, Progress(state, StratifiedSampler().init(), state.params), config)
+    like = Progress(state, StratifiedSampler().init(), state.params)
+    progress, phases = savepoint.load(found, like, _belongs_to(config))
     return Trained(setup, progress, phases)
 
 

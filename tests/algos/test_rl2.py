@@ -112,7 +112,7 @@ def test_minibatches_deal_out_every_trial_once():
     hands = [list(range(10))[part] for part in interleaved(10, 3)]
     assert sorted(chain(*hands)) == list(range(10))
     assert max(map(len, hands)) - min(map(len, hands)) <= 1
-    assert interleaved(2, 5) == [slice(0, None, 5), slice(1, None, 5)]
+    assert interleaved(2, 5) == [slice(0, None, 2), slice(1, None, 2)]
 
 
 def test_a_hypernetwork_is_trained_from_the_first_update_and_the_memory_below_it_from_the_second():
@@ -196,3 +196,7 @@ def test_what_cannot_be_known_is_not_known_after_training_either(is_open):
         assert float(rewards.mean()) > 0.8  # so this training would have found it
     else:  # answers are independent coins, so the mean of n rewards has standard error 0.5/√n whatever the policy
         assert abs(float(rewards.mean()) - 0.5) < 1.96 * 0.5 / rewards.numel() ** 0.5
+
+
+def test_more_minibatches_than_trials_are_one_trial_each():
+    assert interleaved(3, 10**20) == interleaved(3, 3) == [slice(0, None, 3), slice(1, None, 3), slice(2, None, 3)]

@@ -13,7 +13,18 @@ FLOORS = [
     {"collect", "losses", "baselines", "references"},
     {"adapt", "optim"},
     {"algos"},
-    {"train", "evaluate", "quarantine", "session", "checkpoint", "runlog", "rundir", "recipes"},
+    {
+        "train",
+        "evaluate",
+        "quarantine",
+        "session",
+        "savepoint",
+        "checkpoint",
+        "runlog",
+        "eventfile",
+        "rundir",
+        "recipes",
+    },
     {"report"},
     {"cli", "__main__"},  # shows reports, so it stands on them
 ]
@@ -26,7 +37,7 @@ ROOMS_OF = {  # which third parties may be imported where; torch and numpy every
     "tyro": {"cli"},
     "rich": {"cli"},
     "safetensors": {"checkpoint"},
-    "tensorboard": {"runlog"},
+    "tensorboard": {"eventfile"},
 }
 BANNED_NAMES = {"utils", "common", "helpers", "misc", "base"}
 GLOBAL_RNG = {"manual_seed", "seed", "rand", "randn", "randint", "randperm", "multinomial", "bernoulli"}

@@ -102,6 +102,10 @@ MISTAKES: list[tuple[list[str], int, list[str]]] = [  # command line, exit code,
     (["report"], 2, ["RUN is missing"]),
     (["report", "nowhere"], 2, ["nowhere is not a run directory"]),
     (["report", "run", "--flim"], 2, ["'--flim'", "Did you mean '--film'"]),
+    (["check", "navigation-maml-v1", "--steps", "9" * 20], 2, ["--steps is 1e+20", "100,000 or less"]),
+    (["check", "navigation-maml-v1", "--tasks", "9" * 20], 2, ["--tasks is 1e+20", "1,000 or less"]),
+    (["check", "navigation-maml-v1", "--timeout", "1e300"], 2, ["--timeout is 1e+300", "86,400 or less"]),
+    (["reproduce", "navigation-maml", "--seeds", "9" * 20], 2, ["--seeds is 99999999999999999999", "1,000 or less"]),
     (["demo", "--meta-iters", "0"], 2, ["meta_iters is 0"]),
     (["demo", "--out", "file"], 2, ["file"]),
     (["demo", "--out", "foreign"], 2, ["foreign"]),
@@ -144,6 +148,11 @@ def cut_config(run: Path) -> None:
     (run / "config.json").write_text((run / "config.json").read_text()[:40])
 
 
+def repeat_a_key(run: Path) -> None:
+    text = (run / "config.json").read_text()
+    (run / "config.json").write_text(text.replace('"seed": 0', '"seed": 1, "seed": 0'))
+
+
 BROKEN_RUNS: dict[str, tuple[Prepare, int, str]] = {  # what happened to the run, exit code, words of the message
     "half-written tensors": (cut("state.safetensors"), 4, "damaged"),
     "half-written facts": (cut("facts.json"), 4, "damaged"),
@@ -166,6 +175,11 @@ BROKEN_RUNS: dict[str, tuple[Prepare, int, str]] = {  # what happened to the run
     "list for a table": (edit_config(policy=[]), 2, "config.policy is [], expected an object"),
     "key that is none": (edit_config(sed=3), 2, "Did you mean 'seed'"),
     "bottomless configuration": (lambda run: (run / "config.json").write_text("[" * 100_000), 2, "cannot be read"),
+    "a key twice": (repeat_a_key, 2, "a key occurs twice"),
+    "list for the tasks": (edit_config(tasks=[]), 2, "'tasks' should be an object, found []"),
+    "number for a fact of the tasks": (edit_config(tasks={"horizon": 100}), 2, "'horizon' should be a text, found 100"),
+    "list for the versions": (edit_config(versions=[]), 2, "'versions' should be an object, found []"),
+    "no number": (edit_config(seed=float("nan")), 2, "NaN is not JSON"),
     "suite that is gone": (edit_config(suite="navigation-v0"), 2, "unknown suite 'navigation-v0'"),
 }
 

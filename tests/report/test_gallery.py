@@ -1,10 +1,12 @@
 """The gallery: every suite has its place, every picture shows something, and the page that is kept is up to date."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from drml.core.errors import InputError
 from drml.envs.registry import SUITES
 
 pytest.importorskip("matplotlib")
@@ -35,3 +37,17 @@ def test_the_page_that_is_kept_is_up_to_date():
     assert KEPT.read_text(encoding="utf-8") == gallery.text("gallery"), "run: drml gallery --out docs/gallery.md"
     pictures = {family.prefix.rstrip("-") + ".png" for family in gallery.FAMILIES}
     assert pictures <= {path.name for path in (KEPT.parent / "gallery").iterdir()}
+
+
+@pytest.mark.parametrize("name", ["gal", "linked.md", "piped.md", "folder.md", "elsewhere.md", "taken.md"])
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_drawn(name, tmp_path, monkeypatch):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "linked.md").symlink_to("target/page")
+    os.mkfifo(tmp_path / "piped.md")
+    (tmp_path / "folder.md").mkdir()
+    (tmp_path / "elsewhere").symlink_to("target")
+    (tmp_path / "taken").write_text("mine")
+    monkeypatch.setattr(gallery, "draw", None)
+    with pytest.raises(InputError, match=r"(name it gal\.md|; name another page)$"):
+        gallery.write_gallery(tmp_path / name)
+    assert not list((tmp_path / "target").iterdir())

@@ -47,17 +47,36 @@ def test_what_is_not_a_run_directory_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.json", "{", "config.json is damaged"),
+        ("config.json", "{", "config.json cannot be read"),
         ("config.json", "[]", "config.json: should be an object"),
         ("config.json", '{"suite": 1}', "'suite' should be a text, found 1"),
         ("config.json", '{"suite": "a", "learner": "b", "seed": "c"}', "'seed' should be a whole number"),
-        ("config.json", "[" * 100_000, "config.json is damaged"),
-        ("test.json", '{"held_out": true', "test.json is damaged"),
+        ("config.json", "[" * 100_000, "config.json cannot be read"),
+        ("test.json", '{"held_out": true', "test.json cannot be read"),
         ("test.json", "{}", "'return_by_step' should be a list, found None"),
         ("test.json", '{"return_by_step": []}', "at least one step"),
         ("test.json", '{"return_by_step": [{"step": 0, "iqm": true}]}', "'iqm' should be a number, found True"),
         ("test.json", '{"return_by_step": [{"step": 0, "iqm": 1e400}]}', "'iqm' should be a number, found inf"),
-        ("test.json", '{"return_by_step": [{"step": 0}], "trained_adapt_steps": -1}', "should be 0 or more, found -1"),
+        (
+            "test.json",
+            '{"return_by_step": [{"step": 0}], "split": "test", "held_out": true, "trained_adapt_steps": -1}',
+            "should be 0 or more, found -1",
+        ),
+        ("test.json", '{"return_by_step": [{"step": -1}]}', "'step' should be 0 or more, found -1"),
+        ("test.json", '{"return_by_step": [], "return_by_step": []}', "a key occurs twice"),
+        ("test.json", '{"return_by_step": NaN}', "NaN is not JSON"),
+        ("test.json", "[" * 200 + "]" * 200, "nested too deeply"),
+        ("metrics.jsonl", '{"kind": "train", "meta_iter": -5}\n', "'meta_iter' should be 0 or more, found -5"),
+        (
+            "metrics.jsonl",
+            '{"kind": "train", "meta_iter": 1, "env_steps": -1}\n',
+            "should be a number of 0",
+        ),
+        (
+            "config.json",
+            '{"suite": "a", "learner": "b", "seed": 1, "tasks": []}',
+            "should be an object, found []",
+        ),
         ("metrics.jsonl", "nonsense\n", "line 1: not a row of a log"),
         ("metrics.jsonl", '{"kind": "train", "meta_iter": 1, "env_steps": "x"}\n', "'env_steps' should be a number"),
         (
@@ -93,5 +112,5 @@ def test_a_file_that_is_not_text_is_one_clear_line(tmp_path, run_files):
     write_run, *_ = run_files
     run_dir = write_run(tmp_path / "run", films=False)
     (run_dir / "test.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"test\.json is damaged"):
+    with pytest.raises(InputError, match=r"test\.json cannot be read"):
         read_run(run_dir)

@@ -197,4 +197,5 @@ def one_by_one(rollout: Rollout) -> Rollout:
 
 def interleaved(length: int, parts: int) -> list[slice]:
     """Return slices that deal `length` items out to `parts` hands, so that each hand holds copies of every task."""
-    return [slice(start, None, parts) for start in range(min(parts, length))]
+    parts = min(parts, length)
+    return [slice(start, None, parts) for start in range(parts)]

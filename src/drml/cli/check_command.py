@@ -10,7 +10,7 @@ from rich.text import Text
 
 from drml.cli.parse import parse
 from drml.cli.terminal import check_json, show
-from drml.core.errors import EnvError
+from drml.core.errors import EnvError, InputError
 from drml.core.fault import label
 from drml.envs.gymnasium.check.checks import Report, check_tasks
 from drml.envs.gymnasium.check.finding import Finding
@@ -38,12 +38,21 @@ class CheckArgs:
 def run(words: list[str]) -> int:
     """Run the command."""
     args = parse(CheckArgs, "drml check", words)
+    _check_sizes(args)
     check_json(args.json)
     report = check_tasks(args.tasks, args.num_tasks, args.steps, args.timeout)
     show(_table(report), *_ending(report))
     if args.json:
         write_json(args.json, _as_json(args, report))
     return EnvError.exit_code if report.num_faults else 0
+
+
+def _check_sizes(args: CheckArgs) -> None:
+    """Refuse what would be recorded without end, or waited for."""
+    sizes = (("steps", args.steps, 100_000), ("tasks", args.num_tasks, 1000), ("timeout", args.timeout, 86_400))
+    for flag, value, most in sizes:
+        if value > most:
+            raise InputError(f"--{flag} is {value:g}, must be {most:,} or less")
 
 
 def _table(report: Report) -> Table:
@@ -57,7 +66,7 @@ def _table(report: Report) -> Table:
             *([f"→ {finding.mend}"] * bool(finding.mend)),
         ]
         verdict = Text(finding.verdict, style=COLOURS[finding.verdict])
-        table.add_row(finding.check, verdict, Text("\n".join(line for line in seen if line)), Text(finding.place))
+        table.add_row(finding.check, verdict, "\n".join(line for line in seen if line), finding.place)
     return table
 
 

@@ -11,7 +11,7 @@ from drml import rundir, session
 from drml.algos.promp import ProMPConfig
 from drml.cli import report_command, train_command
 from drml.cli.parse import parse
-from drml.cli.terminal import check_json, check_threads
+from drml.cli.terminal import check_json, check_threads, say
 from drml.cli.test_command import show_curve
 from drml.core.errors import DrmlError, InputError
 from drml.core.fault import label
@@ -50,7 +50,7 @@ def run(words: list[str]) -> int:
     config = session.RunConfig(SUITE, LEARNER, ProMPConfig(), train=args.train, seed=args.seed)
     outcome = _train(config, args.out, options)
     if outcome.exit_code:
-        print(f"stopped and saved after {outcome.progress.meta_iter} meta-iterations; go on with the same command")
+        say(f"stopped and saved after {outcome.progress.meta_iter} meta-iterations; go on with the same command")
         return outcome.exit_code
     result = session.test(args.out, ADAPT_STEPS, seed=args.seed, options=options)
     page = report_command.write(args.out, film=True)
@@ -59,7 +59,7 @@ def run(words: list[str]) -> int:
     if args.json:
         rundir.write_json(args.json, summary)
     show_curve(result)
-    print(
+    say(
         f"\nreturn {summary['pre_return']:.1f} before and {summary['post_return']:.1f} after one adaptation step, "
         f"learned from {summary['env_steps']:,} env steps in {summary['seconds']:.0f} s\nreport: {page}"
     )
@@ -71,7 +71,7 @@ def _train(config: session.RunConfig, out: Path, options: EnvOptions) -> train_c
     if not (out / session.CONFIG).exists():
         return train_command.start(config, out, options)
     if not (out / SUMMARY).exists() and session.read_config(out) == config:
-        print(f"going on with the demo in {out}")
+        say(f"going on with the demo in {out}")
         return train_command.resume(config, out, options)
     kept = set_aside(out)
     try:
@@ -80,7 +80,7 @@ def _train(config: session.RunConfig, out: Path, options: EnvOptions) -> train_c
         if not out.exists():  # it was refused
             kept.rename(out)
         raise
-    print(f"the older demo is now in {kept}")
+    say(f"the older demo is now in {kept}")
     return outcome
 
 

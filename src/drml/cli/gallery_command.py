@@ -8,6 +8,7 @@ import tyro
 
 from drml.cli.parse import parse
 from drml.cli.report_command import check_installed
+from drml.cli.terminal import say
 from drml.core.errors import InputError
 
 
@@ -26,7 +27,7 @@ def run(words: list[str]) -> int:
     check_installed()
     from drml.report.gallery import write_gallery
 
-    print(write_gallery(args.out))
+    say(str(write_gallery(args.out)))
     return 0
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 
 from drml.cli.stop import heed_from_now_on
 from drml.core.errors import DrmlError, InputError, ResourceError, suggest
+from drml.core.printable import one_line, printable
 
 COMMANDS = {
     "list": "the suites and learners there are",
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if failure is None:
                 raise
             if debug:
-                traceback.print_exc()
+                print(printable(traceback.format_exc(), keep="\n"), end="", file=sys.stderr)
             return _fail(str(failure), failure.exit_code)
 
 
@@ -122,15 +123,23 @@ def _say(text: str) -> int:
 
 
 def _fail(message: str, exit_code: int) -> int:
-    print(f"drml: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"drml: error: {one_line(message)}", file=sys.stderr)
     return exit_code
+
+
+class _OneLine(logging.Formatter):
+    """Lays a warning out as one line of what can be shown."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return one_line(super().format(record))
 
 
 @contextmanager
 def _warnings_held_back() -> Generator[Callable[[], None]]:
     """Print warnings when the command has started its work or has ended; a failure is one line, so they go then."""
     lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(logging.Formatter("drml: warning: %(message)s"))
+    lines.setFormatter(_OneLine("drml: warning: %(message)s"))
     held = logging.handlers.MemoryHandler(1000, logging.ERROR, lines, flushOnClose=False)
     logger = logging.getLogger("drml")
     logger.addHandler(held)

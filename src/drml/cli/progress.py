@@ -24,7 +24,7 @@ class ProgressLine:
         self._console = console
         self._live = LiveProgress(
             BarColumn(bar_width=20),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=console,
             refresh_per_second=2,  # it draws in a thread of its own, beside the simulator's
             disable=not console.is_terminal,
@@ -75,7 +75,7 @@ class ProgressLine:
         more = [f"and {len(lines) - MAX_LINES} more faults; metrics.jsonl has them all"] * (len(lines) > MAX_LINES)
         for line in [*lines[:MAX_LINES], *more]:
             if self._console.is_terminal:
-                self._console.print(line, markup=False)
+                self._console.print(line)
             else:
                 say(line)
 

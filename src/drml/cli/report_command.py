@@ -8,6 +8,7 @@ import tyro
 
 from drml import session
 from drml.cli.parse import parse
+from drml.cli.terminal import say
 from drml.core.errors import InputError
 
 
@@ -27,7 +28,7 @@ def run(words: list[str]) -> int:
     session.read_config(args.run)
     check_installed()
     page = write(args.run.absolute(), args.film)
-    print(args.run / page.name)
+    say(str(args.run / page.name))
     return 0
 
 

@@ -11,11 +11,13 @@ from rich.table import Table
 from drml.cli.parse import parse
 from drml.cli.stop import StopSignals
 from drml.cli.terminal import check_json, check_threads, say, show
+from drml.core.errors import InputError
 from drml.envs.api import EnvOptions
 from drml.recipes.catalog import RECIPES
 from drml.recipes.reproduce import Stopped, budget, reproduce, stored_result
 from drml.rundir import write_json
 
+MAX_SEEDS = 1000
 WORDS = {True: "reached", False: "below", None: ""}
 
 
@@ -50,6 +52,8 @@ def run(words: list[str]) -> int:
     if "--list" in words:
         return _list(parse(ListArgs, "drml reproduce --list", [word for word in words if word != "--list"]))
     args = parse(ReproduceArgs, "drml reproduce", words)
+    if args.seeds > MAX_SEEDS:
+        raise InputError(f"--seeds is {args.seeds}, must be {MAX_SEEDS:,} or less")
     check_json(args.json)
     check_threads(args.threads)
     options = EnvOptions(threads=args.threads)

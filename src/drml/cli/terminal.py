@@ -3,18 +3,34 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from drml.core.errors import InputError
+from drml.core.plain_files import kind_of
+from drml.core.printable import printable
+from drml.rundir import is_kept
 
 PLAIN_WIDTH = 200  # columns where nobody has told
 
 
+class _PlainConsole(Console):
+    """A console that shows texts as they are: no brackets, colons or controls in them mean anything to it."""
+
+    def __init__(self, width: int | None = None) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, width=width)
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 — of rich
+        """Return a text of a cell, a title or a line, ready to be laid out."""
+        return super().render_str(printable(text, keep="\n"), **options)
+
+
 def console() -> Console:
     """Return the console on standard output: as wide as the terminal, or where there is none, wide."""
-    terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+    terminal = _PlainConsole()
+    return terminal if terminal.is_terminal else _PlainConsole(PLAIN_WIDTH)
 
 
 def show(*things: RenderableType) -> None:
@@ -29,7 +45,7 @@ def show(*things: RenderableType) -> None:
 def say(line: str) -> None:
     """Print a line about work that matters more: where its reader has left, or its disk is full, it goes unread."""
     try:
-        print(line, flush=True)
+        print(printable(line, keep="\n"), flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -40,17 +56,27 @@ def check_json(path: Path | None) -> None:
     Raises:
         InputError: names the file and what is in the way.
     """
-    if path is None:
-        return
+    if path is not None:
+        check_target("--json", path)
+
+
+def check_target(flag: str, path: Path) -> None:
+    """Check, before any work is done, that a file can be written where a flag says.
+
+    Raises:
+        InputError: names the file and what is in the way.
+    """
     folder = path.absolute().parent
     if path.is_dir():
-        raise InputError(f"--json {path} is a directory; name a file in it")
-    if path.is_symlink() or (path.exists() and not path.is_file()) or path.name == "-":
-        raise InputError(f"--json {path} is not a plain file, and only such can be written in one step; name another")
+        raise InputError(f"{flag} {path} is a directory; name a file in it")
+    if kind_of(path) not in ("", "a file") or path.name == "-":
+        raise InputError(f"{flag} {path} is not a plain file, and only such can be written in one step; name another")
+    if is_kept(path):
+        raise InputError(f"{flag} {path} is where a run keeps a file of its own; name another")
     if not folder.is_dir():
-        raise InputError(f"--json {path}: there is no directory {folder}; make it first")
+        raise InputError(f"{flag} {path}: there is no directory {folder}; make it first")
     if not os.access(folder, os.W_OK):
-        raise InputError(f"--json {path}: {folder} is not writable; choose another place")
+        raise InputError(f"{flag} {path}: {folder} is not writable; choose another place")
 
 
 def check_threads(threads: int) -> None:

@@ -13,7 +13,9 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
+
+from drml.core.printable import printable
 
 Moment = Literal["construct", "reset", "step", "close"]
 FaultKind = Literal["raised", "hung", "died", "out of memory", "diverged", "not finite"]
@@ -71,13 +73,15 @@ class Fault:
 
 def label(params: Mapping[str, Any]) -> str:
     """Return a task's parameters as text, such as `direction=-1`; long vectors are cut."""
-    return ", ".join(f"{name}={_number(value)}" for name, value in params.items())
+    return printable(", ".join(f"{name}={_value(value)}" for name, value in params.items()))
 
 
-def _number(value: float | Sequence[Any]) -> str:
-    if isinstance(value, Sequence):
-        return "(" + ", ".join(_number(item) for item in value[:4]) + (", …)" if len(value) > 4 else ")")
-    return f"{value:.3g}"
+def _value(value: object) -> str:
+    """Return a number or a vector of them in short; whatever else a file holds in their place, as it is."""
+    if isinstance(value, list | tuple):
+        items = cast("Sequence[object]", value)
+        return "(" + ", ".join(map(_value, items[:4])) + (", …)" if len(items) > 4 else ")")
+    return f"{value:.3g}" if isinstance(value, int | float) and abs(value) < 1e300 else str(value)
 
 
 def how_it_ended(exit_code: int | None) -> str:

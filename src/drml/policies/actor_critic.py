@@ -131,7 +131,7 @@ class MemoryPolicy:
         in_a_row = inputs.transpose(0, 1).flatten(1, 2)  # [T, K·B, F]
         pieces: list[Tensor] = []
         for piece, starts_there in zip(
-            in_a_row.split(length := bptt_steps or steps), starts.split(length), strict=True
+            in_a_row.split(length := min(bptt_steps, steps) or steps), starts.split(length), strict=True
         ):
             outputs, memory = self.memory.sequence(_own(params), piece, memory, starts_there)
             memory = tree_map(torch.detach, memory)

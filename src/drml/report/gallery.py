@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from drml.core.errors import InputError
+from drml.core.plain_files import kind_of
 from drml.envs.api import Suite
 from drml.envs.gymnasium.classic import render
 from drml.envs.registry import SUITES
@@ -65,10 +67,16 @@ def write_gallery(page: Path) -> Path:
     """Write the page, and its pictures to the folder of the same name beside it; return its path.
 
     Raises:
-        InputError: if a package that a picture needs is not installed.
+        InputError: if a package that a picture needs is not installed, or the page or its folder cannot be where they
+            are to be.
         ResourceError: if something cannot be written.
     """
     folder = page.with_suffix("")
+    if folder == page:
+        raise InputError(f"{page} cannot be the page: the pictures' folder is called so; name it {page.name}.md")
+    for path, expected in ((page, "a file"), (folder, "a directory")):
+        if (found := kind_of(path)) not in ("", expected):
+            raise InputError(f"{path} is {found}, expected {expected}, or nothing; name another page")
     for family in FAMILIES:
         draw(family, folder / f"{family.prefix}.png".replace("-.", "."))
     make_directories(page.parent)

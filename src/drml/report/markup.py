@@ -3,8 +3,9 @@
 import html
 import math
 import re
-import unicodedata
 from collections.abc import Iterable
+
+from drml.core.printable import is_unseen
 
 MISSING = "–"
 LONGEST = 300
@@ -16,7 +17,7 @@ _ABSOLUTE_LINE = re.compile(r"(?:[A-Za-z]:[/\\]|~[/\\]|\\\\|/[^\s/]+/)[^\n]*")
 
 def plain(value: object) -> str:
     """Return a value as one line of printable text without absolute paths: they name a machine and its users."""
-    line = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in str(value))
+    line = "".join(" " if is_unseen(c) else c for c in str(value))
     line = _ABSOLUTE_LINE.sub(_basename, line) if _ABSOLUTE_LINE.fullmatch(line) else _without_paths(line)
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 

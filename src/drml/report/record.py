@@ -4,18 +4,17 @@ Only config.json must exist. Whatever else is missing (a run that goes on, one t
 missing here too, and the page says so. A number that is null was not finite when it was written; it is NaN here.
 """
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from drml.core.errors import CheckpointError, InputError
+from drml.core.fields import Fields, read_json
+from drml.rundir import CONFIG, read_fields
 from drml.runlog import METRICS, read_rows
 
 JsonObject = Mapping[str, Any]
-LARGEST = 1e100  # beyond this a number is damage, not a return, and no figure can show it
 
 
 @dataclass(frozen=True)
@@ -139,10 +138,8 @@ def read_run(run_dir: Path, with_films: bool = True) -> RunRecord:
     """
     if not run_dir.is_dir():
         raise InputError(f"{run_dir} is not a directory; expected the directory of a run")
-    if not (run_dir / "config.json").exists():
-        raise InputError(f"{run_dir} is not a run directory: it has no config.json")
-    config = _Fields(run_dir / "config.json", _load(run_dir / "config.json"))
-    rows = [_Fields(run_dir / METRICS, row) for row in _rows(run_dir)]
+    config = Fields(run_dir / CONFIG, read_fields(run_dir))
+    rows = [Fields(run_dir / METRICS, row) for row in _rows(run_dir)]
     test_path = run_dir / "test.json"
     return RunRecord(
         config=config.values,
@@ -151,80 +148,10 @@ def read_run(run_dir: Path, with_films: bool = True) -> RunRecord:
         seed=config.integer("seed"),
         train=tuple(_train_point(row) for row in rows if row.values["kind"] == "train"),
         validation=tuple(_validation_point(row) for row in rows if row.values["kind"] == "validation"),
-        evaluation=_evaluation(_Fields(test_path, _load(test_path))) if test_path.exists() else None,
+        evaluation=_evaluation(Fields(test_path, read_json(test_path))) if test_path.exists() else None,
         films=_films(run_dir) if with_films else Films((), ""),
         faults=tuple(fault for row in rows for fault in _fault_points(row)),
     )
-
-
-class _Fields:
-    """The fields of a JSON object, each asked for by name and kind; what does not fit is one line naming its place."""
-
-    def __init__(self, path: Path, values: object) -> None:
-        self._path = path
-        if not isinstance(values, dict):
-            raise self.wrong("an object", values)
-        self.values: dict[str, Any] = values
-
-    def wrong(self, expected: str, found: object, key: str = "") -> InputError:
-        place = f" '{key}'" if key else ""
-        return InputError(f"{self._path}:{place} should be {expected}, found {repr(found)[:60]}; the file is damaged")
-
-    def text(self, key: str) -> str:
-        if not isinstance(value := self.values.get(key), str):
-            raise self.wrong("a text", value, key)
-        return value
-
-    def flag(self, key: str) -> bool:
-        if not isinstance(value := self.values.get(key), bool):
-            raise self.wrong("true or false", value, key)
-        return value
-
-    def integer(self, key: str) -> int:
-        value = self.values.get(key)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self.wrong("a whole number", value, key)
-        return value
-
-    def number(self, key: str) -> float:
-        return self._number(self.values.get(key), key)
-
-    def numbers(self, key: str) -> tuple[float, ...]:
-        return tuple(self._number(value, key) for value in self.array(key))
-
-    def numbers_by_name(self, key: str) -> dict[str, float]:
-        if not isinstance(value := self.values.get(key), dict):
-            raise self.wrong("an object", value, key)
-        return {name: self._number(number, f"{key}.{name}") for name, number in value.items()}
-
-    def mapping(self, key: str) -> dict[str, Any]:
-        if not isinstance(value := self.values.get(key), dict):
-            raise self.wrong("an object", value, key)
-        return value
-
-    def array(self, key: str) -> list[Any]:
-        if not isinstance(value := self.values.get(key), list):
-            raise self.wrong("a list", value, key)
-        return value
-
-    def objects(self, key: str) -> "list[_Fields]":
-        return [_Fields(self._path, value) for value in self.array(key)]
-
-    def _number(self, value: object, key: str) -> float:
-        if value is None:
-            return math.nan
-        if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > LARGEST:
-            raise self.wrong("a number", value, key)
-        return float(value)
-
-
-def _load(path: Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {error}") from error
 
 
 def _rows(run_dir: Path) -> list[dict[str, Any]]:
@@ -236,66 +163,63 @@ def _rows(run_dir: Path) -> list[dict[str, Any]]:
         raise InputError(str(error)) from error
 
 
-def _train_point(row: _Fields) -> TrainPoint:
+def _train_point(row: Fields) -> TrainPoint:
     return TrainPoint(
-        row.integer("meta_iter"),
-        row.number("env_steps"),
-        row.number("seconds"),
+        row.count("meta_iter"),
+        row.amount("env_steps"),
+        row.amount("seconds"),
         row.number("pre_return"),
         row.number("post_return"),
     )
 
 
-def _validation_point(row: _Fields) -> ValidationPoint:
+def _validation_point(row: Fields) -> ValidationPoint:
     returns = row.numbers("return_by_step")
     if not returns:
         raise row.wrong("a list with at least one number", [], "return_by_step")
-    return ValidationPoint(row.integer("meta_iter"), row.number("env_steps"), returns, row.flag("is_best"))
+    return ValidationPoint(row.count("meta_iter"), row.amount("env_steps"), returns, row.flag("is_best"))
 
 
-def _fault_points(row: _Fields) -> list[FaultPoint]:
+def _fault_points(row: Fields) -> list[FaultPoint]:
     if "faults" not in row.values:
         return []
     return [
         FaultPoint(
-            row.integer("meta_iter"),
+            row.count("meta_iter"),
             row.text("kind"),
             fault.text("task"),
             fault.mapping("params"),
             fault.text("text"),
-            fault.integer("strikes"),
+            fault.count("strikes"),
             fault.flag("quarantined"),
         )
         for fault in row.objects("faults")
     ]
 
 
-def _evaluation(test: _Fields) -> Evaluation:
+def _evaluation(test: Fields) -> Evaluation:
     steps = tuple(
-        StepReturn(step.integer("step"), *(step.number(key) for key in ("iqm", "low", "high", "mean")))
+        StepReturn(step.count("step"), *(step.number(key) for key in ("iqm", "low", "high", "mean")))
         for step in test.objects("return_by_step")
     )
     if not steps:
         raise test.wrong("a list with at least one step", [], "return_by_step")
     has_faulty = "faulty_tasks" in test.values  # tests of older versions have no such list
-    trained_adapt_steps = test.integer("trained_adapt_steps")
-    if trained_adapt_steps < 0:
-        raise test.wrong("0 or more", trained_adapt_steps, "trained_adapt_steps")
     return Evaluation(
         split=test.text("split"),
         held_out=test.flag("held_out"),
-        trained_adapt_steps=trained_adapt_steps,
+        trained_adapt_steps=test.count("trained_adapt_steps"),
         tasks=tuple(_task_return(task, len(steps)) for task in test.objects("tasks")),
         return_by_step=steps,
-        best_meta_iter=test.integer("best_meta_iter"),
-        env_steps=test.number("env_steps"),
-        seconds=test.number("seconds"),
+        best_meta_iter=test.count("best_meta_iter"),
+        env_steps=test.amount("env_steps"),
+        seconds=test.amount("seconds"),
         phases=test.numbers_by_name("phases"),
         unmeasured=tuple(task.text("text") for task in test.objects("faulty_tasks")) if has_faulty else (),
     )
 
 
-def _task_return(task: _Fields, num_steps: int) -> TaskReturn:
+def _task_return(task: Fields, num_steps: int) -> TaskReturn:
     found = TaskReturn(task.mapping("params"), task.numbers("return_by_step"), task.numbers("std_by_step"))
     for key, values in (("return_by_step", found.return_by_step), ("std_by_step", found.std_by_step)):
         if len(values) != num_steps:
@@ -307,21 +231,19 @@ def _films(run_dir: Path) -> Films:
     path = run_dir / "films.json"
     if not path.exists():
         return Films((), "This run has not been filmed.")
-    found = _load(path)
+    found = read_json(path)
     if isinstance(found, dict):
-        return Films((), _Fields(path, found).text("unavailable"))
-    entries = _Fields(path, {"films": found}).objects("films")
+        return Films((), Fields(path, found).text("unavailable"))
+    entries = Fields(path, {"films": found}).objects("films")
     return Films(tuple(_film(run_dir, entry) for entry in entries), "")
 
 
-def _film(run_dir: Path, entry: _Fields) -> Film:
+def _film(run_dir: Path, entry: Fields) -> Film:
     strip = _inside(run_dir, entry, "strip") if "strip" in entry.values else None
-    return Film(
-        entry.text("task"), entry.integer("step"), _inside(run_dir, entry, "file"), strip, entry.number("return")
-    )
+    return Film(entry.text("task"), entry.count("step"), _inside(run_dir, entry, "file"), strip, entry.number("return"))
 
 
-def _inside(run_dir: Path, entry: _Fields, key: str) -> Path:
+def _inside(run_dir: Path, entry: Fields, key: str) -> Path:
     """Return a path below the run directory: a page shows the run's own pictures and no other file of the machine."""
     name = entry.text(key)
     if "\0" in name or not (run_dir / name).resolve().is_relative_to(run_dir.resolve()):

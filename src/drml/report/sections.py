@@ -7,6 +7,7 @@ from pathlib import Path
 
 from drml.core.errors import InputError
 from drml.core.fault import label
+from drml.core.plain_files import read_plain
 from drml.report.figures import Drawing
 from drml.report.markup import count, decimal, duration, number, parameter, places, plural, share, table, text
 from drml.report.record import Evaluation, Film, RunRecord, StepReturn, TaskReturn
@@ -149,7 +150,7 @@ def _film(film: Film) -> str:
 
 def _picture(path: Path, kind: str, style: str, alt: str) -> str:
     try:
-        data = base64.b64encode(path.read_bytes()).decode()
+        data = base64.b64encode(read_plain(path)).decode()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; film the run anew") from error
     return f'<img class="{style}" alt="{text(alt)}" src="data:{kind};base64,{data}">'

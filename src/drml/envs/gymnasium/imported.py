@@ -16,6 +16,7 @@ import torch
 from drml.core.errors import DrmlError, InputError, suggest
 from drml.envs.api import Suite
 from drml.envs.gymnasium.family import GymFamily, family_of
+from drml.envs.gymnasium.maker import is_maker
 from drml.envs.gymnasium.place import blame, foreign, raised
 from drml.envs.gymnasium.protocols import family_by_protocol
 
@@ -106,10 +107,11 @@ def family_or_suite(name: str, found: object) -> GymFamily | Suite:
     """
     if isinstance(found, Suite | GymFamily):
         return found
+    asks = callable(found) and _needs_arguments(found)
     with foreign(f"'{name}': asking for its tasks"):
-        if (hasattr(found, "params") and hasattr(found, "make")) or (callable(found) and not _needs_arguments(found)):
+        if (hasattr(found, "params") and hasattr(found, "make")) or (is_maker(found) and not asks):
             return _family(name, found)
-    hint = "; the arguments that it takes are parameters, so say how they vary: @task_family" if callable(found) else ""
+    hint = "; the arguments that it takes are parameters, so say how they vary: @task_family" if asks else ""
     raise InputError(f"'{name}' is a {type(found).__name__}, expected {EXPECTED}{hint}")
 
 

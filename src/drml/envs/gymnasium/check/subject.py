@@ -18,6 +18,7 @@ from drml.envs.gymnasium.copies import AnyEnv, Options
 from drml.envs.gymnasium.family import GymFamily, is_vectorised
 from drml.envs.gymnasium.imported import family_or_suite, imported
 from drml.envs.gymnasium.legacy import modern
+from drml.envs.gymnasium.maker import is_maker
 from drml.envs.gymnasium.protocols import brings_tasks
 from drml.envs.gymnasium.single import TaskEnv
 from drml.envs.gymnasium.spaces import actions, observations
@@ -82,7 +83,7 @@ def find_subject(name: str, num_tasks: int) -> Subject:
 
 def _is_plain(found: Any) -> bool:  # noqa: ANN401
     """Return whether something makes environments, and these bring no tasks with them."""
-    if not inspect.isclass(found) and not inspect.isfunction(found):
+    if not (inspect.isclass(found) or inspect.isfunction(found)) or not is_maker(found):
         return False
     if any(p.default is p.empty for p in inspect.signature(found).parameters.values() if p.kind <= p.KEYWORD_ONLY):
         return False

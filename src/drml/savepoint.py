@@ -1,0 +1,116 @@
+"""What a checkpoint of a run holds: the progress as a tree of tensors and a few facts, and back.
+
+A right hash says that a file is what somebody wrote, not that it makes sense. So what goes in is finite, and what comes
+out is of its type and in its range, or it is refused in one line.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from drml import checkpoint
+from drml.algos.api import LearnerState
+from drml.core.errors import CheckpointError, NumericError
+from drml.core.fields import Fields
+from drml.core.tree import Params, Tree, tree_leaves
+from drml.quarantine import Quarantine
+from drml.rundir import JSON
+from drml.train import Progress
+
+COUNTERS = ("best_meta_iter", "validations_since_best", "meta_iter", "env_steps")
+
+
+def name_of(progress: Progress) -> str:
+    """Return what the checkpoint of a progress is called."""
+    return f"{progress.meta_iter:06d}"
+
+
+def save(directory: Path, progress: Progress, facts: Mapping[str, JSON]) -> None:
+    """Publish a progress, with further facts, as a checkpoint of a directory.
+
+    Raises:
+        NumericError: if a number of it is not finite.
+        ResourceError: if it cannot be written; earlier checkpoints are untouched.
+    """
+    check_finite(progress)
+    counted: dict[str, Any] = {name: getattr(progress, name) for name in (*COUNTERS, "seconds")}
+    counted["best_return"] = None if progress.best_meta_iter == 0 else progress.best_return
+    counted["quarantine"] = progress.quarantine.facts()
+    checkpoint.save(directory, name_of(progress), _tree(progress), {**counted, **facts})
+
+
+def check_finite(progress: Progress) -> None:
+    """Refuse a progress of which a number is not finite: nothing can be learned from there on.
+
+    Raises:
+        NumericError: names the first such tensor.
+    """
+    found = _not_finite(_tree(progress))
+    if not found and progress.best_meta_iter and not math.isfinite(progress.best_return):
+        found = f"the best validation return is {progress.best_return}"
+    if found:
+        raise NumericError(f"after meta-iteration {progress.meta_iter}: {found}")
+
+
+def load(path: Path, like: Progress, belongs_to: Mapping[str, str]) -> tuple[Progress, dict[str, float]]:
+    """Return the progress and the seconds by phase that a checkpoint holds.
+
+    Args:
+        path: the checkpoint.
+        like: a progress of the same structure.
+        belongs_to: texts among its facts that must be these: suite and learner.
+
+    Raises:
+        CheckpointError: if it is damaged, belongs to something else, or a fact or number of it cannot be.
+    """
+    tree, values = checkpoint.load(path, _tree(like))
+    facts = Fields(path / checkpoint.FACTS, values, CheckpointError)
+    for key, value in belongs_to.items():
+        if facts.text(key) != value:
+            raise CheckpointError(f"{path} belongs to {key} '{facts.text(key)}', not '{value}'")
+    if found := _not_finite(tree):
+        raise CheckpointError(f"{path / checkpoint.STATE}: {found}; the run diverged, or the file was changed")
+    state = cast(dict[str, Tree], tree["state"])
+    progress = Progress(
+        LearnerState(cast(Params, state["params"]), state["optimiser"]),
+        cast(Tree, tree["sampler"]),
+        cast(Params, tree["best_params"]),
+        quarantine=_quarantine(facts),
+        seconds=facts.amount("seconds"),
+        **_counters(path, facts),
+    )
+    return progress, facts.amounts_by_name("phases")
+
+
+def _counters(path: Path, facts: Fields) -> dict[str, Any]:
+    """Return the counts and the best return, each in its range and fitting the others."""
+    meta_iter = facts.count("meta_iter")
+    if path.name.isdecimal() and int(path.name) != meta_iter:
+        raise facts.wrong(f"{int(path.name)}, as the checkpoint is called", meta_iter, "meta_iter")
+    found: dict[str, Any] = {"meta_iter": meta_iter, "env_steps": facts.count("env_steps")}
+    found |= {name: facts.count(name, meta_iter) for name in ("best_meta_iter", "validations_since_best")}
+    if found["best_meta_iter"]:
+        found["best_return"] = facts.finite("best_return")
+    elif facts.values.get("best_return") is not None:
+        raise facts.wrong("null, as there is no best meta-iteration", facts.values["best_return"], "best_return")
+    return found
+
+
+def _quarantine(facts: Fields) -> Quarantine:
+    if "quarantine" not in facts.values:  # checkpoints of before there was one
+        return Quarantine()
+    return Quarantine.from_facts(facts.mapping("quarantine"), facts.place("quarantine"))
+
+
+def _tree(progress: Progress) -> Tree:
+    return {"state": progress.state.tree(), "sampler": progress.sampler, "best_params": dict(progress.best_params)}
+
+
+def _not_finite(tree: Tree) -> str:
+    """Return what to say of the first tensor of a tree that is not finite; '' where all are."""
+    for path, value in tree_leaves(tree):
+        is_finite = value.isfinite()
+        if not bool(is_finite.all()):
+            return f"{int((~is_finite).sum())} of the {value.numel()} numbers of {path} are not finite"
+    return ""
