@@ -56,6 +56,7 @@ raises = family(lambda length: gym.make("Pendulum-v7"))
 closes_badly = family(lambda length: type("Odd", (Bare,), {"close": lambda self: 1 / 0})())
 no_environment = family(lambda length: 3)
 vector = family(lambda length, num_envs: gym.make_vec("Blackjack-v1", num_envs, vectorization_mode="sync"), 0)
+short = family(lambda length: gym.make("Pendulum-v1", max_episode_steps=9), 10)
 unscaled = task_family(length=Uniform(0.5, 1.5), horizon=9)
 
 class Class:
@@ -134,6 +135,17 @@ def test_what_train_refuses_check_refuses_with_the_same_line_and_code(name: str,
     assert (trained.code, checked.code) == (2, 2), checked.out
     assert REFUSED[name] in trained.err and trained.err == checked.err and trained.err.count("\n") == 1
     assert not Path("found.json").exists() and not Path("runs").exists()
+
+
+def test_a_limit_one_step_below_the_horizon_is_said_by_train_and_by_check(drml: Drml, my_tasks: str):
+    said = "the environment's own, 9 steps, lies below the horizon of 10"
+    sizes = ("--meta-iters", 1, "--tasks", 2, "--episodes", 2, "--validation-tasks", 1)
+    trained = drml("train", f"{my_tasks}:short", "maml", *sizes, "--out", "run")
+    assert trained.code == 0 and said in trained.out
+    assert said in drml("train", "--resume", "run", "--meta-iters", 2).out
+    assert "a time limit of 9 steps, below the declared horizon of 10" in " ".join(
+        drml("check", f"{my_tasks}:short", "--tasks", 2, "--steps", 20).out.split()
+    )
 
 
 def test_a_plain_environment_of_spaces_that_no_family_can_have_is_refused(drml: Drml, my_tasks: str):

@@ -104,6 +104,8 @@ class Suite:
     make: Callable[[EnvOptions], BatchEnv]
     definition: Mapping[str, str] = field(default_factory=dict[str, str])
     """What exactly is defined, by heading (reward, observation, end of an episode ...), where a family can say it."""
+    limit_note: str = ""
+    """What is to be said of time limits that lie below the horizon; "" where nothing is."""
 
     def facts(self) -> dict[str, str]:
         """Return what a run's numbers rest on besides the environment's own code: shapes, horizon, what varies."""

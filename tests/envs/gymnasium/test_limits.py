@@ -211,3 +211,11 @@ def test_what_looks_like_a_limit_is_proposed(name):
     with pytest.raises(InputError, match=rf"has no time limit, .*: horizon=150 \(its {name} is 150\)"):
         GymFamily("f", lambda task: env, TaskDistribution({"task": Uniform(0.0, 1.0)})).suite()
     assert proposed_horizon(Counter()) == "horizon=STEPS, such as horizon=200"
+
+
+@pytest.mark.parametrize(("limit", "horizon"), [(19, 20), (5, 20), (20, 20), (30, 20), (20, 0)])
+def test_a_limit_below_the_horizon_is_said(limit, horizon):
+    tasks = TaskDistribution({"task": Uniform(0.0, 1.0)})
+    note = GymFamily("f", lambda task: TimeLimit(Endless(), limit), tasks, horizon).suite().limit_note
+    said = f"the environment's own, {limit} steps, lies below the horizon of 20: episodes end there"
+    assert note == (said if limit < horizon else "")

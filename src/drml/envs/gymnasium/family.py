@@ -35,7 +35,7 @@ from drml.envs.api import BatchEnv, EnvOptions, Suite
 from drml.envs.gymnasium.adapter import Foreign, GymEnv, TaskParams, shown
 from drml.envs.gymnasium.copies import AnyEnv, AnyVectorEnv, Copies, Give, Options, PlainCopies, copies_of
 from drml.envs.gymnasium.legacy import modern
-from drml.envs.gymnasium.limits import check_one_limit, proposed_horizon, time_limit
+from drml.envs.gymnasium.limits import check_one_limit, early_limit, proposed_horizon, time_limit
 from drml.envs.gymnasium.place import foreign
 from drml.envs.gymnasium.spaces import Actions, Observations, actions, observations
 from drml.envs.gymnasium.watched import Watched
@@ -96,10 +96,10 @@ class GymFamily:
             InputError: if an environment has to be built to see its spaces, and cannot, or does not fit.
         """
         try:
-            spec = self.spec or self.probed.spec
+            spec, note = (self.spec, "") if self.spec else (self.probed.spec, self.probed.limit_note)
         except EnvError as error:
             raise InputError(str(error)) from error
-        return Suite(self.name, self.summary, self.source, self.tasks, spec, self.open)
+        return Suite(self.name, self.summary, self.source, self.tasks, spec, self.open, limit_note=note)
 
     def open(self, options: EnvOptions) -> BatchEnv:
         """Return an environment of this family, in this process.
@@ -204,7 +204,8 @@ class GymFamily:
             raise InputError(f"observations in {_obs_space(env)} hold no number; show at least one, such as a zero")
         if isinstance(env, VectorEnv):
             copies_of(env, seen.write)  # refuses what does not say how it resets
-        return Probed(EnvSpec(seen.size, acted.spec, horizon), seen, acted, _action_space(env))
+        spec = EnvSpec(seen.size, acted.spec, horizon)
+        return Probed(spec, seen, acted, _action_space(env), early_limit(env, horizon) if self.horizon else "")
 
     def _built(self, task: TaskParams, num: int, watch: Watch = nobody) -> list[AnyEnv] | AnyVectorEnv:
         """Return what `make` makes: one vector environment, or `num` plain ones."""
@@ -260,6 +261,8 @@ class Probed:
     observations: Observations
     actions: Actions
     action_space: gym.Space[Any]
+    limit_note: str = ""
+    """What is to be said of a time limit of its own below the declared horizon."""
 
 
 def task_family(

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,15 @@ MAX_WRAPPERS = 100  # some name themselves as their inner environment
 def time_limit(env: object) -> int:
     """Return the steps after which an environment truncates its episodes, 0 where it does not say."""
     return next((limit for layer in _layers(env) if (limit := _own_limit(layer))), 0)
+
+
+def early_limit(env: object, horizon: int) -> str:
+    """Return what to say of an environment whose time limit lies below the horizon, "" where none does."""
+    with suppress(Exception, SystemExit):  # with a horizon it is not needed
+        limit = time_limit(env)
+        if 0 < limit < horizon:
+            return f"the environment's own, {limit} steps, lies below the horizon of {horizon}: episodes end there"
+    return ""
 
 
 def proposed_horizon(env: object) -> str:
