@@ -16,7 +16,7 @@ from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
 from drml.core.types import Rollout, Tasks
-from drml.evaluate import Meeting, episode_returns, meet, meta_test
+from drml.evaluate import Meeting, MetaTest, episode_returns, meet, meta_test
 from drml.quarantine import Incident, Quarantine
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.sampler import TaskSampler
@@ -107,24 +107,48 @@ def meta_train(trainer: Trainer, progress: Progress, listeners: Sequence[Listene
 
     Repeat: sample tasks; act and adapt on each; improve what all tasks share; validate; tell the listeners.
     """
-    learner, config = trainer.learner, trainer.config
-    while not (reason := "interrupted" if trainer.stop_requested() else stop_reason(config, progress)):
-        start = time.perf_counter()
-        rng = trainer.rng["train", progress.meta_iter]
-        draw = trainer.sampler.sample(progress.sampler, trainer.distribution, "train", config.num_tasks, rng["tasks"])
-        tasks = progress.quarantine.admitted(draw, "train")
-        met = meet(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
-        with trainer.collect.phases("update"), one_torch_thread():
-            state, metrics = learner.update(progress.state, met.history) if len(met.tasks) else (progress.state, {})
-        progress, incidents = judge(progress, len(draw), met)
-        progress = advance(trainer, progress, state, met.tasks, met.history, time.perf_counter() - start)
-        rows = [train_row(progress, met, metrics, incidents)]
-        if progress.meta_iter % config.validate_every == 0 or stop_reason(config, progress):
-            progress, row = validate(trainer, progress)
-            rows.append(row)
+    while not (reason := "interrupted" if trainer.stop_requested() else stop_reason(trainer.config, progress)):
+        try:
+            progress, rows = iterate(trainer, progress)
+        except _StoppedAmidFaults:
+            return progress, "interrupted"
         for listener in listeners:
             listener(progress, rows)
     return progress, reason
+
+
+class _StoppedAmidFaults(Exception):  # noqa: N818 — no error, but the end of the training
+    """A meta-iteration is not to count: it would blame tasks for what a signal has done to their processes."""
+
+
+def iterate(trainer: Trainer, progress: Progress) -> tuple[Progress, list[Row]]:
+    """Return the progress after one meta-iteration, validated where that is due, and the rows to log of it."""
+    learner, config = trainer.learner, trainer.config
+    start = time.perf_counter()
+    rng = trainer.rng["train", progress.meta_iter]
+    draw = trainer.sampler.sample(progress.sampler, trainer.distribution, "train", config.num_tasks, rng["tasks"])
+    tasks = progress.quarantine.admitted(draw, "train")
+    met = meet(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
+    _check_blame(trainer, met)
+    with trainer.collect.phases("update"), one_torch_thread():
+        state, metrics = learner.update(progress.state, met.history) if len(met.tasks) else (progress.state, {})
+    progress, incidents = judge(progress, len(draw), met)
+    progress = advance(trainer, progress, state, met.tasks, met.history, time.perf_counter() - start)
+    rows = [train_row(progress, met, metrics, incidents)]
+    if progress.meta_iter % config.validate_every == 0 or stop_reason(config, progress):
+        progress, row = validate(trainer, progress)
+        rows.append(row)
+    return progress, rows
+
+
+def _check_blame(trainer: Trainer, met: Meeting | MetaTest) -> None:
+    """Let a meta-iteration not count whose processes failed by the time that a stop was asked for.
+
+    Whoever asks often sends the signal to all processes of a job, those of environments included. The meta-iteration
+    is made anew when the run goes on, with the faults that it has then.
+    """
+    if trainer.stop_requested() and not all(fault.is_of_numbers for _, fault in met.faults):
+        raise _StoppedAmidFaults
 
 
 def stop_reason(config: TrainConfig, progress: Progress) -> StopReason:
@@ -230,6 +254,7 @@ def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:
     learner = trainer.learner
     tasks = progress.quarantine.admitted(tasks, "validation")
     tested = meta_test(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
+    _check_blame(trainer, tested)
     quarantine, incidents = progress.quarantine.strike(tested.faults, tested.lost, "validation")
     progress = replace(progress, quarantine=quarantine)
     curve = tested.curve.mean()

@@ -15,7 +15,7 @@ FLOORS = [
     {"algos"},
     {"train", "evaluate", "quarantine", "session", "checkpoint", "runlog", "rundir", "recipes"},
     {"report"},
-    {"cli"},  # shows reports, so it stands on them
+    {"cli", "__main__"},  # shows reports, so it stands on them
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ROOMS_OF = {  # which third parties may be imported where; torch and numpy everywhere

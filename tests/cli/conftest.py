@@ -1,6 +1,7 @@
 """A tiny trained run, made once per process, and the command line as a function."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from drml.cli.main import main
 
+DRML = [sys.executable, "-m", "drml"]
 SUITE = "navigation-maml-v1"
 TINY = ["--meta-iters", "1", "--tasks", "2", "--episodes", "2", "--validation-tasks", "2", "--policy.hidden", "4"]
 

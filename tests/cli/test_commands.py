@@ -12,7 +12,6 @@ from drml.algos.registry import LEARNERS
 from drml.cli.demo_command import set_aside
 from drml.cli.main import COMMANDS, EXIT_CODES, main
 from drml.cli.progress import ProgressLine, clock, seconds_left
-from drml.cli.stop import StopSignals
 from drml.core.errors import DrmlError, InputError
 from drml.envs.registry import SUITES
 from drml.rundir import lock
@@ -194,33 +193,6 @@ def test_progress_on_a_terminal_is_live():
     with console.file, ProgressLine(TrainConfig(meta_iters=2), console) as line:
         line(progress(1), [{"kind": "train", "pre_return": -1.0, "post_return": 42.0}])
     assert "return -1.0 → 42.0 after adaptation" in console.export_text()
-
-
-def test_first_signal_asks_and_second_leaves():
-    import signal
-
-    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 75)):
-        previous = signal.getsignal(number)
-        with StopSignals() as stop:
-            assert not stop()
-            signal.raise_signal(number)
-            assert stop() and stop.exit_code == code
-            with pytest.raises(SystemExit) as leaving:
-                signal.raise_signal(number)
-        assert leaving.value.code == code
-        assert signal.getsignal(number) is previous
-
-
-def test_a_notice_that_nobody_reads_does_not_stop_the_stopping(monkeypatch: pytest.MonkeyPatch):
-    import signal
-
-    def refuse(handle: int, data: bytes) -> int:
-        raise BrokenPipeError(32, "Broken pipe")
-
-    with StopSignals() as stop:
-        monkeypatch.setattr("drml.cli.stop.os.write", refuse)
-        signal.raise_signal(signal.SIGINT)
-        assert stop()
 
 
 def test_torch_is_not_imported_to_refuse_a_command():

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from drml.cli.main import main
+from drml.cli.stop import EXIT_CODES
+from drml.core.signals import STOP_SIGNALS
 
-DRML = [sys.executable, "-m", "drml.cli.main"]
+from .conftest import DRML
+
 TINY = [
     "--tasks",
     "2",
@@ -26,6 +29,7 @@ TINY = [
     "--policy.hidden",
     "4",
 ]
+FAST = (signal.SIGINT, signal.SIGUSR1)
 CLOCKS = ("seconds",)  # what two identical runs differ in
 
 
@@ -38,8 +42,11 @@ def state(run: Path, meta_iter: int) -> bytes:
     return (run / "checkpoints" / f"{meta_iter:06d}" / "state.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
-def test_a_signal_saves_and_the_run_goes_on_with_the_same_bits(number: int, code: int, tmp_path: Path):
+@pytest.mark.parametrize(
+    "number", [number if number in FAST else pytest.param(number, marks=pytest.mark.slow) for number in STOP_SIGNALS]
+)
+def test_a_signal_saves_and_the_run_goes_on_with_the_same_bits(number: signal.Signals, tmp_path: Path):
+    code = EXIT_CODES[number]
     run, whole = tmp_path / "run", tmp_path / "whole"
     train = ["train", "navigation-pearl-sparse-v1", "promp", *TINY]
     endless = [*DRML, *train, "--meta-iters", "100000", "--out", str(run)]

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 
+from drml.cli.stop import heed_from_now_on
 from drml.core.errors import DrmlError, InputError, ResourceError, suggest
 
 COMMANDS = {
@@ -34,15 +35,15 @@ EXIT_CODES = {
     4: "a checkpoint is missing, damaged, or belongs to something else",
     5: "a loss, gradient or parameter stopped being finite",
     6: "the machine ran out of something: space, memory, permission",
-    75: "told to stop (SIGTERM); saved, can go on",
-    130: "interrupted (Ctrl-C); saved, can go on",
+    75: "told to stop (SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU); a training is saved, and can go on",
+    130: "interrupted (Ctrl-C); a training is saved, and can go on",
 }
 INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    """Run one command line, by default that of this process, and return its exit code."""
+    words = _own_words() if argv is None else list(argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -79,6 +80,12 @@ def help_text() -> str:
         "everywhere:\n  --debug shows the traceback of a failure\n  --version\n\n"
         f"exit codes:\n{codes}"
     )
+
+
+def _own_words() -> list[str]:
+    """Return the command line of this process, which from now on ends at a signal as it is documented."""
+    heed_from_now_on()
+    return sys.argv[1:]
 
 
 def _find_command(words: list[str]) -> Callable[[list[str]], int]:

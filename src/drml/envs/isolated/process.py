@@ -22,6 +22,7 @@ from typing import final
 
 from drml.core.errors import InputError
 from drml.core.fault import FaultKind, Moment, how_it_ended
+from drml.core.signals import held_back
 from drml.envs.isolated import wire
 from drml.envs.isolated.worker import COPY, MOMENT, MOMENTS, PLACE_SIZE, SEED, SINCE, serve
 
@@ -67,7 +68,8 @@ class Process:
         self._received = bytearray()
         self._asked = time.monotonic()
         self._is_ready = False
-        self._process.start()
+        with held_back():  # from the fork server for good, which is a process of the job as well
+            self._process.start()
         theirs.close()
         self._finalizer = Finalize(
             self, _kill, (self._process.pid, self._process.sentinel, ours), exitpriority=BEFORE_ITS_JOIN

@@ -24,6 +24,7 @@ import torch
 from drml.core.child import end_group, lead_group
 from drml.core.errors import DrmlError
 from drml.core.fault import Moment
+from drml.core.signals import leave_to_parent
 from drml.envs.api import BatchEnv, Closable, EnvOptions, TellsFaults
 from drml.envs.isolated import wire
 
@@ -103,9 +104,7 @@ def _tell(place: Any, moment: Moment, copy: int, seed: int) -> None:  # noqa: AN
 def _detach() -> None:
     """Leave the run's process group, and see to it that this process ends with the one that started it."""
     lead_group()
-    for number in (signal.SIGINT, signal.SIGTERM):  # they are sent to all of a job; the run decides what they mean
-        signal.signal(number, _ignore)  # a handler, as what is ignored stays so in what the environment starts
-    os.register_at_fork(after_in_child=_heed_signals)
+    leave_to_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Each process holds open what tells the fork server that the run goes on; one that hangs would keep it alive.
     held = getattr(cast(Any, forkserver)._forkserver, "_forkserver_alive_fd", None)
@@ -116,16 +115,6 @@ def _detach() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before the system knew that we care
             os._exit(1)
-
-
-def _ignore(number: int, frame: object) -> None:
-    """Take no notice of a signal."""
-
-
-def _heed_signals() -> None:
-    """In what the environment forks: end where the environment terminates it, which would wait for ever."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def _limit_memory(extra_bytes: int) -> None:
