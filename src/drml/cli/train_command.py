@@ -102,7 +102,7 @@ def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
     json = None if args.json is None else here / args.json
     options = EnvOptions(threads=args.threads, isolation=args.isolation)
     config = session.RunConfig(suite_name, learner_name, args.learner, args.policy, args.train, args.seed)
-    session.set_up(config)  # complains before anything is written
+    _say_what_is_done(session.set_up(config))  # complains before anything is written
     if args.out is not None:
         return _finish(replace(start(config, here / args.out, options), run=args.out), config, json)
     out = rundir.create_numbered(here / "runs", f"{suite_name.replace(':', '.')}-{learner_name}-s{args.seed}")
@@ -127,7 +127,14 @@ def _resume(names: list[str], flags: list[str]) -> int:
     json = None if args.json is None else args.json.absolute()
     options = EnvOptions(threads=args.threads, isolation=args.isolation)
     config = replace(config, train=args.train)
+    _say_what_is_done(session.set_up(config))
     return _finish(resume(config, out, options), config, json)
+
+
+def _say_what_is_done(setup: session.Setup) -> None:
+    """Say what is done with observations that the name of the tasks does not tell."""
+    if setup.suite.bytes_note:
+        say(f"bytes in observations: {setup.suite.bytes_note}")
 
 
 def _resumed_run(flags: list[str]) -> Path:

@@ -37,7 +37,7 @@ from drml.envs.gymnasium.copies import AnyEnv, AnyVectorEnv, Copies, Give, Optio
 from drml.envs.gymnasium.legacy import modern
 from drml.envs.gymnasium.limits import check_one_limit, proposed_horizon, time_limit
 from drml.envs.gymnasium.place import foreign
-from drml.envs.gymnasium.spaces import Actions, Observations, actions, observations
+from drml.envs.gymnasium.spaces import Actions, Observations, actions, bytes_note, observations
 from drml.envs.gymnasium.watched import Watched
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Parameter
@@ -97,9 +97,10 @@ class GymFamily:
         """
         try:
             spec = self.spec or self.probed.spec
+            note = "" if self.spec else bytes_note(self.probed.observations.layout)
         except EnvError as error:
             raise InputError(str(error)) from error
-        return Suite(self.name, self.summary, self.source, self.tasks, spec, self.open)
+        return Suite(self.name, self.summary, self.source, self.tasks, spec, self.open, bytes_note=note)
 
     def open(self, options: EnvOptions) -> BatchEnv:
         """Return an environment of this family, in this process.

@@ -245,3 +245,10 @@ class PaysByTheHour(Sound):
 class PaysByTheDate(Sound):
     def pay(self) -> float:
         return super().pay() + 1e-3 * datetime.datetime.now().microsecond
+
+
+class SymbolsCalledAPicture(Sound):
+    observation_space = gym.spaces.Box(0, 255, (3, 3), np.uint8)  # as MiniGrid declares its codes of 0 to 10
+
+    def seen(self) -> Any:
+        return np.full((3, 3), int(10 * abs(self.x)) % 11, np.uint8)

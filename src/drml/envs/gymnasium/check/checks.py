@@ -15,6 +15,7 @@ CHECKS: Mapping[str, Probe] = {
     "raises": probe_contract.raises,
     "observation": probe_contract.observation,
     "bounds": probe_contract.bounds,
+    "bytes": probe_contract.byte_codes,
     "reward": probe_contract.reward,
     "flags": probe_contract.flags,
     "aliasing": probe_contract.aliasing,

@@ -9,6 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from drml.envs.gymnasium.spaces import Layout
+
 Call = Literal["gymnasium", "make", "spaces", "reset", "step", "close"]
 Style = Literal["random", "held", "corners"]
 Clock = Literal["real", "ahead", "ticking"]
@@ -103,6 +105,8 @@ class Recording:
     """The first of each kind."""
     stop: Stop | None = None
     """The exception that ended it early."""
+    layout: Layout = ()
+    """Of an observation, as learners get it; empty where they get none."""
     time_limit: int = 0
     """The environment's own `max_episode_steps`, 0 where it has none."""
     nondeterministic: bool = False

@@ -114,8 +114,12 @@ def as_numbers(space: gym.Space[Any], obs: Found) -> tuple[np.ndarray, int]:
         return np.full(1, np.nan), _digest(_bytes(obs))
     if len(entries) <= MAX_ENTRIES:
         return entries.copy(), _digest(entries.tobytes())
-    kept = np.linspace(0, len(entries) - 1, MAX_ENTRIES).astype(np.int64)
-    return entries[kept], _digest(entries.tobytes())
+    return entries[kept_entries(len(entries))], _digest(entries.tobytes())
+
+
+def kept_entries(size: int) -> np.ndarray:
+    """Return which entries of an observation of so many numbers are kept."""
+    return np.linspace(0, size - 1, min(size, MAX_ENTRIES)).astype(np.int64)
 
 
 def space_note(space: gym.Space[Any]) -> SpaceNote:

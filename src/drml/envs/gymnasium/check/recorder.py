@@ -5,8 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
+import gymnasium as gym
 import numpy as np
 
+from drml.core.errors import InputError
 from drml.envs.gymnasium.answers import only
 from drml.envs.gymnasium.check.actions import Actions
 from drml.envs.gymnasium.check.evidence import Plan, Problem, Recording, Stop, Where
@@ -31,6 +33,7 @@ from drml.envs.gymnasium.check.surroundings import Surroundings
 from drml.envs.gymnasium.copies import AnyEnv, Options
 from drml.envs.gymnasium.limits import time_limit
 from drml.envs.gymnasium.place import raised
+from drml.envs.gymnasium.spaces import Layout, observations
 
 Task = Mapping[str, np.ndarray]
 
@@ -281,12 +284,20 @@ def _facts(env: AnyEnv, task: Task) -> dict[str, Any]:
     spec = env.spec
     return {
         "spaces": {"observation": space_note(env.observation_space), "action": space_note(env.action_space)},
+        "layout": _layout(env.observation_space),
         "time_limit": time_limit(env),
         "nondeterministic": bool(spec and spec.nondeterministic),
         "holds": holds,
         "lost": {},
         "attributes": (digests(attributes),),
     }
+
+
+def _layout(space: gym.Space[Any]) -> Layout:
+    try:
+        return observations(space).layout
+    except InputError:  # learners refuse it
+        return ()
 
 
 def _look_after_reset(env: AnyEnv, task: Task, facts: dict[str, Any]) -> None:
