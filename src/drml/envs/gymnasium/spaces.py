@@ -12,6 +12,8 @@ Bytes with other bounds are symbols, and 1/255 apart no network would tell them 
 """
 
 import math
+import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +32,9 @@ LARGEST_BYTE = 255
 PICTURE, SYMBOLS = "picture", "symbols"
 TREATED = {PICTURE: "pictures (0 to 255) divided by 255", SYMBOLS: "symbols (other bounds) as they are"}
 WRAP = "wrap the environment (gymnasium.wrappers.{wrapper})"
+
+# A number beyond float32 is written as infinity and told as a fault; NumPy's own line would stand beside that.
+warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning, re.escape(__name__))
 
 AnySpace = gym.Space[Any]
 Layout = tuple[tuple[str, int], ...]

@@ -23,7 +23,7 @@ import torch
 
 from drml.core.child import end_group, lead_group
 from drml.core.errors import DrmlError
-from drml.core.fault import Moment
+from drml.core.fault import Moment, in_words
 from drml.core.signals import leave_to_parent
 from drml.envs.api import BatchEnv, Closable, EnvOptions, TellsFaults
 from drml.envs.isolated import wire
@@ -52,7 +52,7 @@ def serve(connection: socket.socket, pickled: bytes, memory_bytes: int, place: A
     try:
         make: Make = pickle.loads(pickled)
         env = make(EnvOptions(threads=1, watch=partial(_tell, place)))
-    except (Exception, SystemExit) as error:  # the run says it in one line
+    except BaseException as error:  # the run says it in one line
         _send(connection, wire.ERROR, wire.pack_json(_shown(error)))
         return
     _limit_memory(memory_bytes)
@@ -62,7 +62,7 @@ def serve(connection: socket.socket, pickled: bytes, memory_bytes: int, place: A
         verb, payload = _receive(connection)
         try:
             answer = state.answer(verb, payload)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             answer = wire.ERROR, wire.pack_json(_shown(error))
         _send(connection, *answer)
 
@@ -93,7 +93,7 @@ def _shown(error: BaseException) -> dict[str, str | int]:
     return {
         "exit_code": error.exit_code if is_ours else 0,
         "kind": "out of memory" if isinstance(error, MemoryError) else "raised",
-        "message": str(error) if is_ours else f"{type(error).__name__}: {error}",
+        "message": str(error) if is_ours else in_words(error),
     }
 
 

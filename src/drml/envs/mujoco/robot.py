@@ -200,7 +200,7 @@ def robot_suite(name: str, summary: str, source: str, variant: Variant) -> Suite
         except ModuleNotFoundError as error:
             if error.name is None or error.name.split(".")[0] != "mujoco":
                 raise
-            raise InputError(f"the suite needs MuJoCo {_missing(error.name)}") from error
+            raise InputError(f"the suite needs MuJoCo{_missing(error.name)}") from error
         except OSError as error:
             raise InputError(f"MuJoCo cannot be loaded ({error}): two versions of it were mixed. {ANEW}") from error
         return RobotEnv(variant, options)
@@ -217,8 +217,8 @@ ANEW = (
 def _missing(module: str) -> str:
     """Return what is missing of MuJoCo: all of it, or what came with 3.17."""
     if module == "mujoco":
-        return 'and there is none: pip install "drml[mujoco]"'
-    return f"3.17 or newer, as {module} is not there. {ANEW}"
+        return ': pip install "drml[mujoco]"'
+    return f" 3.17 or newer, as {module} is not there. {ANEW}"
 
 
 def _factor(number: float) -> str:

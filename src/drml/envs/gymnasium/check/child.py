@@ -66,7 +66,7 @@ def _try(pipe: Connection, name: str, num_tasks: int, steps: int) -> None:
         subject = find_subject(name, num_tasks)
         pipe.send(About(subject.tasks, subject.varied, subject.has_tasks, subject.horizon, places(subject.maker)))
         subject.first_step(lambda: pipe.send(Where(BASE, "make")))
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         pipe.send(error if isinstance(error, DrmlError) else InputError(f"'{name}': {': '.join(raised(error)[::-1])}"))
         return
     recorder = Recorder(subject, steps, pipe.send)
@@ -112,7 +112,7 @@ def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str]
             warnings.simplefilter("always")
             try:
                 check_env(_Given(env, options) if options else env, skip_render_check=True, skip_close_check=True)
-            except Exception as error:
+            except BaseException as error:
                 remarks.append(Remark(not OPINION.search(str(error)), *raised(error)))
         texts = dict.fromkeys(ANSI.sub("", ANSI.sub("", str(warning.message))) for warning in caught)
         remarks.extend(Remark(False, " ".join(text.split())) for text in texts if not FINE.search(text))

@@ -32,7 +32,7 @@ from drml.envs.gymnasium.check.subject import Subject
 from drml.envs.gymnasium.check.surroundings import Surroundings
 from drml.envs.gymnasium.copies import AnyEnv, Options
 from drml.envs.gymnasium.limits import time_limit
-from drml.envs.gymnasium.place import raised
+from drml.envs.gymnasium.place import raised, torch_modes, undone
 from drml.envs.gymnasium.spaces import Layout, observations
 
 Task = Mapping[str, np.ndarray]
@@ -121,13 +121,18 @@ class Recorder:
         """
         self._announce(where)
         self._surroundings.inside = where.call
+        before = torch_modes()
         try:
-            return function(*args, **kwargs)
-        except (Exception, SystemExit) as error:
+            answer = function(*args, **kwargs)
+        except BaseException as error:
             message, place = raised(error)
             raise Stopped(Stop(where, "raised", message, place)) from error
         finally:
+            changed = undone(before)
             self._surroundings.inside = None
+        if changed:
+            raise Stopped(Stop(where, "raised", changed))
+        return answer
 
     def record(self, plan: Plan) -> Recording:
         """Carry out a plan."""

@@ -90,7 +90,7 @@ def _is_plain(found: Any) -> bool:  # noqa: ANN401
         return False
     try:
         return not brings_tasks(found)
-    except (Exception, SystemExit):
+    except BaseException:
         return True  # it cannot be made: that is what the check will say
 
 
