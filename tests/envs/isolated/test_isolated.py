@@ -202,6 +202,17 @@ def test_what_an_environment_has_started_goes_with_it(zoo):
     assert zoo.left() == []
 
 
+@pytest.mark.parametrize("end", ["exit", "kill", "loop", "backtrack"])
+def test_what_has_moved_to_a_session_of_its_own_goes_with_it_too(end, zoo):
+    chosen = suite(f"fault_zoo:session_{end}")
+    env = isolated(chosen, replace(BOUNDS, timeout=20.0 if end in ("exit", "kill") else 8.0))
+    played = play(env, chosen.tasks.all_tasks().select(torch.tensor([BAD])))[1]
+    kind, message = REPORTED.get(end, ("hung", "no answer within 8 s"))
+    message = "no answer within 8 s" if kind == "hung" else message
+    assert [(f.kind, f.message) for step in played for f in step.faults] == [(kind, message)]
+    assert len(zoo.marks()) >= 3 and zoo.left() == []
+
+
 def test_vector_environments_in_processes_of_their_own_can_be_isolated(zoo):
     chosen = suite("fault_zoo:async_fine")
     tasks = chosen.tasks.all_tasks().select(torch.tensor([0, BAD]))
@@ -227,7 +238,14 @@ def test_a_vector_environment_that_hangs_goes_with_its_processes(zoo):
 
 
 @pytest.mark.parametrize(
-    ("number", "kind"), [(signal.SIGKILL, "loop"), (signal.SIGTERM, "stop"), (signal.SIGKILL, "async_loop")]
+    ("number", "kind"),
+    [
+        (signal.SIGKILL, "loop"),
+        (signal.SIGTERM, "stop"),
+        (signal.SIGKILL, "async_loop"),
+        (signal.SIGKILL, "backtrack"),
+        (signal.SIGKILL, "session_backtrack"),
+    ],
 )
 def test_no_process_outlives_the_run_however_it_ends(number, kind, zoo):
     words = (

@@ -17,7 +17,6 @@ from functools import cache
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.util import Finalize
-from pathlib import Path
 from typing import final
 
 from drml.core.errors import InputError
@@ -206,15 +205,13 @@ def _context() -> ForkServerContext:
 
 
 def _kill(pid: int, sentinel: int, connection: socket.socket) -> None:
-    """Kill a process and the group that it leads, and hang up."""
-    connection.close()
-    if wait([sentinel], 0) and Path(f"/proc/{pid}").exists():
-        return  # it ended long ago, and its number is somebody else's by now
+    """Hang up, at which a process ends with all that it has started; where its guard does not see to it, kill it."""
     with suppress(OSError):
-        os.killpg(pid, signal.SIGKILL)
-    if not wait([sentinel], 0):
+        connection.shutdown(socket.SHUT_RDWR)  # what was forked here may hold it open
+    connection.close()
+    if not wait([sentinel], KILL_SECONDS):
         with suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
 
 
 def _writable(connection: socket.socket, deadline: float) -> bool:

@@ -19,7 +19,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
-from drml.core.child import lead_group
+from drml.core.child import go_on_guarded
 from drml.core.errors import DrmlError, InputError
 from drml.envs.gymnasium.check.evidence import Remark, Where
 from drml.envs.gymnasium.check.plans import BASE, plans
@@ -53,7 +53,7 @@ class About:
 
 def main(pipe: Connection, trace: str, name: str, num_tasks: int, steps: int) -> None:
     """Try the environments of a subject, and send what was seen; where it hangs or crashes is written to `trace`."""
-    _live_alone()
+    _live_alone(pipe)
     with open(trace, "w", encoding="utf-8") as file:
         faulthandler.enable(file)
         if hasattr(faulthandler, "register"):
@@ -88,9 +88,9 @@ class _Given(gym.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(seed=seed, options={**self._options, **(options or {})})
 
 
-def _live_alone() -> None:
-    """Lead a process group, so that what an environment starts ends with us; die with the parent; print nothing."""
-    lead_group()
+def _live_alone(pipe: Connection) -> None:
+    """See to it that what an environment starts ends with us, and we with the parent; print nothing."""
+    go_on_guarded(pipe.fileno(), ASK_WHERE)
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     warnings.simplefilter("ignore")

@@ -46,8 +46,8 @@ def gather(name: str, num_tasks: int, steps: int, timeout: float) -> Evidence:
         try:
             seen.follow(ours, process, timeout)
         finally:
+            ours.close()  # at which it ends, with all that it has started
             _end(process)
-            ours.close()
         return seen.evidence()
 
 
@@ -135,10 +135,9 @@ class _Seen:
 
 
 def _end(process: BaseProcess) -> None:
-    """Kill what is left of a child, and what it started."""
-    if process.pid is not None:
-        with suppress(ProcessLookupError, PermissionError, AttributeError):  # or there are no groups
-            os.killpg(process.pid, signal.SIGKILL)
-    if process.is_alive():
-        process.kill()
+    """Wait for the end of a child that was told to end; kill it where it does not."""
     process.join(GRACE_SECONDS)
+    if process.is_alive() and process.pid is not None:
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.join(GRACE_SECONDS)
