@@ -252,3 +252,9 @@ class SymbolsCalledAPicture(Sound):
 
     def seen(self) -> Any:
         return np.full((3, 3), int(10 * abs(self.x)) % 11, np.uint8)
+
+
+class HangsInReset(Sound):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        time.sleep(600.0)
+        return super().reset(seed=seed)

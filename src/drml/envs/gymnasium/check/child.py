@@ -10,8 +10,10 @@ import os
 import re
 import signal
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import wraps
 from multiprocessing.connection import Connection
 from typing import Any, final
 
@@ -21,7 +23,7 @@ from gymnasium.utils.env_checker import check_env
 
 from drml.core.child import go_on_guarded
 from drml.core.errors import DrmlError, InputError
-from drml.envs.gymnasium.check.evidence import Remark, Where
+from drml.envs.gymnasium.check.evidence import Call, Remark, Where
 from drml.envs.gymnasium.check.plans import BASE, plans
 from drml.envs.gymnasium.check.recorder import Recorder, Stopped
 from drml.envs.gymnasium.check.subject import Subject, find_subject
@@ -96,6 +98,28 @@ def _live_alone(pipe: Connection) -> None:
     warnings.simplefilter("ignore")
 
 
+def _announce_calls(env: AnyEnv, announce: Callable[[Where], None]) -> None:
+    """Announce each call of an environment's methods, as each has its own time; they stay what they are otherwise."""
+    steps = 0
+
+    def announced(call: Call, method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)  # Gymnasium's checker reads the signature
+        def called(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            nonlocal steps
+            announce(Where(BASE, call, 0, steps if call == "step" else 0))
+            steps = steps + 1 if call == "step" else 0
+            answer = method(*args, **kwargs)
+            announce(Where(BASE, "gymnasium"))
+            return answer
+
+        return called
+
+    calls: tuple[Call, ...] = ("reset", "step", "close")
+    for call in calls:
+        with suppress(AttributeError):  # without attributes of its own, all of the checker's calls have one time
+            setattr(env, call, announced(call, getattr(env, call)))
+
+
 def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str], tuple[Remark, ...] | None]:
     """Return where the environment's methods are defined, and what Gymnasium's checker says of it, if it can be asked.
 
@@ -105,9 +129,11 @@ def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str]
     defined: dict[str, str] = {}
 
     def ask() -> None:
+        recorder.announce(Where(BASE, "make"))
         env = subject.make(subject.tasks[0])
         options = subject.turn(env, subject.tasks[0]) if subject.turn else None
         defined.update(places(subject.maker, env))
+        _announce_calls(env, recorder.announce)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
@@ -116,7 +142,7 @@ def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str]
                 remarks.append(Remark(not OPINION.search(str(error)), *raised(error)))
         texts = dict.fromkeys(ANSI.sub("", ANSI.sub("", str(warning.message))) for warning in caught)
         remarks.extend(Remark(False, " ".join(text.split())) for text in texts if not FINE.search(text))
-        env.close()
+        env.close()  # which is announced
 
     try:
         recorder.call(Where(BASE, "gymnasium"), ask)

@@ -159,6 +159,8 @@ class Evidence:
     """What ended the child process early; the plans after it were not carried out."""
     places: Mapping[str, str] = field(default_factory=dict[str, str])
     """Where the user's code defines `make`, `reset`, `step` and `spaces`: `file.py:12`."""
+    cut: bool = False
+    """Whether the time for all of it was up before all plans were carried out."""
 
     @property
     def num_calls(self) -> int:

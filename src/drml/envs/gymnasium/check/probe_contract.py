@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from drml.envs.gymnasium.check.evidence import Evidence, Problem, Recording
-from drml.envs.gymnasium.check.finding import Finding, Probe, Verdict, ok, place_of, skipped, where
+from drml.envs.gymnasium.check.finding import UNTRIED, Finding, Probe, Verdict, ok, place_of, skipped, where
 from drml.envs.gymnasium.check.look import kept_entries
 from drml.envs.gymnasium.spaces import PICTURE, bytes_note
 
@@ -18,7 +18,6 @@ MENDS = {
     "bytes": "where bytes are symbols, declare so: observation_space = Box(0, LARGEST, shape, np.uint8)",
     "aliasing": "what was returned belongs to the caller, and so does what was given: return obs.copy()",
 }
-UNTRIED = "the environment stopped before this was tried"
 MIN_LENGTH = 5  # of an episode for its length to look like a time limit
 MIN_EPISODES = 6
 DARK = 32  # of 255: pictures of which no recording shows a brighter entry may well be none

@@ -107,7 +107,9 @@ class Recorder:
     """
 
     def __init__(self, subject: Subject, steps: int, announce: Callable[[Where], None]) -> None:
-        self._subject, self._steps, self._announce = subject, steps, announce
+        self._subject, self._steps = subject, steps
+        self.announce = announce
+        """Is told of each call before it is made."""
         self._surroundings = Surroundings()
         self._surroundings.install()
         limit = steps // 2 + steps % 2  # at least two episodes
@@ -119,7 +121,7 @@ class Recorder:
         Raises:
             Stopped: it raised.
         """
-        self._announce(where)
+        self.announce(where)
         self._surroundings.inside = where.call
         before = torch_modes()
         try:
