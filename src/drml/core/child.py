@@ -18,9 +18,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
+from types import ModuleType
 from typing import Any, NoReturn, cast
 
 from drml.core.descendants import end_descendants
@@ -28,6 +29,17 @@ from drml.core.signals import leave_to_parent
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _SECONDS_TO_DIE = 5.0  # a killed process that does not end waits for a device, and is not waited for
+
+
+@contextmanager
+def without_the_script() -> Generator[None]:
+    """Let processes that are started in this block not run the script of this one: it may have no main guard."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def go_on_guarded(connection: int, passed_on: int = 0) -> None:

@@ -101,7 +101,9 @@ def in_words(error: BaseException) -> str:
             raise
         text = f"(asking for its text raises {type(raised_again).__name__})"
     text = text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
-    return f"{type(error).__name__}: {text}"
+    if not text and isinstance(error, EOFError):
+        text = "a connection was closed by the process at its other end, which may have died"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def is_interruption(error: BaseException) -> bool:

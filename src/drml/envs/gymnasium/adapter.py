@@ -24,6 +24,7 @@ from drml.core.types import EnvSpec, Step, Tasks
 from drml.envs.gymnasium.copies import BrokenCopies, Copies
 from drml.envs.gymnasium.place import Modes, blame, torch_modes, undone
 from drml.envs.gymnasium.spaces import Actions
+from drml.envs.gymnasium.tended import CopyDied
 from drml.tasks.distribution import content_hashes
 
 EPISODES_PER_BLOCK = 8  # how many episodes' seeds are drawn at a time
@@ -224,7 +225,7 @@ class GymEnv:
         if is_interruption(error) or (_cause(error) is error and isinstance(error, DrmlError)):
             raise error
         slot = self._slots[k]
-        copy = slot.copies.called
+        copy = error.copy if isinstance(error, CopyDied) else slot.copies.called
         episode, seed = self._seeds[k].begun(copy) if moment != "construct" else (0, NO_SEED)
         self._faults.append(
             Fault(
@@ -331,11 +332,13 @@ def _close_at_last(slots: list[_Slot], watch: Watch) -> None:
 
 
 def _kind(error: BaseException) -> FaultKind:
+    if isinstance(error, CopyDied):
+        return "died"
     return "out of memory" if isinstance(_cause(error), MemoryError) else "raised"
 
 
 def _message(error: BaseException) -> str:
-    return blame(_cause(error)).removeprefix("raised ")
+    return str(error) if isinstance(error, CopyDied) else blame(_cause(error)).removeprefix("raised ")
 
 
 def _cause(error: BaseException) -> BaseException:

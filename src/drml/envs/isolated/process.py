@@ -19,6 +19,7 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.util import Finalize
 from typing import final
 
+from drml.core.child import without_the_script
 from drml.core.errors import InputError
 from drml.core.fault import FaultKind, Moment, how_it_ended
 from drml.core.signals import held_back
@@ -67,7 +68,7 @@ class Process:
         self._received = bytearray()
         self._asked = time.monotonic()
         self._is_ready = False
-        with held_back():  # from the fork server for good, which is a process of the job as well
+        with without_the_script(), held_back():  # from the fork server for good, which is a process of the job as well
             self._process.start()
         theirs.close()
         self._finalizer = Finalize(
@@ -131,8 +132,8 @@ class Process:
         if not self._is_ready:
             raise InputError(
                 f"the process of a task {'ended' if has_ended else 'hung'} before it was ready "
-                f"({message}); the module of the tasks must be importable by name, and guard what it runs by "
-                'if __name__ == "__main__"'
+                f"({message}); what makes the environments must be importable by name, and is looked for in modules, "
+                "not in the script that runs"
             )
         moment, copy, seed = MOMENTS[self._place[MOMENT]], self._place[COPY], self._place[SEED]
         return Failure("died" if has_ended else "hung", message, moment, copy, seed)

@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, final
 
+from drml.core.child import without_the_script
 from drml.core.errors import DrmlError, EnvError
 from drml.core.fault import how_it_ended
 from drml.envs.gymnasium.check.child import ASK_WHERE, About, main
@@ -49,7 +50,8 @@ def gather(
     with tempfile.TemporaryDirectory() as folder:
         seen = _Seen(name, Path(folder, "trace"), steps, tell)
         process = context.Process(target=main, args=(theirs, str(seen.trace), name, num_tasks, steps), daemon=True)
-        process.start()
+        with without_the_script():
+            process.start()
         theirs.close()
         try:
             seen.follow(ours, process, timeout, time.monotonic() + max_seconds)
