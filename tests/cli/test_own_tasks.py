@@ -157,9 +157,9 @@ def test_out_of_distribution_tasks_are_those_that_the_parameter_names(drml, mine
 )
 def test_what_is_done_with_bytes_is_said_wherever_a_run_is_looked_at(drml, mine, task, note):
     answer = drml("train", f"mine:{task}", "maml", *TINY, "--policy.hidden", "4", "--out", "run")
-    assert answer.code == 0 and answer.out.startswith(f"bytes in observations: {note}\n"), answer.err
+    assert answer.code == 0 and answer.out.startswith(f"bytes in observations: {note};"), answer.err
     resumed = drml("train", "--resume", "run", "--meta-iters", "2")
-    assert resumed.code == 0 and resumed.out.startswith(f"bytes in observations: {note}\n"), resumed.err
+    assert resumed.code == 0 and resumed.out.startswith(f"bytes in observations: {note};"), resumed.err
     assert drml("test", "run", "--tasks", "2", "--episodes", "2").code == 0
     assert drml("report", "run").code == 0 and note in (mine / "run/report.html").read_text()
     assert drml("check", f"mine:{task}", "--tasks", "2", "--steps", "20").out.count(note) == 1

@@ -29,7 +29,7 @@ class Pace:
     tell: Tell
     seconds: dict[Call, float] = field(default_factory=dict[Call, float])
     calls: dict[Call, int] = field(default_factory=dict[Call, int])
-    done: int = 0
+    made: int = 0
     """Recordings that are made."""
     _call: Call = "gymnasium"
     _since: float = 0.0
@@ -52,11 +52,11 @@ class Pace:
         elif self._told and now - self._told >= SILENT_SECONDS:
             self._told = now
             left = _minutes(self.seconds_left(now))
-            self.tell(f"{self.done} of {self.num_recordings} recordings, {left} left")
+            self.tell(f"{self.made} of {self.num_recordings} recordings, {left} left")
 
     def recorded(self) -> None:
         """Take note that a recording is made."""
-        self.done += 1
+        self.made += 1
 
     def _begin(self, now: float) -> None:
         """Say how long it will take, where that is worth a line."""
@@ -70,8 +70,8 @@ class Pace:
 
     def seconds_left(self, now: float) -> float:
         """Return how long the rest will take: as long as what is done did, or by what calls take."""
-        if self.done:
-            return (now - self._began) / self.done * (self.num_recordings - self.done)
+        if self.made:
+            return (now - self._began) / self.made * (self.num_recordings - self.made)
         episodes = 2  # at least
         one = self._mean("make") + episodes * self._mean("reset") + self.steps * self._mean("step")
         return one * self.num_recordings
