@@ -147,7 +147,7 @@ def _try_spaces(name: str, make: Callable[[], object], announce: Announce) -> No
                 actions(env.action_space, 1.0)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
-    except (Exception, SystemExit):
+    except BaseException:
         return
 
 
