@@ -1,6 +1,7 @@
 # make demo        the main job: train, adapt, film and report on the half-cheetah (about 6 minutes on 2 cores)
 # make test        lint, format, types and the fast tests
 # make test-all    the same with learning curves and fault tests
+# make test-mujoco3  the tests of the robots with MuJoCo 3.17, the oldest that serves, in an environment of its own
 # make bench       env steps per second: whole meta-iterations, robots and foreign environments, beside the bare ones
 # make lint        lint, format and types only
 # make clean       delete what was built; runs stay
@@ -10,11 +11,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MUJOCO3 := .venv-mujoco3
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 THROUGHPUT := $(BIN)/python benchmarks/throughput.py
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-.PHONY: demo test test-all bench lint clean
+.PHONY: demo test test-all test-mujoco3 bench lint clean
 
 demo: $(VENV)/.ready-to-run
 	$(BIN)/drml demo
@@ -24,6 +26,10 @@ test: lint
 
 test-all: lint
 	$(PYTEST)
+
+# Never by exchanging MuJoCo in place: 4 leaves parts behind that keep 3 from being loaded.
+test-mujoco3: $(MUJOCO3)/.ready-to-test
+	OMP_NUM_THREADS=1 $(MUJOCO3)/bin/pytest -n 2 tests/envs/mujoco
 
 bench: $(VENV)/.ready-to-test
 	$(THROUGHPUT) --suite half-cheetah-dir-promp-v1 --learner promp --json -
@@ -38,7 +44,7 @@ lint: $(VENV)/.ready-to-test
 	$(BIN)/pyright
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(MUJOCO3) build dist src/*.egg-info .pytest_cache .ruff_cache
 
 $(VENV)/.ready-to-run: $(VENV)/.torch pyproject.toml
 	@echo "installing drml and its packages (once)"
@@ -49,6 +55,15 @@ $(VENV)/.ready-to-test: $(VENV)/.torch pyproject.toml
 	@echo "installing drml, its packages and the tools of development (once)"
 	$(PIP) -e ".[mujoco,report,box2d,shimmy,sb3,dev]"
 	@touch $@ $(VENV)/.ready-to-run
+
+$(MUJOCO3)/.ready-to-test: constraints.txt pyproject.toml
+	test -x $(MUJOCO3)/bin/python || $(PYTHON) -m venv $(MUJOCO3)
+	grep -v '^mujoco' constraints.txt > $(MUJOCO3)/constraints.txt
+	@echo "installing drml and its packages, with MuJoCo 3.17 (once)"
+	$(MUJOCO3)/bin/python -m pip install --quiet --disable-pip-version-check -c $(MUJOCO3)/constraints.txt torch
+	$(MUJOCO3)/bin/python -m pip install --quiet --disable-pip-version-check -c $(MUJOCO3)/constraints.txt \
+	  -e ".[mujoco,report,dev]" "mujoco==3.17.*"
+	@touch $@
 
 # Alone and first: the largest download, and the only one that other packages must not choose.
 $(VENV)/.torch: constraints.txt

@@ -14,6 +14,7 @@ MINE = '''
 import os
 
 import gymnasium as gym
+import numpy as np
 from drml import Uniform, task_family
 
 
@@ -42,6 +43,30 @@ class Corridor(gym.Env):
     def step(self, action):
         self.place = min(4, max(0, self.place + 2 * int(action) - 1))
         return self.place, float(self.place == self.end), self.place == self.end, False, {}
+
+
+class Codes(gym.Env):
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, largest, place):
+        self.observation_space, self.place = gym.spaces.Box(0, largest, (3,), np.uint8), place
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.full(3, 2, np.uint8), {}
+
+    def step(self, action):
+        return np.full(3, 2, np.uint8), float(action == (self.place > 0.5)), False, False, {}
+
+
+@task_family(place=Uniform(0.0, 1.0), horizon=4)
+def symbols(place):
+    return Codes(10, place)
+
+
+@task_family(place=Uniform(0.0, 1.0), horizon=4)
+def pictures(place):
+    return Codes(255, place)
 
 
 @task_family(gravity=Uniform(8.0, 12.0), horizon=8)
@@ -124,6 +149,31 @@ def test_out_of_distribution_tasks_are_those_that_the_parameter_names(drml, mine
     assert drml("test", "run", "--split", "ood", "--tasks", "3", "--episodes", "1").code == 0
     tasks = json.loads((mine / "run/test.json").read_text())["tasks"]
     assert all(12.0 <= task["params"]["gravity"] < 14.0 for task in tasks)
+
+
+@pytest.mark.parametrize(
+    ("task", "note"),
+    [("symbols", "symbols (other bounds) as they are"), ("pictures", "pictures (0 to 255) divided by 255")],
+)
+def test_what_is_done_with_bytes_is_said_wherever_a_run_is_looked_at(drml, mine, task, note):
+    answer = drml("train", f"mine:{task}", "maml", *TINY, "--policy.hidden", "4", "--out", "run")
+    assert answer.code == 0 and answer.out.startswith(f"bytes in observations: {note};"), answer.err
+    resumed = drml("train", "--resume", "run", "--meta-iters", "2")
+    assert resumed.code == 0 and resumed.out.startswith(f"bytes in observations: {note};"), resumed.err
+    assert drml("test", "run", "--tasks", "2", "--episodes", "2").code == 0
+    assert drml("report", "run").code == 0 and note in (mine / "run/report.html").read_text()
+    assert drml("check", f"mine:{task}", "--tasks", "2", "--steps", "20").out.count(note) == 1
+
+
+def test_a_run_of_before_bytes_were_told_apart_goes_on_where_nothing_has_changed(drml, mine):
+    for task, code in (("pictures", 0), ("symbols", 2)):
+        assert drml("train", f"mine:{task}", "maml", *TINY, "--policy.hidden", "4", "--out", task).code == 0
+        config = json.loads((mine / task / "config.json").read_text())
+        del config["tasks"]["bytes"]
+        (mine / task / "config.json").write_text(json.dumps(config))
+        answer = drml("train", "--resume", task, "--meta-iters", "2")
+        assert answer.code == code, answer.err
+    assert "bytes was pictures (0 to 255) divided by 255 and is symbols (other bounds) as they are" in answer.err
 
 
 def test_from_elsewhere_the_module_is_asked_for(drml, mine, monkeypatch):

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from drml.cli.parse import parse
-from drml.cli.terminal import check_json, show
+from drml.cli.terminal import check_json, say, show
 from drml.core.errors import EnvError, InputError
 from drml.core.fault import label
 from drml.envs.gymnasium.check.checks import Report, check_tasks
@@ -31,6 +31,8 @@ class CheckArgs:
     """Steps of each of some thirty recordings; half of it is the longest episode that is looked at."""
     timeout: float = 10.0
     """Seconds that one call of an environment may take."""
+    max_seconds: float = 900.0
+    """Seconds that all of it may take; what was not tried by then is skipped."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the findings to this file."""
 
@@ -40,8 +42,8 @@ def run(words: list[str]) -> int:
     args = parse(CheckArgs, "drml check", words)
     _check_sizes(args)
     check_json(args.json)
-    report = check_tasks(args.tasks, args.num_tasks, args.steps, args.timeout)
-    show(_table(report), *_ending(report))
+    report = check_tasks(args.tasks, args.num_tasks, args.steps, args.timeout, args.max_seconds, say)
+    show(_table(report), *_ending(report, args.max_seconds))
     if args.json:
         write_json(args.json, _as_json(args, report))
     return EnvError.exit_code if report.num_faults else 0
@@ -85,12 +87,16 @@ def _params(report: Report, task: int) -> dict[str, Any]:
     return {name: value.tolist() for name, value in report.evidence.tasks[task].items()}
 
 
-def _ending(report: Report) -> list[str]:
+def _ending(report: Report, max_seconds: float) -> list[str]:
     counts = {verdict: sum(f.verdict == verdict for f in report.findings) for verdict in COLOURS}
     tasks = f"{len(report.evidence.tasks)} tasks, " if report.evidence.has_tasks else ""
     steps = sum(map(len, report.evidence.recordings.values()))
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    return [f"\n{tasks}{steps:,} calls: {said}. docs/check.md explains each check."]
+    cut = (
+        f" It was cut off after {max_seconds:g} s with {len(report.evidence.recordings)} recordings made: more "
+        "--max-seconds or fewer --steps try the rest."
+    )
+    return [f"\n{tasks}{steps:,} calls: {said}. docs/check.md explains each check.{cut * report.evidence.cut}"]
 
 
 def _as_json(args: CheckArgs, report: Report) -> dict[str, Any]:

@@ -135,6 +135,8 @@ def _say_what_is_done(setup: session.Setup) -> None:
     """Say what is done with the environments that the name of the tasks does not tell."""
     if setup.suite.limit_note:
         say(f"time limit: {setup.suite.limit_note}")
+    if note := setup.suite.bytes_note:
+        say(f"bytes in observations: {note}; a box from 0 to 255 is a picture, one with other bounds holds symbols")
 
 
 def _resumed_run(flags: list[str]) -> Path:

@@ -21,6 +21,7 @@ Moment = Literal["construct", "reset", "step", "close"]
 FaultKind = Literal["raised", "hung", "died", "out of memory", "diverged", "not finite"]
 
 NO_SEED = -1
+MAX_TEXT = 1000  # characters of what was raised: it goes into one line
 
 Watch = Callable[[Moment, int, int], None]
 """Is told of a call of foreign code before it is made: the moment, the copy (-1: no single one) and the seed."""
@@ -93,3 +94,22 @@ def how_it_ended(exit_code: int | None) -> str:
     with suppress(ValueError):
         return f"killed by {signal.Signals(-exit_code).name}"
     return f"killed by signal {-exit_code}"
+
+
+def in_words(error: BaseException) -> str:
+    """Return what foreign code has raised in one line; asking an exception for its text calls foreign code, too."""
+    try:
+        text = " ".join(str(error).split())
+    except BaseException as raised_again:
+        if is_interruption(raised_again):
+            raise
+        text = f"(asking for its text raises {type(raised_again).__name__})"
+    text = text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
+    if not text and isinstance(error, EOFError):
+        text = "a connection was closed by the process at its other end, which may have died"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Return whether this is Ctrl-C, not what foreign code has raised: with a handler of ours, none is raised."""
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -13,6 +13,9 @@ from drml.core.types import EnvSpec, Step, Tasks
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Parameter
 
+BYTES = "bytes"
+"""The fact of a suite that says what is done with the bytes in its observations."""
+
 
 class BatchEnv(Protocol):
     """K tasks x B copies of an environment.
@@ -106,13 +109,16 @@ class Suite:
     """What exactly is defined, by heading (reward, observation, end of an episode ...), where a family can say it."""
     limit_note: str = ""
     """What is to be said of time limits that lie below the horizon; "" where nothing is."""
+    bytes_note: str = ""
+    """What is done with the bytes in a foreign environment's observations; "" where there are none."""
 
     def facts(self) -> dict[str, str]:
         """Return what a run's numbers rest on besides the environment's own code: shapes, horizon, what varies."""
         spec, action = self.spec, self.spec.action
         shapes = {"observation": f"{spec.obs_size} numbers", "action": f"{action.kind}, {action.size}"}
         varied = {f"parameter {name}": _described(parameter) for name, parameter in self.tasks.params.items()}
-        return shapes | {"horizon": f"{spec.horizon} steps"} | varied
+        treated = {BYTES: self.bytes_note} if self.bytes_note else {}
+        return shapes | treated | {"horizon": f"{spec.horizon} steps"} | varied
 
 
 def _described(parameter: Parameter) -> str:

@@ -83,6 +83,62 @@ def old_env(gym, with_seed_in_reset):  # noqa: C901 — two small classes
     return V26 if with_seed_in_reset else V21
 
 
+def old_api_on_026(gym):  # noqa: C901 — two small classes
+    """As on gym 0.26: the base class has a generator and no seed(), reset returns one value, and step four."""
+
+    class Env(gym.Env):
+        @property
+        def np_random(self):
+            if getattr(self, "_np_random", None) is None:
+                self._np_random = np.random.default_rng()
+            return self._np_random
+
+        @np_random.setter
+        def np_random(self, value):
+            self._np_random = value
+
+    class Unseeded(Env):
+        observation_space = gym.spaces.Box(-10.0, 1e9, (3,), np.float64)
+        action_space = gym.spaces.Discrete(2)
+        goal = 0.0
+
+        def sample_tasks(self, num_tasks):
+            return [{"goal": goal} for goal in self.np_random.uniform(-1.0, 1.0, num_tasks)]
+
+        def set_task(self, task):
+            self.goal = task["goal"]
+
+        def reset(self):
+            self.t, self.noise = 0, float(self.np_random.integers(1000))
+            return self.see()
+
+        def see(self):
+            return np.array([self.goal, self.noise, self.t])
+
+        def step(self, action):
+            self.t += 1
+            cut = self.t == 3 and self.goal > 0.0
+            return self.see(), 1.0, self.t == 3, {"TimeLimit.truncated": True} if cut else {}
+
+        def close(self):
+            pass
+
+    return Unseeded
+
+
+class Passes:
+    """As gym's wrappers: what they take says nothing of what they wrap."""
+
+    def __init__(self, env):
+        self.env, self.unwrapped = env, env
+
+    def __getattr__(self, name):
+        return getattr(self.env, name)
+
+    def reset(self, **kwargs):
+        return self.env.reset(**kwargs)
+
+
 def rollout(kind):
     family = family_by_protocol("old", kind, horizon=10)
     env = family.open(EnvOptions())
@@ -98,6 +154,37 @@ def test_both_interfaces_of_the_old_package_give_the_same_data(gym):
     for step, other in zip(steps, others, strict=True):
         for name in ("obs", "reward", "terminated", "truncated", "final_obs"):
             assert torch.equal(getattr(step, name), getattr(other, name)), name
+
+
+def test_a_base_class_without_seed_is_seeded_as_gym_026_does(gym):
+    first, steps = rollout(old_env(gym, with_seed_in_reset=False))
+    again, others = rollout(old_api_on_026(gym))
+    assert torch.equal(first, again), "tasks and episodes are drawn from the same seeds"
+    for step, other in zip(steps, others, strict=True):
+        for name in ("obs", "reward", "terminated", "truncated", "final_obs"):
+            assert torch.equal(getattr(step, name), getattr(other, name)), name
+
+
+def test_a_wrapper_that_passes_everything_on_changes_nothing(gym):
+    for kind in (old_env(gym, True), old_env(gym, False), old_api_on_026(gym)):
+        first, steps = rollout(kind)
+        wrapper = type("Wrapper", (Passes, gym.Env), {})
+        wrapped, others = rollout(lambda wrapper=wrapper, kind=kind: wrapper(kind()))
+        assert torch.equal(first, wrapped)
+        assert torch.equal(steps[2].truncated, others[2].truncated)
+
+
+def test_a_pair_that_is_an_observation_is_no_observation_with_info(gym):
+    class Paired(gym.Env):
+        observation_space = gymnasium.spaces.Tuple(
+            (gymnasium.spaces.Discrete(2), gymnasium.spaces.Dict({"a": gymnasium.spaces.Discrete(2)}))
+        )
+        action_space = gym.spaces.Discrete(2)
+
+        def reset(self):
+            return 1, {"a": 0}
+
+    assert modern(Paired()).reset(seed=3) == ((1, {"a": 0}), {})
 
 
 def test_a_time_limit_is_told_from_an_end(gym):

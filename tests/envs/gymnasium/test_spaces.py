@@ -5,7 +5,7 @@ from gymnasium.vector.utils import batch_space, iterate
 
 from drml.core.errors import InputError
 from drml.core.types import ActionSpec
-from drml.envs.gymnasium.spaces import actions, observations
+from drml.envs.gymnasium.spaces import actions, bytes_note, observations
 
 SPACES = {
     "box": spaces.Box(-2.0, 3.0, (4,), np.float64),
@@ -57,6 +57,35 @@ def test_pictures_become_shares_of_255():
     row = np.empty((1, 12), np.float32)
     how.write(np.full((1, 2, 2, 3), 51, np.uint8), row)
     np.testing.assert_allclose(row, 0.2, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (0, 10),
+        (0, 254),
+        (1, 255),
+        (np.array([0, 0]), np.array([255, 3])),  # one entry with other bounds: then it is no picture
+    ],
+)
+def test_bytes_that_are_symbols_stay_as_they_are(low, high):
+    as_bytes = spaces.Box(low, high, (2,), np.uint8)
+    row, same = np.empty((2, 2), np.float32)
+    observations(as_bytes).write(np.array([1, 3], np.uint8), row)
+    observations(spaces.Box(0, 10, (2,), np.int8)).write(np.array([1, 3], np.int8), same)
+    assert np.array_equal(row, same) and np.array_equal(row, [1.0, 3.0])
+
+
+def test_what_is_done_with_bytes_is_said():
+    picture, symbols = spaces.Box(0, 255, (2,), np.uint8), spaces.Box(0, 5, (2,), np.uint8)
+    divided, kept = "pictures (0 to 255) divided by 255", "symbols (other bounds) as they are"
+    for space, note in [
+        (picture, divided),
+        (symbols, kept),
+        (spaces.Dict({"codes": symbols, "view": picture}), f"{divided}, {kept}"),
+        (spaces.Tuple((spaces.Discrete(2), spaces.Box(0, 255, (2,), np.int32))), ""),
+    ]:
+        assert bytes_note(observations(space).layout) == note
 
 
 def test_an_observation_without_a_fixed_length_is_refused():

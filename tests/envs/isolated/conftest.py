@@ -21,8 +21,11 @@ class Zoo:
 
     def alive(self) -> list[int]:
         """Return those that still run."""
-        pids = [int(path.name) for path in MARKS.iterdir()]
-        return [pid for pid in pids if pid != os.getpid() and self._runs(pid)]
+        return [pid for pid in self.marks() if pid != os.getpid() and self._runs(pid)]
+
+    def marks(self) -> list[int]:
+        """Return all that there were, with what they have started."""
+        return [int(path.name) for path in MARKS.iterdir()]
 
     def left(self) -> list[int]:
         """Return those that are left for good; what is promised is that none is, and a busy machine takes seconds."""

@@ -202,6 +202,17 @@ def test_what_an_environment_has_started_goes_with_it(zoo):
     assert zoo.left() == []
 
 
+@pytest.mark.parametrize("end", ["exit", "kill", "loop", "backtrack"])
+def test_what_has_moved_to_a_session_of_its_own_goes_with_it_too(end, zoo):
+    chosen = suite(f"fault_zoo:session_{end}")
+    env = isolated(chosen, replace(BOUNDS, timeout=20.0 if end in ("exit", "kill") else 8.0))
+    played = play(env, chosen.tasks.all_tasks().select(torch.tensor([BAD])))[1]
+    kind, message = REPORTED.get(end, ("hung", "no answer within 8 s"))
+    message = "no answer within 8 s" if kind == "hung" else message
+    assert [(f.kind, f.message) for step in played for f in step.faults] == [(kind, message)]
+    assert len(zoo.marks()) >= 3 and zoo.left() == []
+
+
 def test_vector_environments_in_processes_of_their_own_can_be_isolated(zoo):
     chosen = suite("fault_zoo:async_fine")
     tasks = chosen.tasks.all_tasks().select(torch.tensor([0, BAD]))
@@ -227,7 +238,14 @@ def test_a_vector_environment_that_hangs_goes_with_its_processes(zoo):
 
 
 @pytest.mark.parametrize(
-    ("number", "kind"), [(signal.SIGKILL, "loop"), (signal.SIGTERM, "stop"), (signal.SIGKILL, "async_loop")]
+    ("number", "kind"),
+    [
+        (signal.SIGKILL, "loop"),
+        (signal.SIGTERM, "stop"),
+        (signal.SIGKILL, "async_loop"),
+        (signal.SIGKILL, "backtrack"),
+        (signal.SIGKILL, "session_backtrack"),
+    ],
 )
 def test_no_process_outlives_the_run_however_it_ends(number, kind, zoo):
     words = (
@@ -296,3 +314,49 @@ def test_resets_survive_the_wire():
 
 def test_every_field_of_a_step_travels():
     assert {field.name for field in fields(Step)} == set(DATA)
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "message"), [("exit", "it left with exit code 7"), ("kill", "killed by SIGKILL")], ids=["exit", "kill"]
+)
+def test_a_copy_in_a_process_that_dies_is_named(kind, message, isolate, zoo):
+    chosen = suite(f"fault_zoo:async_{kind}_step")
+    tasks = chosen.tasks.all_tasks().select(torch.tensor([0, BAD]))
+    env = isolated(chosen, BOUNDS) if isolate else chosen.make(EnvOptions())
+    played = play(env, tasks, close=False)[1]
+    (fault,) = [fault for step in played for fault in step.faults]
+    assert (fault.kind, fault.moment, fault.message) == ("died", "step", message)
+    assert fault.copy in range(COPIES) and fault.row == 1
+    env.reset(tasks, COPIES, RNG)  # builds the copies anew, and closes nothing that is no more
+    assert env.take_faults() == ()
+    env.close()
+    assert zoo.left() == []
+
+
+SCRIPT = """
+import sys
+from drml.core.rng import Streams
+from drml.envs.api import Isolation
+from drml.envs.gymnasium.check.checks import check_tasks
+from drml.envs.isolated.env import isolated
+from drml.envs.registry import suite
+
+print("the script runs")
+chosen = suite("fault_zoo:fine")
+env = isolated(chosen, Isolation(True))
+print(tuple(env.reset(chosen.tasks.all_tasks(), 2, Streams(0)).shape), env.take_faults())
+env.close()
+print(check_tasks("fault_zoo:fine", 2, 20).num_faults)
+"""
+
+
+def test_a_script_without_a_main_guard_runs_once(tmp_path):
+    """Neither do the processes of tasks run it again, nor does the one of the checker."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    inherited = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE / "zoo"), *sys.path])}
+    inherited.pop("FAULT_ZOO", None)
+    words = [sys.executable, str(tmp_path / "script.py")]
+    answer = subprocess.run(words, env=inherited, capture_output=True, text=True, timeout=250, check=False)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout == "the script runs\n(8, 2, 3) ()\n0\n"

@@ -1,5 +1,6 @@
 """All robot suites: that they run, and that they are what their sources say."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -161,3 +162,24 @@ def test_neither_threads_nor_neighbours_change_a_task(name):
         assert_same(step, threaded)
         assert_same(step, apart, index=some)
     assert any(bool(step.terminated.any()) for step in together)
+
+
+def test_with_a_mujoco_that_is_too_old_the_line_says_which_one_serves(monkeypatch):
+    for module in ("drml.envs.mujoco.robot_env", "drml.envs.mujoco.simulation"):
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "mujoco.batch", None)
+    with pytest.raises(InputError, match=r"needs MuJoCo 3.17 or newer, as mujoco.batch is not there.*one of its own"):
+        env_of(half_cheetah.SUITES[0])
+
+
+def test_a_mixture_of_two_mujocos_is_named(monkeypatch):
+    monkeypatch.delitem(sys.modules, "drml.envs.mujoco.robot_env")
+
+    class Finder:
+        def find_spec(self, name, path=None, target=None):
+            if name == "drml.envs.mujoco.robot_env":
+                raise OSError("libmujoco.so.4.0.0: cannot open shared object file")
+
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    with pytest.raises(InputError, match=r"libmujoco.so.4.0.0.*two versions of it were mixed\. Install"):
+        env_of(half_cheetah.SUITES[0])

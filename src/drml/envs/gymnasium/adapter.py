@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from drml.core.errors import DrmlError, EnvError, InputError
-from drml.core.fault import NO_SEED, Fault, FaultKind, Moment, Watch, label, nobody
+from drml.core.fault import NO_SEED, Fault, FaultKind, Moment, Watch, is_interruption, label, nobody
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
 from drml.envs.gymnasium.copies import BrokenCopies, Copies
-from drml.envs.gymnasium.place import blame
+from drml.envs.gymnasium.place import Modes, blame, torch_modes, undone
 from drml.envs.gymnasium.spaces import Actions
+from drml.envs.gymnasium.tended import CopyDied
 from drml.tasks.distribution import content_hashes
 
 EPISODES_PER_BLOCK = 8  # how many episodes' seeds are drawn at a time
@@ -83,6 +84,7 @@ class GymEnv:
         """
         if copies < 1:
             raise InputError(f"copies is {copies}, expected at least 1")
+        before = torch_modes()
         self._seeds = [EpisodeSeeds(rng["seed", task_id], copies) for task_id in tasks.ids.tolist()]
         self._elapsed = np.zeros((len(tasks), copies), np.int64)  # steps since the start of the episode
         self._idle = np.zeros((len(tasks), copies), np.bool_)
@@ -95,9 +97,10 @@ class GymEnv:
             try:
                 self._watch("reset", -1, NO_SEED)
                 slot.copies.reset(self._seeds[k], obs[k])
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
                 self._fail(k, "reset", error)
                 obs[k] = 0.0
+        self._check_torch(before, "reset")
         return torch.from_numpy(obs)
 
     def step(self, action: Tensor) -> Step:
@@ -107,19 +110,20 @@ class GymEnv:
             InputError: if the action does not fit, or there was no reset.
             EnvError: if copies have to be restarted at the horizon that cannot, or the family is wrong otherwise.
         """
-        shape = self._shape_of(action)
+        shape, before = self._shape_of(action), torch_modes()
         act = self._foreign.actions.decode(action.detach().cpu().numpy())
         obs = np.empty((*shape, self.spec.obs_size), np.float32)
-        reward = np.empty(shape, np.float32)
+        reward = np.empty(shape, np.float64)
         terminated, truncated = np.empty((2, *shape), np.bool_)
         rows = zip(self._slots, act, obs, reward, terminated, truncated, strict=True)
         for k, (slot, act_k, obs_k, reward_k, terminated_k, truncated_k) in enumerate(rows):
             try:
                 self._watch("step", -1, NO_SEED)
                 slot.copies.step(act_k, obs_k, reward_k, terminated_k, truncated_k)
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
                 self._fail(k, "step", error, action[k])
                 self._slots[k].copies.step(act_k, obs_k, reward_k, terminated_k, truncated_k)
+        self._check_torch(before, "step")
         down = self._down  # what fails below concerns the next episode
         idle = self._idle
         if np.count_nonzero(idle):
@@ -137,9 +141,10 @@ class GymEnv:
         if np.count_nonzero(ended):
             obs = obs.copy()
             self._restart(ended, obs)
+            self._check_torch(before, "reset")
         return Step(
             obs=torch.from_numpy(obs),
-            reward=torch.from_numpy(reward),
+            reward=torch.from_numpy(as_float32(reward)),
             terminated=torch.from_numpy(terminated),
             truncated=torch.from_numpy(truncated),
             diverged=down,
@@ -155,9 +160,14 @@ class GymEnv:
             try:
                 self._watch("reset", -1, NO_SEED)
                 self._slots[k].copies.restart(ended[k], self._seeds[k], obs[k])
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
                 self._fail(k, "reset", error)
                 obs[k] = 0.0
+
+    def _check_torch(self, before: Modes, moment: Moment) -> None:
+        """Check that no environment has changed torch for the whole program."""
+        if changed := undone(before):
+            raise EnvError(f"{self._foreign.name}: {moment} of an environment {changed}")
 
     def _check_cut(self, late: np.ndarray, ended: np.ndarray) -> None:
         """Check that copies which our horizon cuts, but their environment did not, can be restarted."""
@@ -197,7 +207,7 @@ class GymEnv:
                 slot.copies, given.copies = given.copies, BrokenCopies()
             else:
                 slot.copies = self._foreign.open(task, slot.key[0])
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             self._fail(k, "construct", error)
 
     def _shape_of(self, action: Tensor) -> tuple[int, int]:
@@ -212,10 +222,10 @@ class GymEnv:
 
     def _fail(self, k: int, moment: Moment, error: BaseException, action: Tensor | None = None) -> None:
         """Take a slot out until the next reset, and note why; what is wrong with the family as a whole is raised."""
-        if _cause(error) is error and isinstance(error, DrmlError):
+        if is_interruption(error) or (_cause(error) is error and isinstance(error, DrmlError)):
             raise error
         slot = self._slots[k]
-        copy = slot.copies.called
+        copy = error.copy if isinstance(error, CopyDied) else slot.copies.called
         episode, seed = self._seeds[k].begun(copy) if moment != "construct" else (0, NO_SEED)
         self._faults.append(
             Fault(
@@ -262,6 +272,12 @@ class EpisodeSeeds:
         return self._seeds[episode][copy]
 
 
+def as_float32(numbers: np.ndarray) -> np.ndarray:
+    """Return numbers in float32, infinite where they are beyond it."""
+    with np.errstate(over="ignore"):  # what is not finite is told further down, as a fault
+        return numbers.astype(np.float32)
+
+
 Key = tuple[int, bytes]
 """The number of copies, and the task's parameters."""
 BROKEN: Key = (0, b"")
@@ -297,7 +313,9 @@ def _close_all(slots: Sequence[_Slot], watch: Watch) -> list[Fault]:
         watch("close", -1, NO_SEED)
         try:
             slot.copies.close()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if is_interruption(error):
+                raise
             copy = slot.copies.called
             faults.append(Fault(slot.task, slot.params, -1, copy, 0, 0, "close", _kind(error), _message(error)))
     return faults
@@ -305,17 +323,22 @@ def _close_all(slots: Sequence[_Slot], watch: Watch) -> list[Fault]:
 
 def _close_at_last(slots: list[_Slot], watch: Watch) -> None:
     """Close the environments of slots; what fails there is a warning, since no step follows that could tell."""
+    before = torch_modes()
     for fault in _close_all(slots, watch):
         _log.warning("task %s: %s", label(fault.params), fault.describe())
+    if changed := undone(before):
+        _log.warning("close of an environment %s", changed)
     slots.clear()
 
 
 def _kind(error: BaseException) -> FaultKind:
+    if isinstance(error, CopyDied):
+        return "died"
     return "out of memory" if isinstance(_cause(error), MemoryError) else "raised"
 
 
 def _message(error: BaseException) -> str:
-    return blame(_cause(error)).removeprefix("raised ")
+    return str(error) if isinstance(error, CopyDied) else blame(_cause(error)).removeprefix("raised ")
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -21,6 +21,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from drml.core.errors import EnvError
 from drml.envs.gymnasium.answers import NAMES, column, single
 from drml.envs.gymnasium.spaces import Write
+from drml.envs.gymnasium.tended import tended
 
 TRUE_AS_THEY_ARE = (list, tuple, str)  # [False] is no less true than [True]
 AnyEnv = gym.Env[Any, Any]
@@ -269,7 +270,7 @@ def copies_of(env: AnyVectorEnv, write: Write) -> Copies:
     Gymnasium's synchronous one only holds plain environments, and its own resets of single copies are slow; so it is
     taken apart, unless it is wrapped.
     """
-    return PlainCopies(env.envs, write) if type(env) is SyncVectorEnv else VectorCopies(env, write)
+    return PlainCopies(env.envs, write) if type(env) is SyncVectorEnv else VectorCopies(tended(env), write)
 
 
 def _part(batch: Any, b: int) -> Any:  # noqa: ANN401

@@ -37,7 +37,7 @@ from drml.envs.gymnasium.copies import AnyEnv, AnyVectorEnv, Copies, Give, Optio
 from drml.envs.gymnasium.legacy import modern
 from drml.envs.gymnasium.limits import check_one_limit, early_limit, proposed_horizon, time_limit
 from drml.envs.gymnasium.place import foreign
-from drml.envs.gymnasium.spaces import Actions, Observations, actions, observations
+from drml.envs.gymnasium.spaces import Actions, Observations, actions, bytes_note, observations
 from drml.envs.gymnasium.watched import Watched
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Parameter
@@ -96,10 +96,21 @@ class GymFamily:
             InputError: if an environment has to be built to see its spaces, and cannot, or does not fit.
         """
         try:
-            spec, note = (self.spec, "") if self.spec else (self.probed.spec, self.probed.limit_note)
+            if self.spec:
+                return Suite(self.name, self.summary, self.source, self.tasks, self.spec, self.open)
+            probed = self.probed
         except EnvError as error:
             raise InputError(str(error)) from error
-        return Suite(self.name, self.summary, self.source, self.tasks, spec, self.open, limit_note=note)
+        return Suite(
+            self.name,
+            self.summary,
+            self.source,
+            self.tasks,
+            probed.spec,
+            self.open,
+            limit_note=probed.limit_note,
+            bytes_note=bytes_note(probed.observations.layout),
+        )
 
     def open(self, options: EnvOptions) -> BatchEnv:
         """Return an environment of this family, in this process.

@@ -3,21 +3,19 @@
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-
 from drml.core.errors import DrmlError, InputError, suggest
+from drml.core.fault import is_interruption
 from drml.envs.api import Suite
 from drml.envs.gymnasium.family import GymFamily, family_of
 from drml.envs.gymnasium.maker import is_maker
-from drml.envs.gymnasium.place import blame, foreign, raised
+from drml.envs.gymnasium.place import blame, foreign, raised, torch_modes, undone
 from drml.envs.gymnasium.protocols import family_by_protocol
 
 EXPECTED = (
@@ -55,8 +53,11 @@ def _module(name: str, module_name: str) -> ModuleType:
         sys.path.insert(0, here)
     importlib.invalidate_caches()
     try:
-        with _torch_as_it_was():
+        before = torch_modes()
+        try:
             return importlib.import_module(module_name)
+        finally:
+            undone(before)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
             raise InputError(
@@ -67,7 +68,9 @@ def _module(name: str, module_name: str) -> ModuleType:
     except DrmlError as error:
         line = raised(error)[1]
         raise type(error)(f"{error} ({line})" if line else str(error)) from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if is_interruption(error):
+            raise
         raise InputError(f"'{name}': importing {module_name} {blame(error)}") from error
 
 
@@ -77,17 +80,6 @@ def _way_to(file: Path, attribute: str) -> str:
     if file.is_absolute() or ".." in file.parts:
         return f"run drml in {file.parent} and name the module: {module.name}:{attribute}"
     return f"name the module: {'.'.join(module.parts)}:{attribute}"
-
-
-@contextmanager
-def _torch_as_it_was() -> Generator[None]:
-    """Undo what a module changes for all of torch while it is imported: learners count on both."""
-    dtype, has_gradients = torch.get_default_dtype(), torch.is_grad_enabled()
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(dtype)
-        torch.set_grad_enabled(has_gradients)
 
 
 def _attribute(name: str, module: ModuleType, attribute: str) -> object:

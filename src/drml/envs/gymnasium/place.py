@@ -1,4 +1,8 @@
-"""What went wrong in code that is not ours, and where: the line to fix."""
+"""What went wrong in code that is not ours, and where: the line to fix.
+
+Foreign code may raise whatever there is, not only an `Exception`: leaving is raising, too, and so is an exception whose
+text raises when it is asked for. The one that is not its doing is Ctrl-C.
+"""
 
 import inspect
 import re
@@ -10,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import torch
 
 from drml.core.errors import DrmlError, InputError
+from drml.core.fault import in_words, is_interruption
 
 LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 FRAME = re.compile(r'File "([^"]+)", line (\d+)')
@@ -21,7 +27,7 @@ HERE = str(Path(__file__).parents[2])
 def raised(error: BaseException) -> tuple[str, str]:
     """Return what was raised, in one line, and the innermost line of the user's code, "" where there is none."""
     lines = [(frame.filename, frame.lineno or 0) for frame in reversed(traceback.extract_tb(error.__traceback__))]
-    return f"{type(error).__name__}: {' '.join(str(error).split())}", _innermost(lines)
+    return in_words(error), _innermost(lines)
 
 
 def blame(error: BaseException) -> str:
@@ -34,17 +40,51 @@ def blame(error: BaseException) -> str:
 def foreign(doing: str, failure: type[DrmlError] = InputError) -> Generator[None]:
     """Call foreign code, and say in one line what it was `doing` where it raises; our own errors say so themselves.
 
-    Leaving is raising, too: `sys.exit(0)` in an environment must not end a run as if it had succeeded.
-
     Raises:
-        InputError: or another `failure`, in place of whatever was raised.
+        InputError: or another `failure`, in place of whatever was raised, or where torch was changed.
     """
+    before = torch_modes()
     try:
         yield
     except DrmlError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if is_interruption(error):
+            raise
         raise failure(f"{doing} {blame(error)}") from error
+    finally:
+        changed = undone(before)
+    if changed:
+        raise failure(f"{doing} {changed}")
+
+
+Modes = tuple[torch.dtype, bool, int]
+"""Torch's default type, whether gradients are recorded, and the number of threads."""
+
+
+def torch_modes() -> Modes:
+    """Return what foreign code can change for all of torch, and learners count on."""
+    return torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+
+
+def undone(before: Modes) -> str:
+    """Undo what foreign code has changed for all of torch; return what that was, "" for nothing.
+
+    The number of threads changes no promise once it is undone, and environments set it where they are made.
+    """
+    now = torch_modes()
+    if now == before:
+        return ""
+    dtype, records = now[:2]
+    torch.set_default_dtype(before[0])
+    torch.set_grad_enabled(before[1])
+    torch.set_num_threads(before[2])
+    if dtype != before[0]:
+        return f"changed torch's default type to {dtype} for the whole program: give tensors their dtype instead"
+    if records != before[1]:
+        switched = "on" if records else "off"
+        return f"switched gradients {switched} for the whole program: use `with torch.set_grad_enabled({records})`"
+    return ""
 
 
 def traced(dump: str) -> str:

@@ -2,7 +2,8 @@
 
 Observations are laid out as `gymnasium.spaces.flatten` lays them out, in float32, all copies at once: boxes and
 binaries as they are, discrete ones one-hot, tuples and dictionaries one part after the other. The one exception are
-pictures: numbers of a uint8 box become multiples of 1/255, since no network learns from 0 .. 255.
+pictures, uint8 boxes from 0 to 255: their numbers become multiples of 1/255, since no network learns from 0 .. 255.
+Bytes with other bounds are symbols, and 1/255 apart no network would tell them apart: they stay as they are.
 
     Box            u = clip(mid + half · c a, low, high)    where both bounds are finite: [−1, 1] spans the range
                    u = clip(c a, low, high)                 where one or both are missing
@@ -11,6 +12,8 @@ pictures: numbers of a uint8 box become multiples of 1/255, since no network lea
 """
 
 import math
+import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -25,9 +28,17 @@ from drml.core.types import ActionSpec
 
 MAX_COMBINATIONS = 1024
 LARGEST = float(np.finfo(np.float32).max)  # what some environments write for "no bound"
+LARGEST_BYTE = 255
+PICTURE, SYMBOLS = "picture", "symbols"
+TREATED = {PICTURE: "pictures (0 to 255) divided by 255", SYMBOLS: "symbols (other bounds) as they are"}
 WRAP = "wrap the environment (gymnasium.wrappers.{wrapper})"
 
+# A number beyond float32 is written as infinity and told as a fault; NumPy's own line would stand beside that.
+warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning, re.escape(__name__))
+
 AnySpace = gym.Space[Any]
+Layout = tuple[tuple[str, int], ...]
+"""Kind and length of each part of an observation."""
 Write = Callable[[Any, np.ndarray], None]
 """Writes an observation with any leading axes `[..., *shape]` into rows `[..., O]`."""
 
@@ -37,14 +48,20 @@ Write = Callable[[Any, np.ndarray], None]
 class Observations:
     """How the observations of one space become vectors."""
 
-    layout: tuple[tuple[str, int], ...]
-    """Kind and length of each part; environments whose layouts are equal can be batched."""
+    layout: Layout
+    """Environments whose layouts are equal can be batched."""
     write: Write
 
     @property
     def size(self) -> int:
         """Return O."""
         return sum(size for _, size in self.layout)
+
+
+def bytes_note(layout: Layout) -> str:
+    """Return what is done with the bytes in an observation; "" where there are none."""
+    kinds = {kind for kind, _ in layout}
+    return ", ".join(treated for kind, treated in TREATED.items() if kind in kinds)
 
 
 def observations(space: AnySpace, key: str = "") -> Observations:
@@ -62,11 +79,10 @@ def observations(space: AnySpace, key: str = "") -> Observations:
     if isinstance(space, spaces.Tuple):
         return _joined(dict(enumerate(space.spaces)), key)
     if isinstance(space, spaces.Box):
-        size = math.prod(space.shape)
-        is_picture = space.dtype == np.uint8
+        kind = _kind_of_box(space)
         write = _write_vector if len(space.shape) == 1 else partial(_write, space.shape)
-        write = partial(_write_bytes, space.shape) if is_picture else write
-        return Observations((("picture" if is_picture else "box", size),), write)
+        write = partial(_write_bytes, space.shape) if kind == PICTURE else write
+        return Observations(((kind, math.prod(space.shape)),), write)
     if isinstance(space, spaces.MultiBinary):
         return Observations((("box", math.prod(space.shape)),), partial(_write, space.shape))
     if isinstance(space, spaces.Discrete):
@@ -80,6 +96,12 @@ def observations(space: AnySpace, key: str = "") -> Observations:
         f"them, so it has no fixed number of entries; {WRAP.format(wrapper='TransformObservation')} so that it is a "
         f"Box{leave_out}"
     )
+
+
+def _kind_of_box(space: spaces.Box) -> str:
+    if space.dtype != np.uint8:
+        return "box"
+    return PICTURE if (space.low == 0).all() and (space.high == LARGEST_BYTE).all() else SYMBOLS
 
 
 def _joined(parts: Mapping[Any, AnySpace], at: str) -> Observations:

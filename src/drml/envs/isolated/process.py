@@ -17,9 +17,9 @@ from functools import cache
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.util import Finalize
-from pathlib import Path
 from typing import final
 
+from drml.core.child import without_the_script
 from drml.core.errors import InputError
 from drml.core.fault import FaultKind, Moment, how_it_ended
 from drml.core.signals import held_back
@@ -68,7 +68,7 @@ class Process:
         self._received = bytearray()
         self._asked = time.monotonic()
         self._is_ready = False
-        with held_back():  # from the fork server for good, which is a process of the job as well
+        with without_the_script(), held_back():  # from the fork server for good, which is a process of the job as well
             self._process.start()
         theirs.close()
         self._finalizer = Finalize(
@@ -132,8 +132,8 @@ class Process:
         if not self._is_ready:
             raise InputError(
                 f"the process of a task {'ended' if has_ended else 'hung'} before it was ready "
-                f"({message}); the module of the tasks must be importable by name, and guard what it runs by "
-                'if __name__ == "__main__"'
+                f"({message}); what makes the environments must be importable by name, and is looked for in modules, "
+                "not in the script that runs"
             )
         moment, copy, seed = MOMENTS[self._place[MOMENT]], self._place[COPY], self._place[SEED]
         return Failure("died" if has_ended else "hung", message, moment, copy, seed)
@@ -206,15 +206,13 @@ def _context() -> ForkServerContext:
 
 
 def _kill(pid: int, sentinel: int, connection: socket.socket) -> None:
-    """Kill a process and the group that it leads, and hang up."""
-    connection.close()
-    if wait([sentinel], 0) and Path(f"/proc/{pid}").exists():
-        return  # it ended long ago, and its number is somebody else's by now
+    """Hang up, at which a process ends with all that it has started; where its guard does not see to it, kill it."""
     with suppress(OSError):
-        os.killpg(pid, signal.SIGKILL)
-    if not wait([sentinel], 0):
+        connection.shutdown(socket.SHUT_RDWR)  # what was forked here may hold it open
+    connection.close()
+    if not wait([sentinel], KILL_SECONDS):
         with suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
 
 
 def _writable(connection: socket.socket, deadline: float) -> bool:

@@ -1,30 +1,24 @@
 """The process of one task: it holds an environment of that task's copies, and answers one request after the other.
 
-The process leaves the terminal's group, so that Ctrl-C is the run's own affair, and dies with the process that started
-it, whichever way that one ends. What it is about to call it writes into memory that the run can read: where a call
-hangs or kills the process, that says which one.
+The process leaves the terminal's group, so that Ctrl-C is the run's own affair, and dies with the run, whichever way
+that one ends, and so does what the environment has started. What it is about to call it writes into memory that the run
+can read: where a call hangs or kills the process, that says which one.
 """
 
-import ctypes
 import logging
-import os
 import pickle
 import resource
-import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from multiprocessing import forkserver
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from drml.core.child import end_group, lead_group
+from drml.core.child import end_group, go_on_guarded
 from drml.core.errors import DrmlError
-from drml.core.fault import Moment
-from drml.core.signals import leave_to_parent
+from drml.core.fault import Moment, in_words
 from drml.envs.api import BatchEnv, Closable, EnvOptions, TellsFaults
 from drml.envs.isolated import wire
 
@@ -33,8 +27,6 @@ MOMENTS: tuple[Moment, ...] = ("construct", "reset", "step", "close")
 MOMENT, COPY, SEED, SINCE = range(4)
 PLACE_SIZE = 4
 """Where a process is, in four numbers: moment, copy, seed, and when the call began, in ns of the monotonic clock."""
-
-_PR_SET_PDEATHSIG = 1
 
 
 def serve(connection: socket.socket, pickled: bytes, memory_bytes: int, place: Any) -> None:  # noqa: ANN401 — shared
@@ -46,13 +38,13 @@ def serve(connection: socket.socket, pickled: bytes, memory_bytes: int, place: A
         memory_bytes: how much address space may be taken beyond what the process has once its modules are imported.
         place: four shared numbers, see `PLACE_SIZE`.
     """
-    _detach()
+    go_on_guarded(connection.fileno())
     logging.basicConfig(format="drml: warning: %(message)s")
     torch.set_num_threads(1)
     try:
         make: Make = pickle.loads(pickled)
         env = make(EnvOptions(threads=1, watch=partial(_tell, place)))
-    except (Exception, SystemExit) as error:  # the run says it in one line
+    except BaseException as error:  # the run says it in one line
         _send(connection, wire.ERROR, wire.pack_json(_shown(error)))
         return
     _limit_memory(memory_bytes)
@@ -62,7 +54,7 @@ def serve(connection: socket.socket, pickled: bytes, memory_bytes: int, place: A
         verb, payload = _receive(connection)
         try:
             answer = state.answer(verb, payload)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             answer = wire.ERROR, wire.pack_json(_shown(error))
         _send(connection, *answer)
 
@@ -93,28 +85,12 @@ def _shown(error: BaseException) -> dict[str, str | int]:
     return {
         "exit_code": error.exit_code if is_ours else 0,
         "kind": "out of memory" if isinstance(error, MemoryError) else "raised",
-        "message": str(error) if is_ours else f"{type(error).__name__}: {error}",
+        "message": str(error) if is_ours else in_words(error),
     }
 
 
 def _tell(place: Any, moment: Moment, copy: int, seed: int) -> None:  # noqa: ANN401
     place[MOMENT], place[COPY], place[SEED], place[SINCE] = MOMENTS.index(moment), copy, seed, time.monotonic_ns()
-
-
-def _detach() -> None:
-    """Leave the run's process group, and see to it that this process ends with the one that started it."""
-    lead_group()
-    leave_to_parent()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Each process holds open what tells the fork server that the run goes on; one that hangs would keep it alive.
-    held = getattr(cast(Any, forkserver)._forkserver, "_forkserver_alive_fd", None)
-    if held is not None:
-        os.close(held)
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the system knew that we care
-            os._exit(1)
 
 
 def _limit_memory(extra_bytes: int) -> None:

@@ -200,10 +200,25 @@ def robot_suite(name: str, summary: str, source: str, variant: Variant) -> Suite
         except ModuleNotFoundError as error:
             if error.name is None or error.name.split(".")[0] != "mujoco":
                 raise
-            raise InputError('the suite needs MuJoCo: pip install "drml[mujoco]"') from error
+            raise InputError(f"the suite needs MuJoCo{_missing(error.name)}") from error
+        except OSError as error:
+            raise InputError(f"MuJoCo cannot be loaded ({error}): two versions of it were mixed. {ANEW}") from error
         return RobotEnv(variant, options)
 
     return Suite(name, summary, source, variant.tasks, variant.spec, make, variant.describe())
+
+
+ANEW = (
+    "Install drml[mujoco] into a new environment; what needs an older MuJoCo goes into one of its own, as it cannot be "
+    "exchanged in place"
+)
+
+
+def _missing(module: str) -> str:
+    """Return what is missing of MuJoCo: all of it, or what came with 3.17."""
+    if module == "mujoco":
+        return ': pip install "drml[mujoco]"'
+    return f" 3.17 or newer, as {module} is not there. {ANEW}"
 
 
 def _factor(number: float) -> str:

@@ -198,3 +198,26 @@ def test_spaces_of_another_shape_are_a_fault_and_of_other_bounds_a_warning():
         other = all_of_task(1, MOVES, spaces={**SPACES, "observation": changed})
         assert probe_tasks.spaces(evidence(*base, *other, tasks=TASKS)).verdict == verdict
     assert probe_tasks.spaces(evidence(*base, *all_of_task(1, MOVES), tasks=TASKS)).verdict == "ok"
+
+
+def test_bytes_of_which_a_few_values_are_used_may_be_symbols():
+    picture, symbols = (("picture", 1),), (("symbols", 1),)
+    for layout, brightest, verdict, said in [
+        (picture, 10.0, "warning", "divided by 255, but none was above 10"),
+        (picture, 200.0, "ok", "pictures (0 to 255) divided by 255"),
+        (symbols, 10.0, "ok", "symbols (other bounds) as they are"),
+        ((("box", 1),), 10.0, "ok", "no bytes"),
+        ((), 10.0, "ok", "no bytes"),
+    ]:
+        shown = recording(BASE, [0.0, 1.0, 2.0, 3.0, 4.0, brightest], layout=layout)
+        found = probe_contract.byte_codes(evidence(shown, recording(AGAIN, MOVES, layout=layout)))
+        assert (found.verdict, said in found.seen) == (verdict, True), found
+
+
+def test_the_bytes_are_found_among_other_parts_and_in_long_observations():
+    long = np.zeros((6, 512))
+    long[3, -1] = 12.0  # the last entry, which is kept of however many there are
+    beside = recording(BASE, long, layout=(("box", 500), ("picture", 1000)))
+    assert "none was above 12" in probe_contract.byte_codes(evidence(beside)).seen
+    long[3, 0] = 300.0  # of the part that is no picture
+    assert "none was above 12" in probe_contract.byte_codes(evidence(replace(beside, obs=long))).seen

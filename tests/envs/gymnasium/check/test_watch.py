@@ -117,6 +117,28 @@ def test_a_killed_check_leaves_no_environment_behind(in_zoo: Path, ids: Path):
     assert len(ids_in(ids)) == 4 and not wait_until_gone(ids_in(ids))
 
 
+@needs_proc
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_check_that_ends_while_the_interpreter_is_held_leaves_nothing_behind(number: int, in_zoo: Path, ids: Path):
+    words = [sys.executable, "-m", "drml.cli.main", "check", "planted_processes:HoldsTheInterpreter"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4] / "src")}
+    with subprocess.Popen([*words, "--timeout", "600"], cwd=in_zoo, env=environment) as running:
+        end = time.monotonic() + 120.0
+        while not (ids.exists() and len(ids_in(ids)) == 4) and time.monotonic() < end:
+            time.sleep(0.05)
+        os.kill(running.pid, number)
+    # itself, its guard, the server that they come from, and what it started in a session of its own
+    assert len(ids_in(ids)) == 4 and not wait_until_gone(ids_in(ids), 30.0)
+
+
+@needs_proc
+def test_a_step_that_holds_the_interpreter_is_killed_and_named(check: Check, ids: Path):
+    wrong = check("planted_processes:HoldsTheInterpreter", timeout=3.0)
+    assert "step hung: no answer within 3 s" in wrong["responds"].seen
+    own, guard, _, child = ids_in(ids)[-4:]
+    assert not wait_until_gone([own, guard, child])
+
+
 def test_a_module_that_cannot_be_imported_is_bad_input(in_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "broken_module.py").write_text("tasks = 1 / 0\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -40,6 +40,7 @@ FAULTS: list[Expected] = [
     ("TimeLimitCalledTermination", "horizon", "warning", "terminated after exactly 50 steps"),
     ("ActionOverwritten", "aliasing", "fault", "the action that was given was overwritten"),
     ("OverwritesObservations", "aliasing", "fault", "(the same object)"),
+    ("SymbolsCalledAPicture", "bytes", "warning", "none was above"),
     ("PaysByTheClock", "clock", "fault", "a moment later"),
     ("PaysByTheHour", "clock", "fault", "at another time"),
     ("PaysByTheDate", "clock", "fault", "a moment later"),
@@ -85,6 +86,7 @@ TASK_FAULTS: list[Expected] = [
 ]
 FAST = {"NanAfter200Steps", "SeedWithoutEffect", "NondeterministicAfterStep5", "HangsInStep", "IsKilled"}
 FAST |= {
+    "SymbolsCalledAPicture",
     "PaysByTheHour",
     "pays_in_an_array",
     "pays_two_numbers",

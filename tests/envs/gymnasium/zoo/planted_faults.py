@@ -245,3 +245,16 @@ class PaysByTheHour(Sound):
 class PaysByTheDate(Sound):
     def pay(self) -> float:
         return super().pay() + 1e-3 * datetime.datetime.now().microsecond
+
+
+class SymbolsCalledAPicture(Sound):
+    observation_space = gym.spaces.Box(0, 255, (3, 3), np.uint8)  # as MiniGrid declares its codes of 0 to 10
+
+    def seen(self) -> Any:
+        return np.full((3, 3), int(10 * abs(self.x)) % 11, np.uint8)
+
+
+class HangsInReset(Sound):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        time.sleep(600.0)
+        return super().reset(seed=seed)

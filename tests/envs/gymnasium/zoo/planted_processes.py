@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import subprocess
 import time
 from functools import partial
@@ -24,6 +25,20 @@ class StartsAProcess(Sound):
 class StartsAProcessAndHangs(StartsAProcess):
     def step(self, action: Any) -> Any:
         time.sleep(600.0)
+        return super().step(action)
+
+
+class HoldsTheInterpreter(Sound):
+    """Leaves its id, that of its guard, of the server that this came from, and of a process in its own session."""
+
+    def step(self, action: Any) -> Any:
+        child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        guard = os.getppid()
+        with open(f"/proc/{guard}/stat", encoding="utf-8") as file:
+            server = file.read().rpartition(")")[2].split()[1]
+        with open(os.environ["DRML_TEST_IDS"], "a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()} {guard} {server} {child.pid}\n")
+        re.match(r"(a+)+$", "a" * 64 + "b")
         return super().step(action)
 
 

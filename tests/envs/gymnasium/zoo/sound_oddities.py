@@ -11,7 +11,7 @@ import numpy as np
 from planted_faults import Sound
 from planted_task_faults import Reach
 
-from drml import Choice, task_family
+from drml import Choice, Uniform, task_family
 
 LOG: list[float] = []
 
@@ -121,3 +121,53 @@ class TasksMadeInInit(Reach):
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         self.goal = options["task"]["goal"] if options and "task" in options else self.goal
         return super().reset(seed=seed)
+
+
+class SlowResets(Sound):
+    """Each reset takes a second: together those of Gymnasium's checker take longer than one call may."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        time.sleep(1.0)
+        return super().reset(seed=seed)
+
+
+class SlowSteps(Sound):
+    def step(self, action: Any) -> Any:
+        time.sleep(0.05)
+        return super().step(action)
+
+
+class ResetsWhenMade(Reach):
+    """Where it starts then is chance. Its task is seldom felt: by no action that a check tries is the reward met."""
+
+    def __init__(self, goal: float) -> None:
+        super().__init__(goal)
+        self.reset()
+
+    def pay(self) -> float:
+        return float(abs(self.x - self.goal) < 1e-9)
+
+
+class SeedsWhenMade(ResetsWhenMade):
+    def __init__(self, goal: float) -> None:
+        Reach.__init__(self, goal)
+        gym.Env.reset(self, seed=int(1000 * goal))  # Gymnasium keeps this seed in the environment
+        self.level = self.np_random.random()
+
+
+@task_family(horizon=100, goal=Uniform(0.0, 1.0))
+def resets_when_made(goal: float) -> Any:
+    return ResetsWhenMade(goal)
+
+
+@task_family(horizon=100, goal=Uniform(0.0, 1.0))
+def seeds_when_made(goal: float) -> Any:
+    return SeedsWhenMade(goal)
+
+
+@task_family(horizon=100, seed=Choice(tuple(range(1, 40))))
+def seeded_by_its_task(seed: int) -> Any:
+    """Its parameter is what Gymnasium keeps as the seed, until the next reset."""
+    made = SeedsWhenMade(seed / 40)
+    gym.Env.reset(made, seed=seed)
+    return made

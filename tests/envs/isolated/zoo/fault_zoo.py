@@ -8,6 +8,7 @@ environment leaves its process id there.
 import ctypes
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,7 +43,13 @@ def _bomb():
         held.append(bytearray(1 << 24))
 
 
+def _backtrack():
+    """Hold the interpreter, for years."""
+    re.match(r"(a+)+$", "a" * 64 + "b")
+
+
 KINDS = {
+    "backtrack": _backtrack,
     "raise": _raise,
     "exit": lambda: os._exit(7),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
@@ -120,6 +127,8 @@ def _make(goal, *, name):
         return Terminates(goal)
     if name == "grandchild" and goal == BAD:
         return Line(goal, _loop_with_a_child, "step")
+    if kind == "session" and goal == BAD:
+        return Line(goal, partial(_leave_sessions_behind, moment.removesuffix("_step")), "step")
     return Line(goal, KINDS[kind] if goal == BAD and kind in KINDS else None, moment)
 
 
@@ -133,6 +142,23 @@ def _loop_with_a_child():
     _loop()
 
 
+SLEEPER = (
+    "import os, pathlib, time; (pathlib.Path(os.environ['FAULT_ZOO']) / str(os.getpid())).touch(); time.sleep(600)"
+)
+PARENT = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {SLEEPER!r}], start_new_session=True)"
+
+
+def _leave_sessions_behind(end):
+    """Start a process in a session of its own, and one more, whose parent has ended; then end, or hold on."""
+    marks = Path(os.environ["FAULT_ZOO"])
+    before = len(list(marks.iterdir()))
+    subprocess.Popen([sys.executable, "-c", SLEEPER], start_new_session=True)
+    subprocess.run([sys.executable, "-c", PARENT], start_new_session=True, check=True)
+    while len(list(marks.iterdir())) < before + 2:
+        time.sleep(0.01)
+    KINDS[end]()
+
+
 def family(name):
     horizon = 60 if name.startswith("nan") else HORIZON
     if name.startswith("async_"):
@@ -143,6 +169,10 @@ def family(name):
 
 def __getattr__(name):
     kind = name.partition("_")[0]
-    if kind in KINDS or kind in ("fine", "all", "grandchild", "async", "terminates") or kind.startswith("nan"):
+    if (
+        kind in KINDS
+        or kind in ("fine", "all", "grandchild", "async", "terminates", "session")
+        or kind.startswith("nan")
+    ):
         return family(name)
     raise AttributeError(name)

@@ -1,5 +1,6 @@
 """All checks, in the order of the report, and the one call that makes it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from drml.core.errors import InputError
 from drml.envs.gymnasium.check import probe_contract, probe_repeat, probe_tasks
 from drml.envs.gymnasium.check.evidence import Evidence
 from drml.envs.gymnasium.check.finding import Finding, Probe, named
+from drml.envs.gymnasium.check.pace import Tell, silently
 from drml.envs.gymnasium.check.watch import gather
 
 CHECKS: Mapping[str, Probe] = {
@@ -15,6 +17,7 @@ CHECKS: Mapping[str, Probe] = {
     "raises": probe_contract.raises,
     "observation": probe_contract.observation,
     "bounds": probe_contract.bounds,
+    "bytes": probe_contract.byte_codes,
     "reward": probe_contract.reward,
     "flags": probe_contract.flags,
     "aliasing": probe_contract.aliasing,
@@ -47,7 +50,14 @@ class Report:
         return sum(finding.verdict == "fault" for finding in self.findings)
 
 
-def check_tasks(name: str, num_tasks: int = 4, steps: int = 500, timeout: float = 10.0) -> Report:
+def check_tasks(
+    name: str,
+    num_tasks: int = 4,
+    steps: int = 500,
+    timeout: float = 10.0,
+    max_seconds: float = math.inf,
+    tell: Tell = silently,
+) -> Report:
     """Try a family of tasks the way a meta-learner will.
 
     Args:
@@ -55,13 +65,16 @@ def check_tasks(name: str, num_tasks: int = 4, steps: int = 500, timeout: float 
         num_tasks: how many tasks to draw; for each parameter one more is tried that differs in it alone.
         steps: steps of each of some thirty recordings.
         timeout: seconds that one call may take.
+        max_seconds: seconds that all of it may take; what was not tried by then is skipped.
+        tell: is told how it goes, where that takes a while.
 
     Raises:
         InputError: if there is no such family, or a number is out of range.
         EnvError: if it cannot be tried at all.
     """
-    for what, value, least in (("num_tasks", num_tasks, 1), ("steps", steps, 20), ("timeout", timeout, 0.1)):
-        if value < least:
+    bounds = (("num_tasks", num_tasks, 1), ("steps", steps, 20), ("timeout", timeout, 0.1))
+    for what, value, least in (*bounds, ("max_seconds", max_seconds, 1.0)):
+        if not value >= least:
             raise InputError(f"{what} is {value}, must be {least} or more")
-    evidence = gather(name, num_tasks, steps, timeout)
+    evidence = gather(name, num_tasks, steps, timeout, max_seconds, tell)
     return Report(evidence, tuple(named(check, probe(evidence)) for check, probe in CHECKS.items()))

@@ -10,8 +10,10 @@ import os
 import re
 import signal
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import wraps
 from multiprocessing.connection import Connection
 from typing import Any, final
 
@@ -19,9 +21,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
-from drml.core.child import lead_group
+from drml.core.child import go_on_guarded
 from drml.core.errors import DrmlError, InputError
-from drml.envs.gymnasium.check.evidence import Remark, Where
+from drml.envs.gymnasium.check.evidence import Call, Remark, Where
 from drml.envs.gymnasium.check.plans import BASE, plans
 from drml.envs.gymnasium.check.recorder import Recorder, Stopped
 from drml.envs.gymnasium.check.subject import Subject, find_subject
@@ -53,7 +55,7 @@ class About:
 
 def main(pipe: Connection, trace: str, name: str, num_tasks: int, steps: int) -> None:
     """Try the environments of a subject, and send what was seen; where it hangs or crashes is written to `trace`."""
-    _live_alone()
+    _live_alone(pipe)
     with open(trace, "w", encoding="utf-8") as file:
         faulthandler.enable(file)
         if hasattr(faulthandler, "register"):
@@ -66,7 +68,7 @@ def _try(pipe: Connection, name: str, num_tasks: int, steps: int) -> None:
         subject = find_subject(name, num_tasks)
         pipe.send(About(subject.tasks, subject.varied, subject.has_tasks, subject.horizon, places(subject.maker)))
         subject.first_step(lambda: pipe.send(Where(BASE, "make")))
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         pipe.send(error if isinstance(error, DrmlError) else InputError(f"'{name}': {': '.join(raised(error)[::-1])}"))
         return
     recorder = Recorder(subject, steps, pipe.send)
@@ -88,12 +90,34 @@ class _Given(gym.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(seed=seed, options={**self._options, **(options or {})})
 
 
-def _live_alone() -> None:
-    """Lead a process group, so that what an environment starts ends with us; die with the parent; print nothing."""
-    lead_group()
+def _live_alone(pipe: Connection) -> None:
+    """See to it that what an environment starts ends with us, and we with the parent; print nothing."""
+    go_on_guarded(pipe.fileno(), ASK_WHERE)
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     warnings.simplefilter("ignore")
+
+
+def _announce_calls(env: AnyEnv, announce: Callable[[Where], None]) -> None:
+    """Announce each call of an environment's methods, as each has its own time; they stay what they are otherwise."""
+    steps = 0
+
+    def announced(call: Call, method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)  # Gymnasium's checker reads the signature
+        def called(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            nonlocal steps
+            announce(Where(BASE, call, 0, steps if call == "step" else 0))
+            steps = steps + 1 if call == "step" else 0
+            answer = method(*args, **kwargs)
+            announce(Where(BASE, "gymnasium"))
+            return answer
+
+        return called
+
+    calls: tuple[Call, ...] = ("reset", "step", "close")
+    for call in calls:
+        with suppress(AttributeError):  # without attributes of its own, all of the checker's calls have one time
+            setattr(env, call, announced(call, getattr(env, call)))
 
 
 def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str], tuple[Remark, ...] | None]:
@@ -105,18 +129,20 @@ def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str]
     defined: dict[str, str] = {}
 
     def ask() -> None:
+        recorder.announce(Where(BASE, "make"))
         env = subject.make(subject.tasks[0])
         options = subject.turn(env, subject.tasks[0]) if subject.turn else None
         defined.update(places(subject.maker, env))
+        _announce_calls(env, recorder.announce)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
                 check_env(_Given(env, options) if options else env, skip_render_check=True, skip_close_check=True)
-            except Exception as error:
+            except BaseException as error:
                 remarks.append(Remark(not OPINION.search(str(error)), *raised(error)))
         texts = dict.fromkeys(ANSI.sub("", ANSI.sub("", str(warning.message))) for warning in caught)
         remarks.extend(Remark(False, " ".join(text.split())) for text in texts if not FINE.search(text))
-        env.close()
+        env.close()  # which is announced
 
     try:
         recorder.call(Where(BASE, "gymnasium"), ask)

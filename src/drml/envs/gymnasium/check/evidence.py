@@ -9,6 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from drml.envs.gymnasium.spaces import Layout
+
 Call = Literal["gymnasium", "make", "spaces", "reset", "step", "close"]
 Style = Literal["random", "held", "corners"]
 Clock = Literal["real", "ahead", "ticking"]
@@ -103,6 +105,8 @@ class Recording:
     """The first of each kind."""
     stop: Stop | None = None
     """The exception that ended it early."""
+    layout: Layout = ()
+    """Of an observation, as learners get it; empty where they get none."""
     time_limit: int = 0
     """The environment's own `max_episode_steps`, 0 where it has none."""
     nondeterministic: bool = False
@@ -155,6 +159,8 @@ class Evidence:
     """What ended the child process early; the plans after it were not carried out."""
     places: Mapping[str, str] = field(default_factory=dict[str, str])
     """Where the user's code defines `make`, `reset`, `step` and `spaces`: `file.py:12`."""
+    cut: bool = False
+    """Whether the time for all of it was up before all plans were carried out."""
 
     @property
     def num_calls(self) -> int:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from drml.envs.gymnasium.check.evidence import Evidence, Recording, Where
 
+UNTRIED = "the check ended before this was tried"
 Verdict = Literal["ok", "warning", "fault", "skipped"]
 
 

@@ -15,6 +15,7 @@ from drml.envs.gymnasium.check.evidence import SpaceNote
 
 MAX_ENTRIES = 512  # of an observation that are kept; the digest covers all
 MAX_ATTRIBUTE = 1000  # entries of an attribute that is compared
+SEED_RECORD = "_np_random_seed"  # Gymnasium's own, of the last seeded reset
 
 Found = Any  # whatever the environment returned
 
@@ -114,8 +115,12 @@ def as_numbers(space: gym.Space[Any], obs: Found) -> tuple[np.ndarray, int]:
         return np.full(1, np.nan), _digest(_bytes(obs))
     if len(entries) <= MAX_ENTRIES:
         return entries.copy(), _digest(entries.tobytes())
-    kept = np.linspace(0, len(entries) - 1, MAX_ENTRIES).astype(np.int64)
-    return entries[kept], _digest(entries.tobytes())
+    return entries[kept_entries(len(entries))], _digest(entries.tobytes())
+
+
+def kept_entries(size: int) -> np.ndarray:
+    """Return which entries of an observation of so many numbers are kept."""
+    return np.linspace(0, size - 1, min(size, MAX_ENTRIES)).astype(np.int64)
 
 
 def space_note(space: gym.Space[Any]) -> SpaceNote:
@@ -144,9 +149,9 @@ def _bounds(space: gym.Space[Any]) -> Iterator[tuple[bytes, bytes]]:
 def numeric_attributes(env: object) -> dict[str, np.ndarray]:
     """Return the attributes of an object, and the entries of those that are dictionaries, that are finite numbers.
 
-    What `get_task` says counts as an attribute.
+    What `get_task` says counts as an attribute; Gymnasium's own record of the seed does not.
     """
-    named: dict[str, object] = dict(getattr(env, "__dict__", {}))
+    named = {name: value for name, value in getattr(env, "__dict__", {}).items() if name != SEED_RECORD}
     if callable(ask := getattr(env, "get_task", None)):
         try:
             named["get_task()"] = ask()

@@ -5,7 +5,9 @@ from functools import partial
 import numpy as np
 
 from drml.envs.gymnasium.check.evidence import Evidence, Problem, Recording
-from drml.envs.gymnasium.check.finding import Finding, Probe, Verdict, ok, place_of, skipped, where
+from drml.envs.gymnasium.check.finding import UNTRIED, Finding, Probe, Verdict, ok, place_of, skipped, where
+from drml.envs.gymnasium.check.look import kept_entries
+from drml.envs.gymnasium.spaces import PICTURE, bytes_note
 
 MENDS = {
     "observation": "return what observation_space says; a simulation that blows up has to end its episode",
@@ -13,11 +15,12 @@ MENDS = {
     "reward": "return one finite number",
     "flags": "return the five values (observation, reward, terminated, truncated, info): two booleans, a dictionary",
     "spaces": "in __init__, set self.observation_space and self.action_space to a space such as gymnasium.spaces.Box",
+    "bytes": "where bytes are symbols, declare so: observation_space = Box(0, LARGEST, shape, np.uint8)",
     "aliasing": "what was returned belongs to the caller, and so does what was given: return obs.copy()",
 }
-UNTRIED = "the environment stopped before this was tried"
 MIN_LENGTH = 5  # of an episode for its length to look like a time limit
 MIN_EPISODES = 6
+DARK = 32  # of 255: pictures of which no recording shows a brighter entry may well be none
 
 
 def gymnasium(evidence: Evidence) -> Finding:
@@ -80,6 +83,28 @@ bounds: Probe = partial(_problem, "bounds")
 reward: Probe = partial(_problem, "reward")
 flags: Probe = partial(_problem, "flags")
 aliasing: Probe = partial(_problem, "aliasing")
+
+
+def byte_codes(evidence: Evidence) -> Finding:
+    """Report bytes that are treated as pictures, though no more than a few values of them are used."""
+    recordings = [recording for recording in evidence.recordings.values() if len(recording)]
+    if not recordings:
+        return skipped(UNTRIED)
+    layout = recordings[0].layout
+    note = bytes_note(layout)
+    kinds = np.repeat([kind for kind, _ in layout], [size for _, size in layout]) if layout else np.array([""])
+    kinds = kinds[kept_entries(len(kinds))]
+    seen = [r.obs[:, kinds == PICTURE] for r in recordings if r.obs.shape[1] == len(kinds)]
+    largest = max((np.nan_to_num(rows).max(initial=0.0) for rows in seen), default=0.0)
+    if PICTURE not in kinds or not seen or largest >= DARK:
+        return ok(note or "no bytes")
+    return Finding(
+        "warning",
+        f"{note}, but none was above {largest:.0f}: symbols of a small alphabet can hardly be told apart then",
+        where(recordings[0], 0),
+        MENDS["bytes"],
+        place_of(evidence, None, "spaces"),
+    )
 
 
 def horizon(evidence: Evidence) -> Finding:

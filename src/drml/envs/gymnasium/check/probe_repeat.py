@@ -2,7 +2,7 @@
 
 from drml.envs.gymnasium.check.compare import Difference, difference
 from drml.envs.gymnasium.check.evidence import Evidence, Plan
-from drml.envs.gymnasium.check.finding import Finding, Verdict, ok, place_of, skipped, where
+from drml.envs.gymnasium.check.finding import UNTRIED, Finding, Verdict, ok, place_of, skipped, where
 from drml.envs.gymnasium.check.plans import (
     AGAIN,
     AHEAD,
@@ -24,7 +24,7 @@ def _parted(evidence: Evidence, one: Plan, other: Plan) -> Parted | Finding:
     """Return where two plans' recordings part, or that one of them was never made."""
     a, b = evidence.recordings.get(one.name), evidence.recordings.get(other.name)
     if a is None or b is None or not len(a) or not len(b):
-        return skipped("the environment stopped before this was tried")
+        return skipped(UNTRIED)
     return difference(a, b)
 
 
@@ -72,7 +72,7 @@ def seeding(evidence: Evidence) -> Finding:
         return _fault(evidence, BASE, parted, "reset(seed=0) twice", mend)
     others = [_parted(evidence, BASE, of_task(0, "random", seed)) for seed in SEEDS]
     if any(isinstance(other, Finding) for other in others):
-        return skipped("the environment stopped before this was tried")
+        return skipped(UNTRIED)
     if any(other is not None for other in others):
         return ok("seeds give different episodes")
     made, used = _made_alike(evidence), _parted(evidence, BASE, USED)

@@ -6,8 +6,8 @@ import numpy as np
 
 from drml.envs.gymnasium.check.compare import difference, later_difference
 from drml.envs.gymnasium.check.evidence import Evidence, Recording
-from drml.envs.gymnasium.check.finding import Finding, ok, place_of, skipped, where
-from drml.envs.gymnasium.check.plans import BASE, SEEDS, STYLES, of_task
+from drml.envs.gymnasium.check.finding import UNTRIED, Finding, ok, place_of, skipped, where
+from drml.envs.gymnasium.check.plans import AGAIN, BASE, SEEDS, STYLES, of_task
 from drml.envs.gymnasium.check.probe_repeat import drifts, repeats
 
 NO_TASKS = "one environment, no tasks"
@@ -20,7 +20,7 @@ def spaces(evidence: Evidence) -> Finding:
     seen = _by_task(evidence)
     base = seen.get(0)
     if base is None or len(seen) < 2:
-        return skipped("the environment stopped before this was tried")
+        return skipped(UNTRIED)
     mend = "give all tasks the same spaces: pad the smaller ones, and take bounds that hold for all"
     worst: Finding | None = None
     for task, recordings in seen.items():
@@ -40,7 +40,7 @@ def kept(evidence: Evidence) -> Finding:
     if not evidence.has_tasks:
         return skipped(NO_TASKS)
     if not _by_task(evidence):
-        return skipped("the environment stopped before this was tried")
+        return skipped(UNTRIED)
     mend = "draw the task where the environment is made (or in set_task), never in reset"
     verdict, seen = "ok", ""
     changed = next(_lost(evidence), None)
@@ -72,7 +72,9 @@ def _overwritten(evidence: Evidence, task: int) -> list[str]:
     if len(moments) < 2:
         return []
     (made, other_made), resets = moments[0], moments[1:]
-    told = [name for name in made if made[name] != other_made.get(name)]
+    again = evidence.recordings.get(AGAIN.name)
+    alike = made if again is None or not again.attributes else again.attributes[0]  # chance tells no tasks apart
+    told = [name for name in made if made[name] == alike.get(name) != other_made.get(name)]
     return [name for name in told if any(a.get(name, 0) == b.get(name, 1) for a, b in resets)]
 
 
@@ -98,7 +100,7 @@ def effect(evidence: Evidence) -> Finding:
         return skipped("episodes cannot be compared" if evidence.has_tasks else NO_TASKS)
     others = _others(evidence)
     if not all(list(_pairs(evidence, task)) for task in others):
-        return skipped("the environment stopped before this was tried")
+        return skipped(UNTRIED)
     felt = {task: any(difference(a, b) for a, b in _pairs(evidence, task)) for task in others}
     if untold := _untold(evidence, [task for task in others if not felt[task]]):
         return skipped(untold)

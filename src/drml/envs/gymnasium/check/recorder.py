@@ -5,8 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
+import gymnasium as gym
 import numpy as np
 
+from drml.core.errors import InputError
 from drml.envs.gymnasium.answers import only
 from drml.envs.gymnasium.check.actions import Actions
 from drml.envs.gymnasium.check.evidence import Plan, Problem, Recording, Stop, Where
@@ -30,7 +32,8 @@ from drml.envs.gymnasium.check.subject import Subject
 from drml.envs.gymnasium.check.surroundings import Surroundings
 from drml.envs.gymnasium.copies import AnyEnv, Options
 from drml.envs.gymnasium.limits import time_limit
-from drml.envs.gymnasium.place import raised
+from drml.envs.gymnasium.place import raised, torch_modes, undone
+from drml.envs.gymnasium.spaces import Layout, observations
 
 Task = Mapping[str, np.ndarray]
 
@@ -104,7 +107,9 @@ class Recorder:
     """
 
     def __init__(self, subject: Subject, steps: int, announce: Callable[[Where], None]) -> None:
-        self._subject, self._steps, self._announce = subject, steps, announce
+        self._subject, self._steps = subject, steps
+        self.announce = announce
+        """Is told of each call before it is made."""
         self._surroundings = Surroundings()
         self._surroundings.install()
         limit = steps // 2 + steps % 2  # at least two episodes
@@ -116,15 +121,20 @@ class Recorder:
         Raises:
             Stopped: it raised.
         """
-        self._announce(where)
+        self.announce(where)
         self._surroundings.inside = where.call
+        before = torch_modes()
         try:
-            return function(*args, **kwargs)
-        except (Exception, SystemExit) as error:
+            answer = function(*args, **kwargs)
+        except BaseException as error:
             message, place = raised(error)
             raise Stopped(Stop(where, "raised", message, place)) from error
         finally:
+            changed = undone(before)
             self._surroundings.inside = None
+        if changed:
+            raise Stopped(Stop(where, "raised", changed))
+        return answer
 
     def record(self, plan: Plan) -> Recording:
         """Carry out a plan."""
@@ -281,12 +291,20 @@ def _facts(env: AnyEnv, task: Task) -> dict[str, Any]:
     spec = env.spec
     return {
         "spaces": {"observation": space_note(env.observation_space), "action": space_note(env.action_space)},
+        "layout": _layout(env.observation_space),
         "time_limit": time_limit(env),
         "nondeterministic": bool(spec and spec.nondeterministic),
         "holds": holds,
         "lost": {},
         "attributes": (digests(attributes),),
     }
+
+
+def _layout(space: gym.Space[Any]) -> Layout:
+    try:
+        return observations(space).layout
+    except InputError:  # learners refuse it
+        return ()
 
 
 def _look_after_reset(env: AnyEnv, task: Task, facts: dict[str, Any]) -> None:

@@ -91,7 +91,7 @@ def _is_plain(found: Any) -> bool:  # noqa: ANN401
         return False
     try:
         return not brings_tasks(found)
-    except (Exception, SystemExit):
+    except BaseException:
         return True  # it cannot be made: that is what the check will say
 
 
@@ -148,7 +148,7 @@ def _try_spaces(name: str, make: Callable[[], object], announce: Announce) -> No
                 actions(env.action_space, 1.0)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
-    except (Exception, SystemExit):
+    except BaseException:
         return
 
 

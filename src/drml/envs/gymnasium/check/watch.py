@@ -1,9 +1,11 @@
 """The parent: starts the child process, waits for each of its calls no longer than agreed, and leaves none behind."""
 
+import math
 import multiprocessing as mp
 import os
 import signal
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -11,10 +13,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, final
 
+from drml.core.child import without_the_script
 from drml.core.errors import DrmlError, EnvError
 from drml.core.fault import how_it_ended
 from drml.envs.gymnasium.check.child import ASK_WHERE, About, main
 from drml.envs.gymnasium.check.evidence import Evidence, Recording, Remark, Stop, Where
+from drml.envs.gymnasium.check.pace import Pace, Tell, silently
+from drml.envs.gymnasium.check.plans import plans
 from drml.envs.gymnasium.place import traced
 
 IMPORT_SECONDS = 120.0  # until the user's modules are imported
@@ -23,7 +28,9 @@ TRACE_SECONDS = 0.2  # for a hanging one to write where it is
 CHILD = main.__module__
 
 
-def gather(name: str, num_tasks: int, steps: int, timeout: float) -> Evidence:
+def gather(
+    name: str, num_tasks: int, steps: int, timeout: float, max_seconds: float = math.inf, tell: Tell = silently
+) -> Evidence:
     """Try a subject's environments in a child process and return what was seen.
 
     Args:
@@ -31,6 +38,8 @@ def gather(name: str, num_tasks: int, steps: int, timeout: float) -> Evidence:
         num_tasks: how many tasks to draw.
         steps: steps per recording.
         timeout: seconds that one call of an environment may take.
+        max_seconds: seconds that all of it may take; what was recorded by then is what was seen.
+        tell: is told how it goes, where that takes a while.
 
     Raises:
         InputError: if there is no such subject.
@@ -39,15 +48,16 @@ def gather(name: str, num_tasks: int, steps: int, timeout: float) -> Evidence:
     context = _context()
     ours, theirs = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory() as folder:
-        seen = _Seen(name, Path(folder, "trace"))
+        seen = _Seen(name, Path(folder, "trace"), steps, tell)
         process = context.Process(target=main, args=(theirs, str(seen.trace), name, num_tasks, steps), daemon=True)
-        process.start()
+        with without_the_script():
+            process.start()
         theirs.close()
         try:
-            seen.follow(ours, process, timeout)
+            seen.follow(ours, process, timeout, time.monotonic() + max_seconds)
         finally:
+            ours.close()  # at which it ends, with all that it has started
             _end(process)
-            ours.close()
         return seen.evidence()
 
 
@@ -67,18 +77,26 @@ class _Seen:
     name: str
     trace: Path
     """Where the child writes which line it is in, if it hangs or crashes."""
+    steps: int
+    tell: Tell
+    pace: Pace | None = None
     about: About | None = None
     places: dict[str, str] = field(default_factory=dict[str, str])
     remarks: tuple[Remark, ...] | None = None
     recordings: dict[str, Recording] = field(default_factory=dict[str, Recording])
     last: Where | None = None
     stop: Stop | None = None
+    cut: bool = False
 
-    def follow(self, pipe: Connection, process: BaseProcess, timeout: float) -> None:
-        """Take in messages until the last one, or until there is a stop."""
+    def follow(self, pipe: Connection, process: BaseProcess, timeout: float, end: float) -> None:
+        """Take in messages until the last one, or until there is a stop, or the time has come to end."""
         while True:
             limit = timeout if self.last else IMPORT_SECONDS
-            if not wait([pipe, process.sentinel], limit):
+            left = end - time.monotonic() if self.last else math.inf
+            if left <= 0.0 or not wait([pipe, process.sentinel], min(limit, left)):
+                self.cut = left <= limit
+                if self.cut:
+                    return None
                 self._ask_where(process)
                 return self._stopped("hung", f"no answer within {limit:g} s")
             try:
@@ -103,10 +121,15 @@ class _Seen:
             raise message
         if isinstance(message, Where):
             self.last = message
+            if self.pace is not None:
+                self.pace.note(message)
         elif isinstance(message, Recording):
             self.recordings[message.plan.name] = message
+            if self.pace is not None:
+                self.pace.recorded()
         elif isinstance(message, About):
             self.about, self.places = message, message.places
+            self.pace = Pace(len(list(plans(len(message.tasks)))), self.steps, self.tell)
         else:
             self.places, self.remarks = {**self.places, **message[0]}, message[1]
 
@@ -131,14 +154,14 @@ class _Seen:
             self.remarks,
             self.stop,
             self.places,
+            self.cut,
         )
 
 
 def _end(process: BaseProcess) -> None:
-    """Kill what is left of a child, and what it started."""
-    if process.pid is not None:
-        with suppress(ProcessLookupError, PermissionError, AttributeError):  # or there are no groups
-            os.killpg(process.pid, signal.SIGKILL)
-    if process.is_alive():
-        process.kill()
+    """Wait for the end of a child that was told to end; kill it where it does not."""
     process.join(GRACE_SECONDS)
+    if process.is_alive() and process.pid is not None:
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.join(GRACE_SECONDS)
