@@ -60,7 +60,7 @@ class MAMLConfig:
     """2 is MAML, 1 is FOMAML."""
     trust_region: TrustRegionConfig = field(default_factory=TrustRegionConfig)
     """The outer step."""
-    curvature_episodes: int = 2
+    curvature_episodes: int = 4
     """Episodes per task (copies) on which the curvature is taken; 0 takes all of them (the paper: all)."""
     tasks_per_chunk: int = 5
     """Tasks per backward pass; changes the speed and the order of rounding, nothing else."""
@@ -104,7 +104,7 @@ class MAML:
         check_finite("meta-gradient", gradient)
 
         path = [join_stacked(at_step) for at_step in zip(*paths, strict=True)]
-        share = batch.first_copies(self.config.curvature_episodes or copies)
+        share = batch.share(self.config.curvature_episodes or copies, self.config.inner_loss == "dice")
         products = parallel_map(
             lambda part: share.select_tasks(part).curvature([params_map(lambda x: x[part], p) for p in path]),
             chunks(num_tasks, math.ceil(num_tasks / CURVATURE_PIECES)),
@@ -195,9 +195,29 @@ class _Batch:
         history = [rollout.select_tasks(part) for rollout in self.history]
         return _Batch(self.adaptation, history, [advantage.select_tasks(part) for advantage in self.advantages])
 
-    def first_copies(self, copies: int) -> "_Batch":
-        """Return the part of the first copies of each task."""
-        if copies >= self.history[0].reward.shape[2]:
+    def share(self, episodes: int, whole: bool) -> "_Batch":
+        """Return the part with as many steps as some of the episodes have; where `whole`, adaptation takes whole ones.
+
+        Steps of one episode resemble each other: a part that takes a few steps from every episode says far more of the
+        policy's KL than a few episodes do. Losses that run along episodes need them whole.
+        """
+        if episodes >= self.history[0].reward.shape[2]:
             return self
-        history = [rollout.map(lambda x: x[:, :, :copies] if x.shape[2] > 1 else x) for rollout in self.history]
-        return _Batch(self.adaptation, history, [advantage.first_copies(copies) for advantage in self.advantages])
+        parts = [
+            _thinned(rollout, advantage, episodes, whole and rollout is not self.history[-1])
+            for rollout, advantage in zip(self.history, self.advantages, strict=True)
+        ]
+        return _Batch(self.adaptation, *zip(*parts, strict=True))
+
+
+def _thinned(rollout: Rollout, advantages: Advantages, copies: int, whole: bool) -> tuple[Rollout, Advantages]:
+    """Return the steps of so many copies at a time: evenly spread, the same ones throughout or others at each step."""
+    _, num_steps, num_copies = rollout.reward.shape
+    first = torch.arange(copies, device=rollout.reward.device) * num_copies // copies
+    time = torch.arange(num_steps, device=rollout.reward.device).unsqueeze(1)
+    copy = (first if whole else first + time) % num_copies  # [T, copies]
+
+    def thin(x: Tensor) -> Tensor:
+        return x[:, time, copy].contiguous() if x.shape[2] > 1 else x  # what all copies share is stored once
+
+    return rollout.map(thin), advantages.map(thin)
