@@ -23,8 +23,8 @@ class TrustRegionConfig:
 
     max_kl: float = 0.01
     """δ, nats per step of the policy (MAML: 0.01)."""
-    cg_iters: int = 8
-    """Conjugate-gradient iterations (TRPO, MAML: 10; on a share of the data the last ones fit noise)."""
+    cg_iters: int = 10
+    """Conjugate-gradient iterations (TRPO, MAML: 10)."""
     cg_damping: float = 1e-5
     """Added to the curvature's diagonal (maml-rl: 1e-5)."""
     backtrack_ratio: float = 0.8
