@@ -1,79 +1,163 @@
-"""Whether taking MAML's curvature on a share of the episodes costs return: learning curves with some and with all.
+"""What taking MAML's curvature on a share of the steps does to learning: curves by env steps and by seconds.
 
-    python benchmarks/curvature.py --episodes 1 2 0 --seeds 3 --meta-iters 60 --runs runs/curvature
+    python benchmarks/curvature.py --suite half-cheetah-dir-promp-v1 --episodes 2 0 --seeds 1 2 3 4 5
 
-trains the navigation recipe on 20 tasks with each number of curvature episodes (0: all of them) and stores the
-validation returns after adaptation, the line search's tries and the seconds of an update in
-results/curvature-navigation.json.
+trains 20 tasks x 20 episodes with each share (0: everything) and keeps every meta-iteration's return after adaptation,
+steps and seconds in results/curvature-SUITE.json, beside what is kept there under other names; runs that were trained
+already are not trained again, and go on where they stopped. `--label` tells versions of the code apart. Seconds are
+those of the processor on one thread, acting, simulating and updating, so that they can be told beside other work.
+
+    python benchmarks/curvature.py --suite half-cheetah-dir-promp-v1 --table
+
+trains nothing and compares what is kept, over the seeds that all shares have.
 """
 
 import argparse
 import json
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from drml import session
 from drml.algos.maml import MAMLConfig
+from drml.envs.api import EnvOptions
 from drml.recipes.catalog import RECIPES
 from drml.runlog import read_rows
 from drml.session import RunConfig
+from drml.stats import mean_interval
+from drml.train import Progress, Row, TrainConfig
 
-TASKS = 20
-VALIDATE_EVERY = 10  # meta-iterations
-RESULT = Path(__file__).parent / "results" / "curvature-navigation.json"
+RESULTS = Path(__file__).parent / "results"
+SIZE = {"num_tasks": 20, "copies": 20}
+NAVIGATION = "navigation-maml-v1"
+META_ITERS = {"half-cheetah-dir-promp-v1": 35, "half-cheetah-vel-promp-v1": 20, NAVIGATION: 25}
+TARGETS = {"half-cheetah-dir-promp-v1": 60.0, "half-cheetah-vel-promp-v1": -120.0, NAVIGATION: -15.0}
+SMOOTH = 5  # meta-iterations over whose mean a return is told
+CPU = "cpu.jsonl"
+
+Curve = dict[str, Any]
 
 
-def configured(episodes: int, seed: int, meta_iters: int) -> RunConfig:
-    """Return the navigation recipe with this share of the episodes in the curvature."""
-    recipe = RECIPES["navigation-maml"].config
-    learner = recipe.learner_config
-    assert isinstance(learner, MAMLConfig)
+def configured(suite: str, episodes: int, seed: int, meta_iters: int) -> RunConfig:
+    """Return a run with this share in the curvature: navigation as in its recipe, others with all defaults."""
+    base = RECIPES["navigation-maml"].config if suite == NAVIGATION else RunConfig(suite, "maml", MAMLConfig())
+    assert isinstance(base.learner_config, MAMLConfig)
     return replace(
-        recipe,
-        learner_config=replace(learner, curvature_episodes=episodes),
-        train=replace(recipe.train, meta_iters=meta_iters, num_tasks=TASKS, validate_every=VALIDATE_EVERY),
+        base,
+        learner_config=replace(base.learner_config, curvature_episodes=episodes),
+        train=TrainConfig(meta_iters, **SIZE, validate_every=1000, checkpoint_every=5),
         seed=seed,
     )
 
 
-def curve(config: RunConfig, run: Path) -> dict[str, Any]:
-    """Return what one run logged, training it first as far as it is not."""
+class Clock:
+    """A listener that notes the processor's seconds of each meta-iteration beside the run's log."""
+
+    def __init__(self, run: Path) -> None:
+        self._file, self._last = run / CPU, time.process_time()
+
+    def __call__(self, progress: Progress, rows: Sequence[Row]) -> None:
+        """Note the seconds since the meta-iteration before."""
+        seconds = time.process_time() - self._last
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"meta_iter": progress.meta_iter, "cpu_seconds": seconds}) + "\n")
+        self._last = time.process_time()
+
+
+def trained(config: RunConfig, run: Path) -> Curve:
+    """Return the curve of one run, training it first as far as it is not."""
+    options, clock = EnvOptions(threads=1), Clock(run)
     if (run / "config.json").exists():
-        session.resume(run, train=config.train)
+        session.resume(run, [clock], options, train=config.train)
     else:
-        session.start(config, run)
-    rows = read_rows(run)
-    training = [row for row in rows if row["kind"] == "train"]
+        session.start(config, run, [clock], options)
+    notes = [json.loads(line) for line in (run / CPU).read_text(encoding="utf-8").splitlines()]
+    seconds = {note["meta_iter"]: note["cpu_seconds"] for note in notes}  # of the last try, where one was cut short
+    rows = [row for row in read_rows(run) if row["kind"] == "train"]
     return {
         "seed": config.seed,
-        "validation_post_return": [row["return_by_step"][-1] for row in rows if row["kind"] == "validation"],
-        "line_search_tries": float(np.mean([row["line_search_tries"] for row in training])),
-        "steps_accepted": float(np.mean([row["step_accepted"] for row in training])),
-        "seconds_per_meta_iter": float(np.median(np.diff([row["seconds"] for row in training]))),
+        "env_steps": [row["env_steps"] for row in rows],
+        "cpu_seconds": np.cumsum([seconds[row["meta_iter"]] for row in rows]).round(3).tolist(),
+        "post_return": [round(row["post_return"], 4) for row in rows],
+        "outer_kl": [round(row["outer_kl"], 6) for row in rows],
+        "line_search_tries": [row["line_search_tries"] for row in rows],
     }
+
+
+def keep(file: Path, name: str, curve: Curve) -> None:
+    """Put a curve into the result, in place of an earlier one of this seed."""
+    kept: dict[str, list[Curve]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    others = [other for other in kept.get(name, []) if other["seed"] != curve["seed"]]
+    kept[name] = sorted([*others, curve], key=lambda one: one["seed"])
+    file.write_text(json.dumps(kept) + "\n", encoding="utf-8")
+
+
+def smooth(curve: Curve) -> np.ndarray:
+    """Return the mean of the returns of the last few meta-iterations, at each from the first that has as many."""
+    return np.convolve(curve["post_return"], np.full(SMOOTH, 1.0 / SMOOTH), "valid")
+
+
+def cost(curve: Curve, axis: str, target: float) -> float:
+    """Return the steps or seconds until the mean of the last few returns reaches a target; infinite if it does not."""
+    reached = np.flatnonzero(smooth(curve) >= target)
+    return float(curve[axis][reached[0] + SMOOTH - 1]) if len(reached) else float("inf")
+
+
+def told(values: Sequence[float]) -> str:
+    """Return mean and 95 % interval over seeds (Student's t) in words."""
+    if not np.isfinite(values).all():
+        return f"{np.isfinite(values).sum()} of {len(values)} reach it"
+    if len(values) < 2:
+        return f"{values[0]:.4g} (one seed)"
+    interval = mean_interval(values)
+    return f"{interval.estimate:.4g} ± {interval.high - interval.estimate:.2g}"
+
+
+def table(kept: Mapping[str, Sequence[Curve]], target: float) -> str:
+    """Return a comparison over the seeds that all shares have, as lines of markdown."""
+    shared = set.intersection(*({one["seed"] for one in curves} for curves in kept.values()))
+    lines = [f"seeds {sorted(shared)}, target {target:g}, means ± 95 % over seeds"]
+    lines += ["| share | return at the end | steps / 10⁶ | seconds | s per iteration | KL | tries |", "|---" * 7 + "|"]
+    for name, all_curves in kept.items():
+        curves = [one for one in all_curves if one["seed"] in shared]
+        cells = [
+            told([smooth(one)[-1] for one in curves]),
+            told([cost(one, "env_steps", target) / 1e6 for one in curves]),
+            told([cost(one, "cpu_seconds", target) for one in curves]),
+            told([one["cpu_seconds"][-1] / len(one["cpu_seconds"]) for one in curves]),
+            f"{np.mean([one['outer_kl'] for one in curves]):.4f}",
+            f"{np.mean([one['line_search_tries'] for one in curves]):.2f}",
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--episodes", type=int, nargs="+", default=[1, 2, 0])
-    parser.add_argument("--seeds", type=int, default=3, help="train seeds 1 … N")
-    parser.add_argument("--meta-iters", type=int, default=60)
+    parser.add_argument("--suite", choices=sorted(META_ITERS), required=True)
+    parser.add_argument("--episodes", type=int, nargs="+", default=[MAMLConfig().curvature_episodes, 0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--meta-iters", type=int, default=0, help="0 takes what the suite is compared over")
+    parser.add_argument("--label", default="", help="put before the share's name, to tell versions of the code apart")
     parser.add_argument("--runs", type=Path, default=Path("runs/curvature"))
+    parser.add_argument("--table", action="store_true", help="train nothing, compare what is kept")
     args = parser.parse_args()
-    results: dict[str, list[dict[str, Any]]] = {}
-    for episodes in args.episodes:
-        name = str(episodes or "all")
-        results[name] = [
-            curve(configured(episodes, seed, args.meta_iters), args.runs / f"{name}-seed{seed}")
-            for seed in range(1, args.seeds + 1)
-        ]
-        returns = np.array([run["validation_post_return"] for run in results[name]])  # [seeds, validations]
-        print(f"{name:>4} episodes: {returns.mean(0).round(1)}, between seeds ±{returns.std(0, ddof=1)[-1]:.1f}")
-    RESULT.write_text(json.dumps({"meta_iters": args.meta_iters, "curvature_episodes": results}, indent=1) + "\n")
+    file = RESULTS / f"curvature-{args.suite}.json"
+    torch.set_num_threads(1)
+    for seed in [] if args.table else args.seeds:
+        for episodes in args.episodes:
+            name = args.label + (f"{episodes} of {SIZE['copies']}" if episodes else "all")
+            config = configured(args.suite, episodes, seed, args.meta_iters or META_ITERS[args.suite])
+            run = args.runs / args.suite / f"{name.replace(' ', '-')}-seed{seed}"
+            keep(file, name, trained(config, run))
+            print(f"{args.suite}, {name}, seed {seed}", flush=True)
+    print(table(json.loads(file.read_text(encoding="utf-8")), TARGETS[args.suite]))
 
 
 if __name__ == "__main__":

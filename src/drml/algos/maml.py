@@ -11,9 +11,10 @@ through the inner gradient; `order=1` takes it as a constant and is the paper's 
 The constraint's Hessian at θ is A = 1/K Σᵢ Jᵢᵀ Fᵢ Jᵢ with Jᵢ = ∂θ′ᵢ/∂θ and the Fisher matrix Fᵢ of π_θ′ᵢ; products
 with it are taken factor by factor.
 
-Differs from the paper: A may be taken on a share of the episodes (`curvature_episodes`), because it only shapes the
-direction: gradient, adapted parameters, step length and line search see all data (benchmarks/README.md shows what that
-does to learning). As in the paper's code, the sampling distribution of τᵢ is not differentiated (no score term);
+Differs from the paper: A may be taken on a share of the data (`curvature_episodes`), because it only shapes the step:
+gradient, adapted parameters and line search see all data, direction and length the share's curvature. The share is a
+few steps of every episode, which say more than a few episodes do (benchmarks/README.md shows what it does to
+learning). As in the paper's code, the sampling distribution of τᵢ is not differentiated (no score term);
 docs/estimators.md says what that bias is.
 """
 
@@ -60,8 +61,9 @@ class MAMLConfig:
     """2 is MAML, 1 is FOMAML."""
     trust_region: TrustRegionConfig = field(default_factory=TrustRegionConfig)
     """The outer step."""
-    curvature_episodes: int = 2
-    """Episodes per task (copies) on which the curvature is taken; 0 takes all of them (the paper: all)."""
+    curvature_episodes: int = 4
+    """How much the curvature is taken on: as many steps as so many episodes per task have, a few from each of all its
+    episodes; 0 takes everything (the paper: everything)."""
     tasks_per_chunk: int = 5
     """Tasks per backward pass; changes the speed and the order of rounding, nothing else."""
 
@@ -104,7 +106,7 @@ class MAML:
         check_finite("meta-gradient", gradient)
 
         path = [join_stacked(at_step) for at_step in zip(*paths, strict=True)]
-        share = batch.first_copies(self.config.curvature_episodes or copies)
+        share = batch.share(self.config.curvature_episodes or copies, self.config.inner_loss == "dice")
         products = parallel_map(
             lambda part: share.select_tasks(part).curvature([params_map(lambda x: x[part], p) for p in path]),
             chunks(num_tasks, math.ceil(num_tasks / CURVATURE_PIECES)),
@@ -195,9 +197,29 @@ class _Batch:
         history = [rollout.select_tasks(part) for rollout in self.history]
         return _Batch(self.adaptation, history, [advantage.select_tasks(part) for advantage in self.advantages])
 
-    def first_copies(self, copies: int) -> "_Batch":
-        """Return the part of the first copies of each task."""
-        if copies >= self.history[0].reward.shape[2]:
+    def share(self, episodes: int, whole: bool) -> "_Batch":
+        """Return the part with as many steps as so many episodes have, a few from each of a task's episodes.
+
+        Steps of one episode resemble each other, so that a few whole ones say far less of the curvature. Inner losses
+        that run along episodes need them `whole`; the KL is a mean over steps whatever the loss.
+        """
+        if episodes >= self.history[0].reward.shape[2]:
             return self
-        history = [rollout.map(lambda x: x[:, :, :copies] if x.shape[2] > 1 else x) for rollout in self.history]
-        return _Batch(self.adaptation, history, [advantage.first_copies(copies) for advantage in self.advantages])
+        parts = [
+            thinned(rollout, advantage, episodes, whole and rollout is not self.history[-1])
+            for rollout, advantage in zip(self.history, self.advantages, strict=True)
+        ]
+        return _Batch(self.adaptation, *zip(*parts, strict=True))
+
+
+def thinned(rollout: Rollout, advantages: Advantages, copies: int, whole: bool) -> tuple[Rollout, Advantages]:
+    """Return the steps of so many copies at a time, evenly spread: the same ones throughout, or others at each step."""
+    _, num_steps, num_copies = rollout.reward.shape
+    first = torch.arange(copies, device=rollout.reward.device) * num_copies // copies
+    time = torch.arange(num_steps, device=rollout.reward.device).unsqueeze(1)
+    copy = (first if whole else first + time) % num_copies  # [T, copies]
+
+    def thin(x: Tensor) -> Tensor:
+        return x[:, time, copy].contiguous() if x.shape[2] > 1 else x  # what all copies share is stored once
+
+    return rollout.map(thin), advantages.map(thin)

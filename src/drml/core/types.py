@@ -168,11 +168,11 @@ class Advantages:
         """Return the advantages of a slice of the tasks."""
         return Advantages(self.advantage[index], self.weight[index])
 
-    def first_copies(self, copies: int) -> "Advantages":
-        """Return the advantages of the first copies, with weights that sum to 1 again (where any is left)."""
-        weight = self.weight[:, :, :copies]
+    def map(self, fn: Callable[[Tensor], Tensor]) -> "Advantages":
+        """Return those of some of the steps: `fn` of each tensor, weights summing to 1 again where any are left."""
+        weight = fn(self.weight)
         total = weight.sum((1, 2), keepdim=True)
-        return Advantages(self.advantage[:, :, :copies], torch.where(total > 0.0, weight / total, weight))
+        return Advantages(fn(self.advantage), torch.where(total > 0.0, weight / total, weight))
 
 
 @dataclass(frozen=True)
