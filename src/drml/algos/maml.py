@@ -11,10 +11,10 @@ through the inner gradient; `order=1` takes it as a constant and is the paper's 
 The constraint's Hessian at θ is A = 1/K Σᵢ Jᵢᵀ Fᵢ Jᵢ with Jᵢ = ∂θ′ᵢ/∂θ and the Fisher matrix Fᵢ of π_θ′ᵢ; products
 with it are taken factor by factor.
 
-Differs from the paper: A may be taken on a share of the episodes (`curvature_episodes`), because it only shapes the
-direction: gradient, adapted parameters, step length and line search see all data (benchmarks/README.md shows what that
-does to learning). As in the paper's code, the sampling distribution of τᵢ is not differentiated (no score term);
-docs/estimators.md says what that bias is.
+Differs from the paper: A may be taken on a share of the episodes (`curvature_episodes`), which then decides the
+direction and, by √(2δ / dᵀ A d), the length of the first try. Gradient, adapted parameters and line search see all data
+(benchmarks/README.md shows what that does to learning). As in the paper's code, the sampling distribution of τᵢ is not
+differentiated (no score term); docs/estimators.md says what that bias is.
 """
 
 import math
