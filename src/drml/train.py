@@ -16,7 +16,7 @@ from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
 from drml.core.types import Rollout, Tasks
-from drml.evaluate import Meeting, episode_returns, meet, meta_test
+from drml.evaluate import Meeting, meet, meta_test, returns_by_step
 from drml.quarantine import Incident, Quarantine
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.sampler import TaskSampler
@@ -165,7 +165,7 @@ def advance(
     unsound = sum(float((~rollout.valid).float().mean()) for rollout in history) / max(len(history), 1)
     if unsound > MAX_UNSOUND_SHARE:
         raise EnvError(f"meta-iteration {progress.meta_iter}: {unsound:.0%} of the steps had to be dropped as unsound")
-    post_return = episode_returns(history[-1]).nanmean(-1) if history else torch.empty(0)
+    post_return = returns_by_step(history)[:, -1].nanmean(-1) if history else torch.empty(0)
     return replace(
         progress,
         state=state,
@@ -187,9 +187,8 @@ def train_row(
         for phase, rollout in enumerate(history)
         for k, t, b in (~rollout.valid & (rollout.terminated | rollout.truncated)).nonzero().tolist()
     ]
-    pre_return, post_return = (
-        float(episode_returns(history[phase]).nanmean()) if history else math.nan for phase in (0, -1)
-    )
+    returns = returns_by_step(history) if history else torch.full((1, 1, 1), math.nan)
+    pre_return, post_return = (float(returns[:, step].nanmean()) for step in (0, -1))
     return {
         "kind": "train",
         "meta_iter": progress.meta_iter,

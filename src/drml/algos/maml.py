@@ -33,6 +33,7 @@ from drml.adapt import (
     InnerLoss,
     chunks,
     hessian_product,
+    share_without_difference,
 )
 from drml.algos.api import LearnerState
 from drml.baselines import LinearFeatureBaseline
@@ -127,6 +128,7 @@ class MAML:
             "outer_kl": step.kl,
             "line_search_tries": float(step.num_tries),
             "step_accepted": float(step.accepted),
+            "tasks_without_difference": share_without_difference(batch.advantages),
         }
         return LearnerState(unflatten(step.params, state.params)), metrics
 

@@ -22,6 +22,7 @@ from drml.adapt import (
     InnerConfig,
     InnerLoop,
     InnerLoss,
+    share_without_difference,
     value_and_gradient,
 )
 from drml.algos.api import LearnerState
@@ -100,13 +101,20 @@ class ProMP:
             return self._outer_loss(params, rollouts, [a.select_tasks(part) for a in advantages]).sum()
 
         num_tasks = len(history[0].reward)
+        flat = share_without_difference(advantages)
+        if flat == 1.0:  # the KL alone is left, least where it stands: Adam would make a step of its rounding
+            return state, {"tasks_without_difference": flat}
         params, adam, losses = state.params, AdamState.from_tree(state.optimiser), []
         for _ in range(self.config.outer_steps):
             loss, gradient = value_and_gradient(objective, params, parts)
             gradient = params_map(lambda g: g / num_tasks, gradient)
             params, adam = adam_step(params, gradient, adam, self.config.meta_lr)
             losses.append(loss / num_tasks)
-        metrics = {"outer_loss_first": losses[0], "outer_loss_last": losses[-1]}
+        metrics = {
+            "outer_loss_first": losses[0],
+            "outer_loss_last": losses[-1],
+            "tasks_without_difference": flat,
+        }
         return LearnerState(params, adam.tree()), metrics
 
     def _outer_loss(self, params: Params, rollouts: Sequence[Rollout], advantages: Sequence[Advantages]) -> Tensor:
