@@ -19,7 +19,16 @@ from drml.baselines import LinearFeatureBaseline, Values
 from drml.core.check import check_finite, check_ranges
 from drml.core.distribution import Distribution
 from drml.core.parallel import parallel_map
-from drml.core.tree import Params, flatten, flatten_stacked, join_stacked, params_map, stack_shared, unflatten
+from drml.core.tree import (
+    Params,
+    flatten,
+    flatten_stacked,
+    held_within,
+    join_stacked,
+    params_map,
+    stack_shared,
+    unflatten,
+)
 from drml.core.types import Advantages, Agent, Rollout
 from drml.losses import dice_loss, likelihood_ratio_loss, log_likelihood_loss
 from drml.optim.first_order import sgd_step
@@ -121,7 +130,11 @@ class GradientAdaptation:
         with torch.enable_grad():
             leaves = params if self.order == 2 else {n: p.detach().requires_grad_() for n, p in params.items()}
             grads = self.gradient(leaves, self.policy.unroll(leaves, rollout), rollout, advantages)
-            return sgd_step(params, grads, self.config.lr_at(adapt_step))
+            return self.descend(params, grads, adapt_step)
+
+    def descend(self, params: Params, grads: Params, adapt_step: int) -> Params:
+        """Return θ′ − α ∇L `[K, ...]`, held within the policy's bounds; derivatives pass through those."""
+        return held_within(sgd_step(params, grads, self.config.lr_at(adapt_step)), self.policy.bounds)
 
     def gradient(self, params: Params, new: Distribution, rollout: Rollout, advantages: Advantages) -> Params:
         """Return ∇ L `[K, ...]`, given the distributions `new` that the stacked `params` make of the rollout.
@@ -151,7 +164,7 @@ class GradientAdaptation:
         leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
         with torch.enable_grad():
             grads = self.gradient(leaves, self.policy.unroll(leaves, rollout), rollout, advantages)
-        adapted = {name: value.detach() for name, value in sgd_step(params, grads, lr).items()}
+        adapted = params_map(torch.detach, self.descend(params, grads, adapt_step))
         if self.order == 1:
             return adapted, lambda v: v
         hessian = hessian_product(grads, leaves)

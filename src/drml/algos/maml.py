@@ -40,7 +40,16 @@ from drml.baselines import LinearFeatureBaseline
 from drml.core.check import check_finite, check_ranges
 from drml.core.parallel import parallel_map
 from drml.core.rng import Streams
-from drml.core.tree import Params, flatten, flatten_stacked, join_stacked, params_map, stack_shared, unflatten
+from drml.core.tree import (
+    Params,
+    flatten,
+    flatten_stacked,
+    held_within,
+    join_stacked,
+    params_map,
+    stack_shared,
+    unflatten,
+)
 from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks
 from drml.losses import expectation, likelihood_ratio_loss, mean_kl
 from drml.optim.trust_region import TrustRegionConfig, trust_region_step
@@ -130,7 +139,7 @@ class MAML:
             "step_accepted": float(step.accepted),
             "tasks_without_difference": share_without_difference(batch.advantages),
         }
-        return LearnerState(unflatten(step.params, state.params)), metrics
+        return LearnerState(held_within(unflatten(step.params, state.params), self.policy.bounds)), metrics
 
 
 @dataclass(frozen=True)

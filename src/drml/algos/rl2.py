@@ -28,7 +28,7 @@ from drml.algos.api import LearnerState
 from drml.core.check import check_ranges
 from drml.core.parallel import parallel_map
 from drml.core.rng import Streams
-from drml.core.tree import Params, Tree, flatten, params_map, tree_where
+from drml.core.tree import Params, Tree, flatten, held_within, params_map, tree_where
 from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks, join_rollouts
 from drml.losses import clipped_surrogate_loss, expectation
 from drml.optim.first_order import AdamState, adam_init, adam_step
@@ -141,6 +141,7 @@ class RL2:
                 shrink = min(1.0, self.config.max_grad_norm / (norms[-1] + 1e-12))
                 step = params_map(partial(torch.mul, shrink), gradient)
                 params, adam = adam_step(params, step, adam, left * self.config.meta_lr)
+                params = held_within(params, self.policy.bounds)
                 losses.append(value)
         metrics |= {
             "outer_loss_first": losses[0],
