@@ -11,6 +11,7 @@ from drml.algos.api import Learner, LearnerState
 from drml.collect import Collector
 from drml.core.errors import EnvError
 from drml.core.fault import Fault, label
+from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 from drml.core.tree import Params, tree_map
 from drml.core.types import Agent, Rollout, Tasks
@@ -36,6 +37,7 @@ class Meeting:
     """Environment steps taken, those of tasks that were lost included."""
 
 
+@one_torch_thread()
 def meet(
     learner: Learner, state: LearnerState, tasks: Tasks, collect: Collector, rng: Streams, adapt_steps: int
 ) -> Meeting:
@@ -163,6 +165,7 @@ class MetaTest:
         return [{"params": params[row], "text": f"{label(params[row])}: {first[row].describe()}"} for row in params]
 
 
+@one_torch_thread()
 def meta_test(
     learner: Learner, state: LearnerState, tasks: Tasks, collect: Collector, rng: Streams, adapt_steps: int
 ) -> MetaTest:

@@ -96,12 +96,14 @@ Row = Mapping[str, object]
 Listener = Callable[[Progress, Sequence[Row]], None]
 
 
+@one_torch_thread()
 def init_progress(trainer: Trainer) -> Progress:
     """Return the progress before the first meta-iteration."""
     state = trainer.learner.init(trainer.rng["init"])
     return Progress(state, trainer.sampler.init(), state.params)
 
 
+@one_torch_thread()
 def meta_train(trainer: Trainer, progress: Progress, listeners: Sequence[Listener]) -> tuple[Progress, StopReason]:
     """Meta-train until a stop rule holds; return the progress and the rule's name.
 
@@ -114,7 +116,7 @@ def meta_train(trainer: Trainer, progress: Progress, listeners: Sequence[Listene
         draw = trainer.sampler.sample(progress.sampler, trainer.distribution, "train", config.num_tasks, rng["tasks"])
         tasks = progress.quarantine.admitted(draw, "train")
         met = meet(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
-        with trainer.collect.phases("update"), one_torch_thread():
+        with trainer.collect.phases("update"):
             state, metrics = learner.update(progress.state, met.history) if len(met.tasks) else (progress.state, {})
         progress, incidents = judge(progress, len(draw), met)
         progress = advance(trainer, progress, state, met.tasks, met.history, time.perf_counter() - start)
