@@ -70,7 +70,7 @@ def gae(reward: Tensor, value: Tensor, next_value: Tensor, ended: Tensor, gamma:
 
 
 def first_episode_returns(reward: Tensor, ended: Tensor) -> Tensor:
-    """Return the undiscounted return of each copy's first episode, `[K, B]`.
+    """Return the undiscounted return of each copy's first episode, `[K, B]` float64: rewards may sum to more than 3e38.
 
     Rollouts are one horizon long, so a first episode is always complete; what follows an early end is another,
     possibly cut, episode and does not count.
@@ -80,7 +80,7 @@ def first_episode_returns(reward: Tensor, ended: Tensor) -> Tensor:
         ended: `[K, T, B]` bool: the episode ended at this step.
     """
     ended_before = ended.to(torch.int32).cumsum(1) - ended.to(torch.int32) > 0
-    return reward.masked_fill(ended_before, 0.0).sum(1)
+    return reward.masked_fill(ended_before, 0.0).sum(1, dtype=torch.float64)
 
 
 def standardised(gain: Tensor, counted: Tensor, axes: tuple[int, ...], smallest: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from typing import Literal, cast
 import torch
 
 from drml.algos.api import Learner, LearnerState
+from drml.caveats import caveats
 from drml.collect import Collector
-from drml.core.check import check_ranges
+from drml.core.check import check_ranges, check_tree
 from drml.core.errors import EnvError
 from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
@@ -108,6 +109,9 @@ def meta_train(trainer: Trainer, progress: Progress, listeners: Sequence[Listene
     """Meta-train until a stop rule holds; return the progress and the rule's name.
 
     Repeat: sample tasks; act and adapt on each; improve what all tasks share; validate; tell the listeners.
+
+    Raises:
+        NumericError: if a number of the learner's state is no longer finite; the listeners know the state before.
     """
     learner, config = trainer.learner, trainer.config
     while not (reason := "interrupted" if trainer.stop_requested() else stop_reason(config, progress)):
@@ -118,6 +122,7 @@ def meta_train(trainer: Trainer, progress: Progress, listeners: Sequence[Listene
         met = meet(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
         with trainer.collect.phases("update"):
             state, metrics = learner.update(progress.state, met.history) if len(met.tasks) else (progress.state, {})
+        check_tree(f"meta-iteration {progress.meta_iter + 1}, after the update:", state.tree())
         progress, incidents = judge(progress, len(draw), met)
         progress = advance(trainer, progress, state, met.tasks, met.history, time.perf_counter() - start)
         rows = [train_row(progress, met, metrics, incidents)]
@@ -200,6 +205,7 @@ def train_row(
         "post_return": post_return,
         **metrics,
         **({"dropped_episodes": dropped} if dropped else {}),
+        **({"warnings": warnings} if (warnings := caveats(history, metrics)) else {}),
         **_faults(progress, incidents),
     }
 
@@ -216,6 +222,12 @@ def _faults(progress: Progress, incidents: Sequence[Incident]) -> dict[str, obje
 def fault_texts(rows: Sequence[Row]) -> list[str]:
     """Return what the faults of some rows say, a line for each."""
     return [fault["text"] for row in rows for fault in cast(Sequence[Mapping[str, str]], row.get("faults", ()))]
+
+
+def warnings_of(rows: Sequence[Row]) -> dict[str, str]:
+    """Return what some rows warn of, by name."""
+    warnings = (w for row in rows for w in cast(Sequence[Mapping[str, str]], row.get("warnings", ())))
+    return {warning["name"]: warning["text"] for warning in warnings}
 
 
 def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:

@@ -55,6 +55,15 @@ class FaultPoint:
 
 
 @dataclass(frozen=True)
+class WarningPoint:
+    """What one meta-iteration warns of."""
+
+    meta_iter: int
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class StepReturn:
     """The return over test tasks after some adaptation steps: interquartile mean, 95 % interval, mean."""
 
@@ -129,6 +138,7 @@ class RunRecord:
     evaluation: Evaluation | None
     films: Films
     faults: tuple[FaultPoint, ...] = ()
+    warnings: tuple[WarningPoint, ...] = ()
 
 
 def read_run(run_dir: Path) -> RunRecord:
@@ -154,6 +164,7 @@ def read_run(run_dir: Path) -> RunRecord:
         evaluation=_evaluation(_Fields(test_path, _load(test_path))) if test_path.exists() else None,
         films=_films(run_dir),
         faults=tuple(fault for row in rows for fault in _fault_points(row)),
+        warnings=tuple(warning for row in rows for warning in _warning_points(row)),
     )
 
 
@@ -268,6 +279,12 @@ def _fault_points(row: _Fields) -> list[FaultPoint]:
         )
         for fault in row.objects("faults")
     ]
+
+
+def _warning_points(row: _Fields) -> list[WarningPoint]:
+    if "warnings" not in row.values:
+        return []
+    return [WarningPoint(row.integer("meta_iter"), w.text("name"), w.text("text")) for w in row.objects("warnings")]
 
 
 def _evaluation(test: _Fields) -> Evaluation:
