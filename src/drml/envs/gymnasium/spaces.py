@@ -195,7 +195,7 @@ def _box_actions(space: spaces.Box, scale: float) -> Actions:
         raise InputError(f"action space {space} has a bound that no number reaches; give it finite bounds or none")
     one_sided = _OneSided.of(low, high, bounded)
     mid, gain = (bottom + (top - bottom) / 2.0).astype(dtype), ((top - bottom) / 2.0 * scale).astype(dtype)
-    limits = np.finfo(dtype)
+    limits = np.finfo(dtype.name)
     low, high = (bound.clip(limits.min, limits.max).astype(dtype) for bound in (low, high))
 
     def decode(action: np.ndarray) -> np.ndarray:
