@@ -103,8 +103,10 @@ def _made_a_difference(rollout: Rollout, values: Values) -> Tensor:
     """
     reward, elapsed, valid = rollout.reward.double(), rollout.elapsed, rollout.valid
     tolerance = rounding_of(reward)
-    is_alone = ((elapsed == 0) & valid).sum((1, 2)) < 2
     by_return = differs_at_equal_times(values.returns, elapsed, values.fitted, tolerance)
+    if bool(by_return.all()):
+        return by_return
+    is_alone = ((elapsed == 0) & valid).sum((1, 2)) < 2
     time = elapsed.masked_fill(is_alone.view(-1, 1, 1), 0)
     by_reward = differs_at_equal_times(reward, time, valid, tolerance)
     return by_return | (by_reward & (is_alone | (valid & ~values.fitted).flatten(1).any(1)))
