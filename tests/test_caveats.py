@@ -72,6 +72,7 @@ def test_trials_that_are_not_sound_are_named_before_what_follows_from_it():
     metrics = {"sound_trials": 0.0, "tasks_without_difference": 1.0}
     assert [w["name"] for w in caveats([rollout], metrics)] == ["unsound-trials"]
     assert caveats([], metrics) == []
+    assert caveats([_Rewarded(torch.ones(0, 2, 3))], {}) == []
 
 
 class _Rewarded:

@@ -25,7 +25,7 @@ def caveats(history: Sequence[Rollout], metrics: Mapping[str, float]) -> list[di
         history: the rollouts that were learned from, one per phase.
         metrics: what the learner says of its update.
     """
-    if not history:
+    if not history or not len(history[0].reward):  # every task was lost
         return []
     found: dict[str, str] = {}
     if metrics.get("sound_trials") == 0.0:
