@@ -158,7 +158,7 @@ def test_collinear_features_are_no_obstacle():
     data = rollout(steps=HORIZON)
     data = dataclasses.replace(data, obs=torch.ones_like(data.obs).float(), reward=torch.ones(K, HORIZON, B))
     values = LinearFeatureBaseline(HORIZON, gamma=1.0).fit_values(data)
-    assert values.value.dtype == torch.float32
+    assert values.value.dtype == torch.float64
     returns = HORIZON - torch.arange(HORIZON).view(1, -1, 1)
     assert float((values.value - returns).abs().max()) <= 0.5 * 1e-5**0.5 * 100.2  # ½ √λ ‖w‖, as above
 

@@ -3,7 +3,15 @@ import torch
 
 from drml.core.errors import InputError
 from drml.core.rng import Streams
-from drml.returns import RunningScale, discounted_sum, first_episode_returns, gae, next_values
+from drml.returns import (
+    RunningScale,
+    differs_at_equal_times,
+    discounted_sum,
+    first_episode_returns,
+    gae,
+    next_values,
+    standardised,
+)
 
 
 def batch(*copies):
@@ -142,6 +150,38 @@ def test_the_running_scale_by_hand():
     torch.testing.assert_close(twice.restore(twice.normalise(returns)), returns)
 
 
-def test_constant_returns_normalise_to_zeros():
-    scale = RunningScale.initial().observe(torch.full((4,), 0.1), torch.ones(4))
-    assert float(scale.normalise(torch.full((4,), 0.1)).abs().max()) < 1e-3
+@pytest.mark.parametrize("value", [0.0, 0.1, -3e9, 1e-9])
+def test_constant_returns_normalise_to_zeros_and_back(value):
+    returns = torch.full((4,), value)
+    scale = RunningScale.initial().observe(returns, torch.ones(4))
+    scale = scale.observe(returns, torch.ones(4))  # the moments of 0.1 are rounded
+    assert float(scale.normalise(returns).abs().max()) < 1e-6
+    torch.testing.assert_close(scale.restore(scale.normalise(returns)), returns)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_the_running_scale_takes_its_unit_from_the_returns(unit):
+    returns = torch.tensor([1.0, 3.0, 4.0], dtype=torch.float64)
+    one, other = (RunningScale.initial().observe(c * returns, torch.ones(3)) for c in (1.0, unit))
+    torch.testing.assert_close(other.normalise(unit * returns), one.normalise(returns))
+
+
+def test_standardised_by_hand():
+    gain = torch.tensor([[1.0, 3.0, 100.0], [5.0, 5.0, 5.0]], dtype=torch.float64).unsqueeze(-1)
+    counted = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]], dtype=torch.float64).unsqueeze(-1)
+    found = standardised(gain, counted, (1, 2), torch.zeros(2, 1, 1))
+    assert found.flatten().tolist() == [-1.0, 1.0, 98.0, 0.0, 0.0, 0.0]
+    assert standardised(gain, counted, (1, 2), torch.tensor([1.0, 0.0]).view(-1, 1, 1)).any().item() is False
+
+
+def test_numbers_differ_at_equal_times_or_not():
+    x = torch.tensor([[[1.0, 2.0], [2.0, 1.0]], [[1.0, 2.0], [2.0, 1.5]]])  # [K, T, B]
+    time = torch.tensor([[0, 1], [1, 0]]).expand(2, 2, 2)
+    counted = torch.ones_like(x, dtype=torch.bool)
+    tolerance = torch.tensor([0.1, 0.1])
+    assert differs_at_equal_times(x, time, counted, tolerance).tolist() == [False, True]
+    assert differs_at_equal_times(x, time, counted, torch.tensor([0.1, 0.6])).tolist() == [False, False]
+    counted[1, 1, 1] = False
+    assert differs_at_equal_times(x, time, counted, tolerance).tolist() == [False, False]
+    assert differs_at_equal_times(x, 0 * time, counted, tolerance).tolist() == [True, True]
+    assert differs_at_equal_times(x, time, counted & False, tolerance).tolist() == [False, False]

@@ -8,7 +8,7 @@ import torch
 from drml.adapt import InnerConfig
 from drml.algos.maml import MAML, MAMLConfig
 from drml.collect import Collector
-from drml.core.errors import EnvError, InputError
+from drml.core.errors import EnvError, InputError, NumericError
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.envs.api import EnvOptions
@@ -115,6 +115,40 @@ def test_too_many_unsound_episodes_stop_the_run():
     assert float((~one_task_lost).float().mean()) > MAX_UNSOUND_SHARE
     with pytest.raises(EnvError, match="50% of the steps"):
         advance(trainer, progress, progress.state, tasks, [replace(rollout, valid=one_task_lost)], 0.0)
+
+
+def test_a_state_that_is_not_finite_ends_the_training_before_anyone_hears_of_it():
+    trainer = make_trainer()
+    update, heard = trainer.learner.update, []
+
+    def overflowing(state, history):
+        after, metrics = update(state, history)
+        if heard:
+            after = replace(after, optimiser={"second": {"log_std": torch.tensor([1.0, torch.inf])}})
+        return after, metrics
+
+    trainer.learner.update = overflowing
+    message = "^meta-iteration 2, after the update: optimiser/second/log_std: 1 of 2 numbers are not finite; lower"
+    with pytest.raises(NumericError, match=message):
+        meta_train(trainer, init_progress(trainer), [lambda progress, _: heard.append(progress.meta_iter)])
+    assert heard == [1]
+
+
+def test_returns_beyond_float32_are_numbers_like_any():
+    trainer = make_trainer()
+    env = trainer.collect.env
+
+    class Rich:
+        def reset(self, *args):
+            return env.reset(*args)
+
+        def step(self, action):
+            step = env.step(action)
+            return replace(step, reward=torch.full_like(step.reward, 3e38))  # two of them have no sum in float32
+
+    trainer = replace(trainer, collect=replace(trainer.collect, env=Rich()))
+    progress, row = validate(trainer, init_progress(trainer))
+    assert 3e38 <= progress.best_return <= 3e38 * trainer.collect.steps + 1e32 and row["is_best"]
 
 
 @pytest.mark.parametrize(

@@ -15,16 +15,25 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from drml.baselines import LinearFeatureBaseline
+from drml.baselines import LinearFeatureBaseline, Values
 from drml.core.check import check_finite, check_ranges
 from drml.core.distribution import Distribution
 from drml.core.parallel import parallel_map
-from drml.core.tree import Params, flatten, flatten_stacked, join_stacked, params_map, stack_shared, unflatten
+from drml.core.tree import (
+    Params,
+    flatten,
+    flatten_stacked,
+    held_within,
+    join_stacked,
+    params_map,
+    stack_shared,
+    unflatten,
+)
 from drml.core.types import Advantages, Agent, Rollout
 from drml.losses import dice_loss, likelihood_ratio_loss, log_likelihood_loss
 from drml.optim.first_order import sgd_step
 from drml.policies.api import Policy
-from drml.returns import gae, next_values
+from drml.returns import differs_at_equal_times, gae, next_values, rounding_of, standardised
 
 InnerLoss = Literal["log_likelihood", "likelihood_ratio", "dice"]
 Loss = Callable[[Distribution, Rollout, Advantages], Tensor]
@@ -67,20 +76,45 @@ class InnerConfig:
 def estimate_advantages(rollout: Rollout, baseline: LinearFeatureBaseline, gae_lambda: float) -> Advantages:
     """Return generalised advantage estimates, normalised per task to mean 0 and standard deviation 1.
 
+    They do not depend on the unit of the rewards, and are zero in a task where no action made a difference: there is
+    nothing but the baseline's misfit and rounding, which normalised would look like any advantage.
+
     Args:
         rollout: what was observed, `[K, T, B]`.
         baseline: fitted to each task's part of the rollout.
         gae_lambda: λ.
     """
+    reward, dtype = rollout.reward.double(), rollout.reward.dtype
     values = baseline.fit_values(rollout)
     follows = next_values(values.value, values.final_value, rollout.terminated, rollout.truncated)
     ended = rollout.terminated | rollout.truncated
-    advantage = gae(rollout.reward, values.value, follows, ended, baseline.gamma, gae_lambda)
-    valid = rollout.valid.to(advantage.dtype)
-    weight = valid / valid.sum((1, 2), keepdim=True)
-    centred = advantage - (weight * advantage).sum((1, 2), keepdim=True)
-    std = (weight * centred.square()).sum((1, 2), keepdim=True).sqrt()
-    return Advantages((centred / (std + 1e-8)).contiguous(), weight)  # 1e-8: a task of constant advantage gives zeros
+    advantage = gae(reward, values.value, follows, ended, baseline.gamma, gae_lambda)
+    smallest = rounding_of(reward).masked_fill(~_made_a_difference(rollout, values), torch.inf)
+    normalised = standardised(advantage, rollout.valid.double(), (1, 2), smallest.view(-1, 1, 1))
+    valid = rollout.valid.to(dtype)
+    return Advantages(normalised.to(dtype).contiguous(), valid / valid.sum((1, 2), keepdim=True))
+
+
+def _made_a_difference(rollout: Rollout, values: Values) -> Tensor:
+    """Return in which tasks actions can have made a difference, `[K]` bool.
+
+    Episodes are compared at equal times: by what they earned from there on, and where some are cut short by each
+    reward too. One episode alone is compared with itself: it must not earn the same at every step.
+    """
+    reward, elapsed, valid = rollout.reward.double(), rollout.elapsed, rollout.valid
+    tolerance = rounding_of(reward)
+    by_return = differs_at_equal_times(values.returns, elapsed, values.fitted, tolerance)
+    if bool(by_return.all()):
+        return by_return
+    is_alone = ((elapsed == 0) & valid).sum((1, 2)) < 2
+    time = elapsed.masked_fill(is_alone.view(-1, 1, 1), 0)
+    by_reward = differs_at_equal_times(reward, time, valid, tolerance)
+    return by_return | (by_reward & (is_alone | (valid & ~values.fitted).flatten(1).any(1)))
+
+
+def share_without_difference(advantages: Sequence[Advantages]) -> float:
+    """Return the share of tasks, over all rollouts, in which no action made a difference."""
+    return float(torch.cat([(a.advantage == 0.0).flatten(1).all(1) for a in advantages]).float().mean())
 
 
 @dataclass(frozen=True)
@@ -98,7 +132,11 @@ class GradientAdaptation:
         with torch.enable_grad():
             leaves = params if self.order == 2 else {n: p.detach().requires_grad_() for n, p in params.items()}
             grads = self.gradient(leaves, self.policy.unroll(leaves, rollout), rollout, advantages)
-            return sgd_step(params, grads, self.config.lr_at(adapt_step))
+            return self.descend(params, grads, adapt_step)
+
+    def descend(self, params: Params, grads: Params, adapt_step: int) -> Params:
+        """Return θ′ − α ∇L `[K, ...]`, held within the policy's bounds; derivatives pass through those."""
+        return held_within(sgd_step(params, grads, self.config.lr_at(adapt_step)), self.policy.bounds)
 
     def gradient(self, params: Params, new: Distribution, rollout: Rollout, advantages: Advantages) -> Params:
         """Return ∇ L `[K, ...]`, given the distributions `new` that the stacked `params` make of the rollout.
@@ -128,7 +166,7 @@ class GradientAdaptation:
         leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
         with torch.enable_grad():
             grads = self.gradient(leaves, self.policy.unroll(leaves, rollout), rollout, advantages)
-        adapted = {name: value.detach() for name, value in sgd_step(params, grads, lr).items()}
+        adapted = params_map(torch.detach, self.descend(params, grads, adapt_step))
         if self.order == 1:
             return adapted, lambda v: v
         hessian = hessian_product(grads, leaves)

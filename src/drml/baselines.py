@@ -21,10 +21,16 @@ from drml.returns import discounted_sum
 
 @dataclass(frozen=True)
 class Values:
-    """Values of a rollout's observations: `value` of each `obs`, `final_value` of each `final_obs`; `[K, T, B]`."""
+    """Values of a rollout's observations, and the returns that they were fitted to; `[K, T, B]`, float64."""
 
     value: Tensor
+    """Of each `obs`."""
     final_value: Tensor
+    """Of each `final_obs`."""
+    returns: Tensor
+    """Discounted sum of the rewards from each step to the end of its episode, or of the rollout."""
+    fitted: Tensor
+    """Bool: the step belongs to a complete, sound episode."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +57,14 @@ class LinearFeatureBaseline:
         is_cut = discounted_sum(cut.to(torch.float64), continues) > 0  # this step's episode has no complete return
         returns = discounted_sum(rollout.reward.to(torch.float64), self.gamma * continues)
         features = self.features(rollout.obs, rollout.elapsed)  # [K, N, F]
-        weights = self._solve(features, returns, rollout.valid & ~is_cut)
+        fitted = rollout.valid & ~is_cut
+        weights = self._solve(features, returns, fitted)
         value = (features @ weights).view(returns.shape)
         final_value = torch.zeros_like(value)
         if bool(cut.any()):
             final = self.features(rollout.final_obs, rollout.elapsed + 1)
             final_value = (final @ weights).view(returns.shape).masked_fill(~cut, 0.0)
-        dtype = rollout.reward.dtype
-        return Values(value.to(dtype), final_value.to(dtype))
+        return Values(value, final_value, returns, fitted)
 
     def _horizons(self, rollout: Rollout) -> Tensor:
         """Return the horizon of each task, `[K, 1, 1]`.

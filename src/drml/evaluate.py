@@ -1,5 +1,6 @@
 """Meta-testing: how return grows with adaptation, per task and per step, on tasks that were not trained on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from drml.algos.api import Learner, LearnerState
 from drml.collect import Collector
 from drml.core.errors import EnvError
 from drml.core.fault import Fault, label
+from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 from drml.core.tree import Params, tree_map
 from drml.core.types import Agent, Rollout, Tasks
@@ -35,6 +37,7 @@ class Meeting:
     """Environment steps taken, those of tasks that were lost included."""
 
 
+@one_torch_thread()
 def meet(
     learner: Learner, state: LearnerState, tasks: Tasks, collect: Collector, rng: Streams, adapt_steps: int
 ) -> Meeting:
@@ -99,6 +102,18 @@ def episode_returns(rollout: Rollout) -> Tensor:
     return returns.masked_fill(~rollout.valid[:, 0], torch.nan)
 
 
+def returns_by_step(history: Sequence[Rollout]) -> Tensor:
+    """Return each copy's return after 0 … S adaptation steps, `[K, S + 1, B]`; NaN where it was not measured.
+
+    What adapts by its carry adapts copy by copy, and an unsound episode leaves nothing there. So the j-th sound episode
+    of a copy is the one after j − 1 steps, and what is missing is missing at the end.
+    """
+    returns = torch.stack([episode_returns(rollout) for rollout in history], 1)
+    if not history[0].first_carry:
+        return returns
+    return returns.gather(1, returns.isnan().to(torch.int8).argsort(dim=1, stable=True))
+
+
 @dataclass(frozen=True)
 class AdaptationCurve:
     """Returns by task, adaptation step and episode."""
@@ -150,6 +165,7 @@ class MetaTest:
         return [{"params": params[row], "text": f"{label(params[row])}: {first[row].describe()}"} for row in params]
 
 
+@one_torch_thread()
 def meta_test(
     learner: Learner, state: LearnerState, tasks: Tasks, collect: Collector, rng: Streams, adapt_steps: int
 ) -> MetaTest:
@@ -157,7 +173,7 @@ def meta_test(
     met = meet(learner, state, tasks, collect, rng, adapt_steps)
     returns = torch.empty(0, adapt_steps + 1, collect.copies)
     if len(met.rows):
-        returns = torch.stack([episode_returns(rollout) for rollout in met.history], 1).cpu()  # [K', S + 1, B]
+        returns = returns_by_step(met.history).cpu()  # [K', S + 1, B]
     measured = returns.isfinite().any(-1).all(1).nonzero().flatten()
     curve = AdaptationCurve(returns[measured])
     return MetaTest(curve, met.tasks.select(measured), met.rows[measured], met.lost, met.faults)

@@ -13,6 +13,7 @@ from drml.core.check import check_shapes
 from drml.core.tree import Tree
 
 KEPT = 0.9  # share of the running moments that an observation leaves
+RESOLUTION = 2.0**-21  # relative: a reward is a float32 number of 24 bits, made in a few operations on such numbers
 
 
 def discounted_sum(x: Tensor, discount: Tensor) -> Tensor:
@@ -28,6 +29,11 @@ def discounted_sum(x: Tensor, discount: Tensor) -> Tensor:
     for t in range(x_t.shape[0] - 1, -1, -1):
         y = torch.addcmul(x_t[t], discount_t[t], y, out=y_t[t])
     return y_t.transpose(0, 1)
+
+
+def returns_to_go(reward: Tensor, gamma: float) -> Tensor:
+    """Return the discounted sum of the rewards `[K, T, B]` from each step to the last, through ends of episodes."""
+    return discounted_sum(reward, torch.full_like(reward, gamma))
 
 
 def next_values(value: Tensor, final_value: Tensor, terminated: Tensor, truncated: Tensor) -> Tensor:
@@ -64,7 +70,7 @@ def gae(reward: Tensor, value: Tensor, next_value: Tensor, ended: Tensor, gamma:
 
 
 def first_episode_returns(reward: Tensor, ended: Tensor) -> Tensor:
-    """Return the undiscounted return of each copy's first episode, `[K, B]`.
+    """Return the undiscounted return of each copy's first episode, `[K, B]` float64: rewards may sum to more than 3e38.
 
     Rollouts are one horizon long, so a first episode is always complete; what follows an early end is another,
     possibly cut, episode and does not count.
@@ -74,7 +80,50 @@ def first_episode_returns(reward: Tensor, ended: Tensor) -> Tensor:
         ended: `[K, T, B]` bool: the episode ended at this step.
     """
     ended_before = ended.to(torch.int32).cumsum(1) - ended.to(torch.int32) > 0
-    return reward.masked_fill(ended_before, 0.0).sum(1)
+    return reward.masked_fill(ended_before, 0.0).sum(1, dtype=torch.float64)
+
+
+def standardised(gain: Tensor, counted: Tensor, axes: tuple[int, ...], smallest: Tensor) -> Tensor:
+    """Return (x − mean)/std over some axes, whatever the unit of x; zeros where std is not above `smallest`.
+
+    Args:
+        gain: x, float64, in which squares of float32 numbers neither overflow nor vanish.
+        counted: weights of the moments, of the shape of x.
+        axes: what mean and std run over.
+        smallest: std of what is nothing but rounding, `[K, 1, 1]` or scalar; infinite where nothing can be learned.
+    """
+    share = counted / counted.sum(axes, keepdim=True).clamp_min(1.0)
+    centred = gain - (share * gain).sum(axes, keepdim=True)
+    std = (share * centred.square()).sum(axes, keepdim=True).sqrt()
+    return torch.where(std > smallest, centred / std, 0.0)
+
+
+def rounding_of(reward: Tensor) -> Tensor:
+    """Return what rewards `[K, T, B]` in float32 leave open of a return, `[K]`: no smaller difference is one."""
+    return RESOLUTION * reward.abs().sum(1).amax(1)
+
+
+def differs_at_equal_times(x: Tensor, time: Tensor, counted: Tensor, tolerance: Tensor) -> Tensor:
+    """Return in which tasks two counted numbers at the same time are more than `tolerance` apart, `[K]` bool.
+
+    Args:
+        x: `[K, T, B]`.
+        time: `[K, T, B]` int64, from 0.
+        counted: `[K, T, B]` bool.
+        tolerance: `[K]`.
+    """
+    first = counted & (time == 0)
+    lowest, highest = (x.masked_fill(~first, worst).flatten(1) for worst in (torch.inf, -torch.inf))
+    differs = highest.amax(1) - lowest.amin(1) > tolerance  # −∞ where nothing is counted
+    if bool(differs.all()):  # what is true of nearly all data, and found in a tenth of the time
+        return differs
+    bins = x.new_zeros(len(x), int(time.max()) + 1)
+    at = time.flatten(1)
+    high, low = (
+        (bins + worst).scatter_reduce(1, at, x.masked_fill(~counted, worst).flatten(1), reduce)
+        for worst, reduce in ((-torch.inf, "amax"), (torch.inf, "amin"))
+    )
+    return (high - low).amax(1) > tolerance
 
 
 class RunningScale(NamedTuple):
@@ -120,6 +169,7 @@ class RunningScale(NamedTuple):
     def _moments(self) -> tuple[float, float]:
         if not bool(self.weight > 0.0):
             return 0.0, 1.0
-        mean = float(self.mean / self.weight)
-        variance = float(self.square / self.weight) - mean**2
-        return mean, max(variance, 1e-8) ** 0.5  # constant returns normalise to zeros
+        mean, square = float(self.mean / self.weight), float(self.square / self.weight)
+        variance = square - mean**2
+        is_constant = variance <= RESOLUTION**2 * square  # these normalise to zeros, in whatever unit
+        return mean, (abs(mean) or 1.0) if is_constant else variance**0.5

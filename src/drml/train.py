@@ -9,14 +9,15 @@ from typing import Literal, cast
 import torch
 
 from drml.algos.api import Learner, LearnerState
+from drml.caveats import caveats
 from drml.collect import Collector
-from drml.core.check import check_ranges
+from drml.core.check import check_ranges, check_tree
 from drml.core.errors import EnvError, InputError
 from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
 from drml.core.types import Rollout, Tasks
-from drml.evaluate import Meeting, MetaTest, episode_returns, meet, meta_test
+from drml.evaluate import Meeting, MetaTest, meet, meta_test, returns_by_step
 from drml.quarantine import Incident, Quarantine
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.sampler import TaskSampler
@@ -108,16 +109,21 @@ Row = Mapping[str, object]
 Listener = Callable[[Progress, Sequence[Row]], None]
 
 
+@one_torch_thread()
 def init_progress(trainer: Trainer) -> Progress:
     """Return the progress before the first meta-iteration."""
     state = trainer.learner.init(trainer.rng["init"])
     return Progress(state, trainer.sampler.init(), state.params)
 
 
+@one_torch_thread()
 def meta_train(trainer: Trainer, progress: Progress, listeners: Sequence[Listener]) -> tuple[Progress, StopReason]:
     """Meta-train until a stop rule holds; return the progress and the rule's name.
 
     Repeat: sample tasks; act and adapt on each; improve what all tasks share; validate; tell the listeners.
+
+    Raises:
+        NumericError: if a number of the learner's state is no longer finite; the listeners know the state before.
     """
     while not (reason := "interrupted" if trainer.stop_requested() else stop_reason(trainer.config, progress)):
         try:
@@ -142,8 +148,9 @@ def iterate(trainer: Trainer, progress: Progress) -> tuple[Progress, list[Row]]:
     tasks = progress.quarantine.admitted(draw, "train")
     met = meet(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
     _check_blame(trainer, met)
-    with trainer.collect.phases("update"), one_torch_thread():
+    with trainer.collect.phases("update"):
         state, metrics = learner.update(progress.state, met.history) if len(met.tasks) else (progress.state, {})
+    check_tree(f"meta-iteration {progress.meta_iter + 1}, after the update:", state.tree())
     progress, incidents = judge(progress, len(draw), met)
     progress = advance(trainer, progress, state, met.tasks, met.history, time.perf_counter() - start)
     rows = [train_row(progress, met, metrics, incidents)]
@@ -201,7 +208,7 @@ def advance(
     unsound = sum(float((~rollout.valid).float().mean()) for rollout in history) / max(len(history), 1)
     if unsound > MAX_UNSOUND_SHARE:
         raise EnvError(f"meta-iteration {progress.meta_iter}: {unsound:.0%} of the steps had to be dropped as unsound")
-    post_return = episode_returns(history[-1]).nanmean(-1) if history else torch.empty(0)
+    post_return = returns_by_step(history)[:, -1].nanmean(-1) if history else torch.empty(0)
     return replace(
         progress,
         state=state,
@@ -223,9 +230,8 @@ def train_row(
         for phase, rollout in enumerate(history)
         for k, t, b in (~rollout.valid & (rollout.terminated | rollout.truncated)).nonzero().tolist()
     ]
-    pre_return, post_return = (
-        float(episode_returns(history[phase]).nanmean()) if history else math.nan for phase in (0, -1)
-    )
+    returns = returns_by_step(history) if history else torch.full((1, 1, 1), math.nan)
+    pre_return, post_return = (float(returns[:, step].nanmean()) for step in (0, -1))
     return {
         "kind": "train",
         "meta_iter": progress.meta_iter,
@@ -235,6 +241,7 @@ def train_row(
         "post_return": post_return,
         **metrics,
         **({"dropped_episodes": dropped} if dropped else {}),
+        **({"warnings": warnings} if (warnings := caveats(history, metrics)) else {}),
         **_faults(progress, incidents),
     }
 
@@ -251,6 +258,12 @@ def _faults(progress: Progress, incidents: Sequence[Incident]) -> dict[str, obje
 def fault_texts(rows: Sequence[Row]) -> list[str]:
     """Return what the faults of some rows say, a line for each."""
     return [fault["text"] for row in rows for fault in cast(Sequence[Mapping[str, str]], row.get("faults", ()))]
+
+
+def warnings_of(rows: Sequence[Row]) -> dict[str, str]:
+    """Return what some rows warn of, by name."""
+    warnings = (w for row in rows for w in cast(Sequence[Mapping[str, str]], row.get("warnings", ())))
+    return {warning["name"]: warning["text"] for warning in warnings}
 
 
 def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:

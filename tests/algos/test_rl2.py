@@ -9,19 +9,20 @@ import pytest
 import torch
 
 from drml.algos.registry import learner_entry
-from drml.algos.rl2 import RL2, RL2Config, interleaved
+from drml.algos.rl2 import RL2, RL2Config, interleaved, one_by_one
 from drml.collect import Collector
 from drml.core.errors import InputError
 from drml.core.phases import Phases
 from drml.core.rng import BlockNoise, Streams
 from drml.core.tree import flatten, tree_leaves
-from drml.core.types import ActionSpec, EnvSpec
+from drml.core.types import ActionSpec, EnvSpec, join_rollouts
 from drml.envs.api import EnvOptions
 from drml.envs.bandit import bandit_suite
 from drml.envs.episode import Outcome, native_suite
 from drml.envs.registry import suite
-from drml.evaluate import episode_returns, meta_episode
+from drml.evaluate import episode_returns, meta_episode, returns_by_step
 from drml.policies.memory.registry import MemoryConfig
+from drml.returns import RunningScale
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Uniform
 from drml.tasks.sampler import UniformSampler
@@ -59,16 +60,18 @@ def test_the_first_loss_is_the_formula_number_by_number():
         values.append(value.double())
         entropies.append(distribution.entropy().double())
         carry = rollout.last_carry
-    value, entropy = torch.cat(values, 1).detach(), torch.cat(entropies, 1).detach()
+    output, entropy = torch.cat(values, 1).detach(), torch.cat(entropies, 1).detach()
+    steps = output.shape[1]
+    earned = torch.stack([sum(0.9**i * reward[:, t + i] for i in range(steps - t)) for t in range(steps)], 1)
+    value = earned.mean() + earned.std(unbiased=False) * output  # before anything was learned, in the returns' own unit
     gain, following, target = torch.zeros_like(value), torch.zeros(K, B).double(), torch.zeros_like(value)
-    steps = value.shape[1]
     for t in reversed(range(steps)):  # through the ends of the episodes, to the end of the trial
         after = value[:, t + 1] if t + 1 < steps else 0.0
         following = reward[:, t] + 0.9 * after - value[:, t] + 0.9 * 0.7 * following
         gain[:, t], target[:, t] = following, following + value[:, t]
     normalised = (target - target.mean()) / target.std(unbiased=False)
     # the acting policy is the new one, so the ratio is 1 and normalised advantages have mean 0
-    expected = 0.3 * 0.5 * (value - normalised).square().mean() - 0.05 * entropy.mean()
+    expected = 0.3 * 0.5 * (output - normalised).square().mean() - 0.05 * entropy.mean()
     assert metrics["outer_loss_first"] == pytest.approx(float(expected), rel=1e-4)  # float32 sums of 300 numbers
 
 
@@ -92,7 +95,7 @@ def test_step_size_and_entropy_weight_fall_to_zero():
     assert sizes[0] > sizes[1] > 0.0 and sizes[2] == 0.0
 
 
-def test_of_a_trial_with_an_unsound_episode_nothing_is_learned_and_nothing_remembered():
+def test_of_a_trial_with_an_unsound_episode_nothing_is_learned_and_of_that_episode_nothing_remembered():
     learner = make()
     state, history = history_of(learner)
     valid = history[1].valid.clone()
@@ -101,11 +104,97 @@ def test_of_a_trial_with_an_unsound_episode_nothing_is_learned_and_nothing_remem
     other = replace(broken, reward=broken.reward + 100.0 * (~valid))
     updates = [learner.update(state, [history[0], x, history[2]])[0].params for x in (broken, other)]
     assert torch.equal(flatten(updates[0]), flatten(updates[1]))
-    carry = learner.adapt(learner.prior(state, None, Streams(0)), broken, 0).carry
-    kept = dict(tree_leaves(broken.last_carry))
+    agent = learner.adapt(learner.prior(state, None, Streams(0)), history[0], 0)
+    carry = learner.adapt(agent, replace(broken, first_carry=agent.carry), 1).carry
+    before, after = dict(tree_leaves(history[0].last_carry)), dict(tree_leaves(broken.last_carry))
     for name, value in tree_leaves(carry):
-        assert not value[0, 1].any()
-        assert torch.equal(value[1], kept[name][1]) and (value[1].any() or not value.numel())
+        assert torch.equal(value[0, 1], before[name][0, 1])  # the episodes before the unsound one stay in memory
+        assert torch.equal(value[0, 0], after[name][0, 0]) and torch.equal(value[1:], after[name][1:])
+
+
+def test_a_copy_that_lost_an_episode_is_measured_by_the_episodes_in_its_memory():
+    _, history = history_of(make())
+    valid = history[1].valid.clone()
+    valid[0, :, 1] = False
+    broken = [history[0], replace(history[1], valid=valid), history[2]]
+    whole, found = returns_by_step(history), returns_by_step(broken)
+    # the third episode of this copy is played with one episode in memory, and none is played with two
+    assert found[0, :2, 1].tolist() == whole[0, [0, 2], 1].tolist() and math.isnan(found[0, 2, 1])
+    assert torch.equal(found[0, :, 0], whole[0, :, 0]) and torch.equal(found[1:], whole[1:])
+    of_gradients = [replace(rollout, first_carry={}) for rollout in broken]  # there all copies adapt together
+    assert math.isnan(returns_by_step(of_gradients)[0, 1, 1])
+
+
+def test_where_no_trial_is_sound_there_is_nothing_to_learn_from():
+    learner = make()
+    state, history = history_of(learner)
+    lost = []
+    for e, rollout in enumerate(history):  # each trial loses one episode, and each task keeps some in each phase
+        valid = torch.ones_like(rollout.valid)
+        for k in range(K):
+            valid[k, :, (k + e) % B] = e == 2
+        lost.append(replace(rollout, valid=valid, reward=rollout.reward.masked_fill(~valid, 0.0)))
+    assert all(bool(rollout.valid.flatten(1).any(1).all()) for rollout in lost)
+    after, metrics = learner.update(state, lost)
+    assert after.params is state.params and metrics["sound_trials"] == 0.0
+    assert float(after.optimiser["num_updates"]) == 1.0  # step size and entropy weight fall by the meta-iteration
+
+
+class TestUnitsOfReward:
+    @pytest.mark.parametrize("unit", [1e-9, 1e-4, 1e9])
+    def test_advantages_and_targets_are_those_of_unit_rewards(self, unit):
+        learner = make(gamma=0.9)
+        state, history = history_of(learner)
+        plain, scaled = ([replace(r, reward=c * r.reward) for r in history] for c in (1.0, unit))
+        found = [learner._targets(state.params, one_by_one(join_rollouts(plain)), RunningScale.initial())]
+        # what the memory takes in is the reward itself: the critic's outputs are held to those of unit rewards
+        learner.policy = Frozen(learner.policy, one_by_one(join_rollouts(plain)))
+        found += [learner._targets(state.params, one_by_one(join_rollouts(scaled)), RunningScale.initial())]
+        (one, scale), (other, other_scale) = found
+        # rewards are rounded to 2^-24, and gains of size 1/30 are differences of numbers of size 1
+        torch.testing.assert_close(other.advantages.advantage, one.advantages.advantage, rtol=0, atol=1e-4)
+        torch.testing.assert_close(other.target, one.target, rtol=0, atol=1e-4)
+        again = torch.tensor([1.0, 2.0], dtype=torch.float64)
+        torch.testing.assert_close(other_scale.normalise(unit * again), scale.normalise(again), rtol=1e-6, atol=1e-6)
+
+    @pytest.mark.parametrize("reward", [0.0, 1.0, 0.1, -1e9])
+    @pytest.mark.parametrize("copies", [1, B])
+    def test_of_constant_rewards_the_policy_learns_nothing(self, reward, copies):
+        learner = make(entropy_coef=0.01, epochs=2)
+        state = learner.init(Streams(0)["init"])
+        history = meta_iteration(learner, state, copies=copies)
+        history = [replace(rollout, reward=torch.full_like(rollout.reward, reward)) for rollout in history]
+        after, metrics = learner.update(state, history)
+        assert metrics["tasks_without_difference"] == 1.0
+        assert after.params is state.params
+
+    def test_one_trial_that_earned_more_is_a_difference(self):
+        learner = make()
+        state, history = history_of(learner)
+        flat = [replace(rollout, reward=torch.ones_like(rollout.reward)) for rollout in history]
+        flat[1].reward[2, 3, 1] += 1e-4
+        after, metrics = learner.update(state, flat)
+        assert metrics["tasks_without_difference"] == 0.0
+        assert not torch.equal(after.params["actor.bias"], state.params["actor.bias"])
+
+    def test_rewards_that_depend_on_the_task_alone_teach_no_policy(self):
+        learner = make()
+        state, history = history_of(learner)
+        by_task = torch.arange(1.0, K + 1).view(-1, 1, 1)
+        history = [replace(rollout, reward=by_task.expand_as(rollout.reward).contiguous()) for rollout in history]
+        assert learner.update(state, history)[1]["tasks_without_difference"] == 1.0
+
+
+@final
+@dataclass(frozen=True)
+class Frozen:
+    """A policy whose critic answers as on other trials."""
+
+    policy: object
+    trials: object
+
+    def evaluate(self, params, trials, bptt_steps=0):
+        return self.policy.evaluate(params, self.trials, bptt_steps)
 
 
 def test_minibatches_deal_out_every_trial_once():

@@ -16,6 +16,7 @@ FLOORS = [
     {
         "train",
         "evaluate",
+        "caveats",
         "quarantine",
         "session",
         "savepoint",

@@ -48,7 +48,7 @@ def test_finite_numbers_pass():
 
 
 def test_numbers_that_are_not_finite_are_counted():
-    with pytest.raises(NumericError, match=r"^loss: 2 of 4 numbers are not finite$"):
+    with pytest.raises(NumericError, match=r"^loss: 2 of 4 numbers are not finite; lower the step sizes$"):
         check_finite("loss", torch.tensor([1.0, math.nan, -math.inf, 0.0]))
 
 
@@ -56,7 +56,7 @@ def test_numbers_that_are_not_finite_are_counted():
 class Settings:
     count: float = 1
     share: float = 1.0
-    size: float = 1e-300
+    size: float = 1.2e-38
 
 
 def check_settings(settings):
@@ -78,6 +78,8 @@ def test_settings_at_the_ends_of_their_ranges_pass():
         (Settings(share=-1e-9), "my share is -1e-09, must be 0 or more"),
         (Settings(size=0.0), "my size is 0.0, must be above 0"),
         (Settings(size=math.nan), "my size is nan, must be above 0"),
+        (Settings(size=1e300), "my size is 1e+300, must be 0 or between 1.2e-38 and 3.4e38 in size"),
+        (Settings(size=1e-300), "my size is 1e-300, must be 0 or between 1.2e-38 and 3.4e38 in size"),
     ],
 )
 def test_a_setting_out_of_its_range_is_named(settings, message):

@@ -104,6 +104,39 @@ def test_categorical_sampling_survives_rounding_and_impossible_actions():
     assert impossible.sample(torch.zeros(1)).tolist() == [1]
 
 
+class TestAnImpossibleAction:
+    """A masked action has a logit of minus infinity; 0 log 0 is 0."""
+
+    p = Categorical(torch.tensor([0.5, 0.5, 0.0]).log())
+    q = Categorical(torch.tensor([0.25, 0.75, 0.0]).log())
+
+    def test_adds_nothing_to_entropy_and_kl(self):
+        assert float(self.p.entropy()) == pytest.approx(math.log(2.0))
+        assert float(self.p.kl(self.q)) == pytest.approx(0.5 * math.log(4.0 / 3.0))  # ½ log 2 + ½ log ⅔
+        assert float(self.p.kl(self.p)) == 0.0
+
+    def test_is_infinitely_far_from_a_possible_one_in_one_direction(self):
+        wide = Categorical(torch.tensor([0.25, 0.25, 0.5]).log())
+        assert float(wide.kl(self.p)) == math.inf
+        assert float(self.p.kl(wide)) == pytest.approx(math.log(2.0))
+
+    @pytest.mark.parametrize("number", ["entropy", "kl"])
+    def test_leaves_the_derivatives_those_of_the_others(self, number):
+        def of(scores):
+            p = Categorical(torch.log_softmax(scores, -1))
+            return p.entropy() if number == "entropy" else p.kl(Categorical(torch.tensor([0.25, 0.75]).log().double()))
+
+        def masked(scores):
+            p = Categorical(torch.log_softmax(torch.cat([scores, torch.tensor([-math.inf]).double()]), -1))
+            return p.entropy() if number == "entropy" else p.kl(Categorical(self.q.logits.double()))
+
+        at = torch.tensor([0.3, -0.4], dtype=torch.float64)
+        for derivative in (torch.autograd.functional.jacobian, torch.autograd.functional.hessian):
+            torch.testing.assert_close(
+                derivative(masked, at), derivative(of, at), rtol=0, atol=1e-7
+            )  # log ¼ is float32
+
+
 @pytest.mark.parametrize("make", [gaussian, categorical])
 def test_tensors_and_replace_are_inverse(make):
     p, q = make(0), make(1)

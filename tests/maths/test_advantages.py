@@ -73,7 +73,7 @@ def advantages_by_loops(rollout, k):
                 if terminated or truncated:
                     break
     valid = rollout.valid[k].numpy()
-    return (raw - raw[valid].mean()) / (raw[valid].std() + 1e-8)
+    return (raw - raw[valid].mean()) / raw[valid].std()
 
 
 def test_gae_by_hand():

@@ -22,6 +22,7 @@ from drml.references.tabular import (
     Psrl,
     TabularAgent,
     Ucrl2,
+    _small_dirichlet,
     backward_induction,
     optimal_return,
     play,
@@ -100,6 +101,36 @@ def test_draws_have_the_posteriors_moments():
     # Beta(3, 1): mean 3/4, variance 3/(16 · 5).
     assert transition[..., 0].mean() == pytest.approx(0.75, abs=5.0 * math.sqrt(3 / 80 / count))
     np.testing.assert_allclose(transition.sum(-1), 1.0, atol=ROUNDING)
+
+
+def test_draws_of_a_vague_posterior_are_distributions_too():
+    count, alpha = 20_000, VAGUE_PRIOR.alpha
+    belief = Prior(alpha=alpha, precision=1e-4).belief(count, 1, 1)
+    belief = Belief(belief.reward_mean, belief.precision, np.full((count, 1, 1, 10), alpha))
+    transition = belief.sample(Streams(0)["draw"])[1][:, 0, 0]
+    np.testing.assert_allclose(transition.sum(-1), 1.0, atol=ROUNDING)
+    largest = transition.argmax(-1)
+    # nearly all of the weight is on one state: E Σ p² = (1 + α)/(1 + 10 α), each of the ten being as likely
+    assert (transition**2).sum(-1).mean() == pytest.approx((1.0 + alpha) / (1.0 + 10.0 * alpha), abs=1e-3)
+    assert np.abs(np.bincount(largest, minlength=10) - count / 10).max() < 5.0 * math.sqrt(count * 0.09)
+
+
+def test_draws_by_logarithms_are_those_of_a_dirichlet():
+    alpha, count = np.array([3.0, 1.0]), 20_000
+    draws = _small_dirichlet(np.broadcast_to(alpha, (count, 2)), Streams(0))
+    assert draws[:, 0].mean() == pytest.approx(0.75, abs=5.0 * math.sqrt(3 / 80 / count))  # Beta(3, 1), as above
+    assert draws[:, 0].var() == pytest.approx(3 / 80, abs=5.0 * (3 / 80) * math.sqrt(2.0 / count))
+
+
+def test_posterior_sampling_from_a_vague_prior_plans_instead_of_guessing():
+    values = Psrl(prior=VAGUE_PRIOR).plan(VAGUE_PRIOR.belief(50, 10, 5), 0, 10, Streams(0))
+    assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("bad", [{"alpha": 0.0}, {"alpha": math.nan}, {"precision": 0.0}, {"precision": -1.0}])
+def test_a_prior_that_is_none_is_refused(bad):
+    with pytest.raises(InputError, match=f"prior {next(iter(bad))}"):
+        Prior(**bad)
 
 
 def test_optimistic_sampling_takes_the_largest_of_its_draws():

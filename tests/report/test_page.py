@@ -204,3 +204,15 @@ def test_without_matplotlib_one_line_says_what_to_install(tmp_path, run_files, m
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match=r'^reports need matplotlib: pip install "drml\[report\]"$'):
         write_report(run_dir)
+
+
+def test_warnings_are_told_by_name_and_number_of_meta_iterations(tmp_path, run_files):
+    write_run, config, test, rows = run_files
+    for row in rows[:3]:
+        row["warnings"] = [{"name": "nothing-to-learn", "text": f"all <b>the same</b> at {row['meta_iter']}"}]
+    markup = write_report(write_run(tmp_path / "run", config, test, rows)).read_text(encoding="utf-8")
+    section = markup[markup.index("Warnings") :]
+    assert "nothing-to-learn" in section and "all &lt;b&gt;the same&lt;/b&gt; at 3" in section
+    assert '<td class="">3</td>' in section[: section.index("all &lt;b&gt;")]
+    silent = write_report(write_run(tmp_path / "silent", config, test, run_files[3][3:])).read_text(encoding="utf-8")
+    assert "Warnings" not in silent

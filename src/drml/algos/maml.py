@@ -11,9 +11,9 @@ through the inner gradient; `order=1` takes it as a constant and is the paper's 
 The constraint's Hessian at θ is A = 1/K Σᵢ Jᵢᵀ Fᵢ Jᵢ with Jᵢ = ∂θ′ᵢ/∂θ and the Fisher matrix Fᵢ of π_θ′ᵢ; products
 with it are taken factor by factor.
 
-Differs from the paper: A may be taken on a share of the data (`curvature_episodes`), because it only shapes the step:
-gradient, adapted parameters and line search see all data, direction and length the share's curvature. The share is a
-few steps of every episode, which say more than a few episodes do (benchmarks/README.md shows what it does to
+Differs from the paper: A may be taken on a share of the data (`curvature_episodes`), which then decides the direction
+and, by √(2δ / dᵀ A d), the length of the first try; gradient, adapted parameters and line search see all data. The
+share is a few steps of every episode, which say more than a few episodes do (benchmarks/README.md shows what it does to
 learning). As in the paper's code, the sampling distribution of τᵢ is not differentiated (no score term);
 docs/estimators.md says what that bias is.
 """
@@ -34,13 +34,23 @@ from drml.adapt import (
     InnerLoss,
     chunks,
     hessian_product,
+    share_without_difference,
 )
 from drml.algos.api import LearnerState
 from drml.baselines import LinearFeatureBaseline
 from drml.core.check import check_finite, check_ranges
 from drml.core.parallel import parallel_map
 from drml.core.rng import Streams
-from drml.core.tree import Params, flatten, flatten_stacked, join_stacked, params_map, stack_shared, unflatten
+from drml.core.tree import (
+    Params,
+    flatten,
+    flatten_stacked,
+    held_within,
+    join_stacked,
+    params_map,
+    stack_shared,
+    unflatten,
+)
 from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks
 from drml.losses import expectation, likelihood_ratio_loss, mean_kl
 from drml.optim.trust_region import TrustRegionConfig, trust_region_step
@@ -129,8 +139,9 @@ class MAML:
             "outer_kl": step.kl,
             "line_search_tries": float(step.num_tries),
             "step_accepted": float(step.accepted),
+            "tasks_without_difference": share_without_difference(batch.advantages),
         }
-        return LearnerState(unflatten(step.params, state.params)), metrics
+        return LearnerState(held_within(unflatten(step.params, state.params), self.policy.bounds)), metrics
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,17 @@ from drml.adapt import (
     InnerConfig,
     InnerLoop,
     InnerLoss,
+    share_without_difference,
     value_and_gradient,
 )
 from drml.algos.api import LearnerState
 from drml.baselines import LinearFeatureBaseline
 from drml.core.check import check_ranges
 from drml.core.rng import Streams
-from drml.core.tree import Params, params_map, stack_shared
+from drml.core.tree import Params, held_within, params_map, stack_shared
 from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks
 from drml.losses import clipped_surrogate_loss, mean_kl
-from drml.optim.first_order import AdamState, adam_init, adam_step, sgd_step
+from drml.optim.first_order import AdamState, adam_init, adam_step
 from drml.policies.api import Policy
 
 
@@ -100,13 +101,21 @@ class ProMP:
             return self._outer_loss(params, rollouts, [a.select_tasks(part) for a in advantages]).sum()
 
         num_tasks = len(history[0].reward)
+        flat = share_without_difference(advantages)
+        if flat == 1.0:  # the KL alone is left, least where it stands: Adam would make a step of its rounding
+            return state, {"tasks_without_difference": flat}
         params, adam, losses = state.params, AdamState.from_tree(state.optimiser), []
         for _ in range(self.config.outer_steps):
             loss, gradient = value_and_gradient(objective, params, parts)
             gradient = params_map(lambda g: g / num_tasks, gradient)
             params, adam = adam_step(params, gradient, adam, self.config.meta_lr)
+            params = held_within(params, self.policy.bounds)
             losses.append(loss / num_tasks)
-        metrics = {"outer_loss_first": losses[0], "outer_loss_last": losses[-1]}
+        metrics = {
+            "outer_loss_first": losses[0],
+            "outer_loss_last": losses[-1],
+            "tasks_without_difference": flat,
+        }
         return LearnerState(params, adam.tree()), metrics
 
     def _outer_loss(self, params: Params, rollouts: Sequence[Rollout], advantages: Sequence[Advantages]) -> Tensor:
@@ -117,7 +126,7 @@ class ProMP:
             new = self.policy.unroll(adapted, rollouts[j])
             kl = kl + mean_kl(new, rollouts[j], advantages[j])
             grads = self._inner.adaptation.gradient(adapted, new, rollouts[j], advantages[j])
-            adapted = sgd_step(adapted, grads, self.config.inner.lr_at(j))
+            adapted = self._inner.adaptation.descend(adapted, grads, j)
         new = self.policy.unroll(adapted, rollouts[-1])
         surrogate = clipped_surrogate_loss(new, rollouts[-1], advantages[-1], self.config.clip_eps)
         return surrogate + self.config.inner_kl_coef * kl / (len(rollouts) - 1)

@@ -28,12 +28,20 @@ from drml.algos.api import LearnerState
 from drml.core.check import check_ranges
 from drml.core.parallel import parallel_map
 from drml.core.rng import Streams
-from drml.core.tree import Params, Tree, flatten, params_map, tree_where
+from drml.core.tree import Params, Tree, flatten, held_within, params_map, tree_where
 from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks, join_rollouts
 from drml.losses import clipped_surrogate_loss, expectation
 from drml.optim.first_order import AdamState, adam_init, adam_step
 from drml.policies.actor_critic import MemoryPolicy
-from drml.returns import RunningScale, gae, next_values
+from drml.returns import (
+    RunningScale,
+    differs_at_equal_times,
+    gae,
+    next_values,
+    returns_to_go,
+    rounding_of,
+    standardised,
+)
 
 
 @dataclass(frozen=True)
@@ -101,15 +109,25 @@ class RL2:
         return Agent(state.params, carry={})
 
     def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int) -> Agent:
-        """Return the agent with the episode in memory; what an unsound episode left there is forgotten."""
-        blank = self.policy.initial_carry(rollout.reward.shape[0], rollout.reward.shape[2])
-        return replace(agent, carry=tree_where(rollout.valid.all(1), rollout.last_carry, blank))
+        """Return the agent with the episode in memory; after an unsound one the memory is as it was before it."""
+        return replace(agent, carry=tree_where(rollout.valid.all(1), rollout.last_carry, rollout.first_carry))
 
     def update(self, state: LearnerState, history: Sequence[Rollout]) -> tuple[LearnerState, Mapping[str, float]]:
-        """Return the state after `epochs` x `minibatches` Adam steps on the trials that the history's episodes form."""
-        trials = one_by_one(join_rollouts(history))
+        """Return the state after `epochs` x `minibatches` Adam steps on the trials that the history's episodes form.
+
+        Where no trial is sound, or in no task one trial earned anything else than another, there is nothing to learn:
+        parameters and optimiser stay as they were, because Adam would make a step of any gradient, of rounding too.
+        """
+        joined = join_rollouts(history)
+        trials = one_by_one(joined)
+        sound = trials.valid.all(1)
+        differs = trials_differ(joined, self.config.gamma)
+        metrics = {"sound_trials": float(sound.float().mean()), "tasks_without_difference": float(not differs)}
         num_updates = int(cast(Tensor, state.optimiser["num_updates"]))
         left = max(0.0, 1.0 - num_updates / self.config.decay_iters) if self.config.decay_iters else 1.0
+        if not differs:
+            counted: Tree = {**state.optimiser, "num_updates": torch.tensor(float(num_updates + 1))}
+            return replace(state, optimiser=counted), metrics
         whole, scale = self._targets(state.params, trials, RunningScale(**cast(Params, state.optimiser["returns"])))
         params, adam = state.params, AdamState.from_tree(cast(Tree, state.optimiser["adam"]))
         losses: list[float] = []
@@ -123,8 +141,9 @@ class RL2:
                 shrink = min(1.0, self.config.max_grad_norm / (norms[-1] + 1e-12))
                 step = params_map(partial(torch.mul, shrink), gradient)
                 params, adam = adam_step(params, step, adam, left * self.config.meta_lr)
+                params = held_within(params, self.policy.bounds)
                 losses.append(value)
-        metrics = {
+        metrics |= {
             "outer_loss_first": losses[0],
             "outer_loss_last": losses[-1],
             "grad_norm": sum(norms) / len(norms),
@@ -140,23 +159,26 @@ class RL2:
     def _targets(self, params: Params, trials: Rollout, scale: RunningScale) -> tuple["_Loss", RunningScale]:
         """Return the loss on whole trials, with advantages and value targets by the parameters that acted.
 
-        The scale of the returns moves on with these trials, and the targets are by the scale after it.
+        The scale of the returns moves on with these trials, and the targets are by the scale after it. Before any
+        trial the critic's unit is that of the first ones' returns.
         """
         parts = chunks(len(trials.reward), self.config.trials_per_chunk)
         evaluated = parallel_map(lambda part: self.policy.evaluate(params, trials.select_tasks(part))[1], parts)
-        value = scale.restore(torch.cat(evaluated))
+        reward, dtype = trials.reward.double(), trials.reward.dtype
+        sound = trials.valid.all(1, keepdim=True)  # of a trial with an unsound episode nothing is learned from
+        valid = sound.expand_as(reward).to(dtype)
+        unit = scale if bool(scale.weight > 0.0) else scale.observe(returns_to_go(reward, self.config.gamma), valid)
+        value = unit.restore(torch.cat(evaluated).double())
         last = torch.zeros_like(trials.terminated)
         last[:, -1] = True  # the trial is all there is: beyond it nothing is earned
         follows = next_values(value, torch.zeros_like(value), last, torch.zeros_like(last))
-        gain = gae(trials.reward, value, follows, last, self.config.gamma, self.config.gae_lambda)
-        sound = trials.valid.all(1, keepdim=True)  # of a trial with an unsound episode nothing is learned from
-        valid = sound.expand_as(gain).to(gain.dtype)
-        mean = (valid * gain).sum() / valid.sum()
-        std = ((valid * (gain - mean).square()).sum() / valid.sum()).sqrt()
+        gain = gae(reward, value, follows, last, self.config.gamma, self.config.gae_lambda)
         weight = valid / valid.sum((1, 2), keepdim=True).clamp_min(1.0)
-        advantages = Advantages((gain - mean) / (std + 1e-8), weight)
+        advantages = Advantages(
+            standardised(gain, valid.double(), (0, 1, 2), rounding_of(reward).max()).to(dtype), weight
+        )
         scale = scale.observe(value + gain, valid)
-        return _Loss(self.policy, self.config, trials, advantages, scale.normalise(value + gain)), scale
+        return _Loss(self.policy, self.config, trials, advantages, scale.normalise(value + gain).to(dtype)), scale
 
 
 @dataclass(frozen=True)
@@ -187,6 +209,21 @@ class _Loss:
         entropy = expectation(new.entropy(), advantages.weight)
         loss = surrogate + self.config.value_coef * value_loss - self.entropy_coef * entropy
         return loss.sum() / len(self.target)
+
+
+def trials_differ(joined: Rollout, gamma: float) -> bool:
+    """Return whether in some task a sound trial earned, from some step on, something else than another one.
+
+    Args:
+        joined: trials `[K, T, B]`; with one of each task they are compared between tasks, one alone with itself.
+        gamma: discount per step.
+    """
+    trials = (joined.reward.double(), joined.valid.all(1, keepdim=True).expand_as(joined.valid))
+    reward, sound = (x.permute(2, 1, 0) for x in trials) if joined.reward.shape[2] == 1 else trials
+    step = torch.arange(reward.shape[1], device=reward.device).view(1, -1, 1).expand_as(reward)
+    is_alone = reward.shape[2] == 1
+    earned, time = (reward, 0 * step) if is_alone else (returns_to_go(reward, gamma), step)
+    return bool(differs_at_equal_times(earned, time, sound, rounding_of(reward)).any())
 
 
 def one_by_one(rollout: Rollout) -> Rollout:

@@ -1,7 +1,7 @@
 """Live progress of meta-training: the numbers that matter, on one live line or, off a terminal, a few plain ones."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -10,7 +10,7 @@ from rich.progress import Progress as LiveProgress
 
 from drml.cli.main import print_warnings
 from drml.cli.terminal import say
-from drml.train import Progress, Row, TrainConfig, fault_texts
+from drml.train import Progress, Row, TrainConfig, fault_texts, warnings_of
 
 SECONDS_PER_LINE = 10.0
 MAX_LINES = 3  # of faults of one meta-iteration
@@ -32,6 +32,7 @@ class ProgressLine:
         self._bar = self._live.add_task("starting", total=config.meta_iters)
         self._first_meta_iter = 0
         self._start = self._last_line = 0.0
+        self._warned: set[str] = set()
         self.last_row: Row = {}
         """The newest row of training numbers."""
 
@@ -52,6 +53,7 @@ class ProgressLine:
         self._first_meta_iter = self._first_meta_iter or progress.meta_iter
         text = self._describe(progress, self.last_row)
         self._say(fault_texts(rows))
+        self._warn(warnings_of(rows))
         now = time.monotonic()
         if self._console.is_terminal:
             self._live.update(self._bar, completed=progress.meta_iter, description=text)
@@ -78,6 +80,11 @@ class ProgressLine:
                 self._console.print(line)
             else:
                 say(line)
+
+    def _warn(self, warnings: Mapping[str, str]) -> None:
+        """Say each warning when it first comes up; metrics.jsonl and the report say in how many meta-iterations."""
+        self._say([f"warning ({name}): {line}" for name, line in warnings.items() if name not in self._warned])
+        self._warned |= warnings.keys()
 
     def _out(self, progress: Progress) -> str:
         num_out = progress.quarantine.num_quarantined

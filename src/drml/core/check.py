@@ -4,9 +4,13 @@ import math
 import os
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from drml.core.errors import InputError, NumericError, ResourceError
+from drml.core.tree import Tree, tree_leaves
+
+SMALLEST, LARGEST = torch.finfo(torch.float32).smallest_normal, torch.finfo(torch.float32).max
 
 
 def check_shapes(**named: tuple[Tensor, str]) -> None:
@@ -37,7 +41,7 @@ def check_finite(what: str, tensor: Tensor) -> None:
     """Raise NumericError unless every number of `tensor` is finite."""
     if not bool(tensor.isfinite().all()):
         bad = int((~tensor.isfinite()).sum())
-        raise NumericError(f"{what}: {bad} of {tensor.numel()} numbers are not finite")
+        raise NumericError(f"{what}: {bad} of {tensor.numel()} numbers are not finite; lower the step sizes")
 
 
 def check_ranges(
@@ -50,6 +54,8 @@ def check_ranges(
     between_0_and_1: Sequence[str] = (),
 ) -> None:
     """Check that the named fields of a configuration lie in their ranges; NaN lies in none.
+
+    They meet tensors of float32, so what such a number cannot hold is out of range too: it would overflow, or be 0.
 
     Raises:
         InputError: names the first field that does not, what it is and what it must be.
@@ -64,6 +70,14 @@ def check_ranges(
             value = getattr(config, name)
             if not low <= value <= high:
                 raise InputError(f"{what}{name} is {value}, must be {rule}")
+            if value and math.isfinite(value) and not SMALLEST <= abs(value) <= LARGEST:
+                raise InputError(f"{what}{name} is {value}, must be 0 or between 1.2e-38 and 3.4e38 in size")
+
+
+def check_tree(what: str, tree: Tree) -> None:
+    """Raise NumericError unless every number of a tree is finite; names the first leaf where one is not."""
+    for path, leaf in tree_leaves(tree):
+        check_finite(f"{what} {path}", leaf)
 
 
 def check_memory(what: str, num_numbers: int) -> None:

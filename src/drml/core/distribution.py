@@ -89,7 +89,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Categorical:
-    """Categorical over A actions: `logits [..., A]`, normalised (a log-softmax) by construction."""
+    """Categorical over A actions: `logits [..., A]`, normalised (a log-softmax) by construction; −∞ is never taken."""
 
     logits: Tensor
 
@@ -108,12 +108,13 @@ class Categorical:
         return self.logits.gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
     def kl(self, other: Self) -> Tensor:
-        """Return Σ_a p(a) (log p(a) − log q(a)), `[...]`."""
-        return (self.logits.exp() * (self.logits - other.logits)).sum(-1)
+        """Return Σ_a p(a) (log p(a) − log q(a)), `[...]`, with 0 log 0 = 0; infinite where q(a) = 0 < p(a)."""
+        difference = (self.logits - other.logits).masked_fill(self._impossible, 0.0)
+        return (self.logits.exp() * difference).sum(-1)
 
     def entropy(self) -> Tensor:
-        """Return −Σ_a p(a) log p(a), `[...]`."""
-        return -(self.logits.exp() * self.logits).sum(-1)
+        """Return −Σ_a p(a) log p(a), `[...]`, with 0 log 0 = 0."""
+        return -(self.logits.exp() * self.logits.masked_fill(self._impossible, 0.0)).sum(-1)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the logits."""
@@ -122,3 +123,7 @@ class Categorical:
     def replace(self, tensors: dict[str, Tensor]) -> "Categorical":
         """Return a Categorical of other logits."""
         return Categorical(**tensors)
+
+    @property
+    def _impossible(self) -> Tensor:
+        return self.logits == -math.inf

@@ -1,12 +1,14 @@
 """Functions on trees: nested dictionaries whose leaves are tensors (parameters, carries, optimiser states)."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 Tree = dict[str, "Tensor | Tree"]
 Params = dict[str, Tensor]
+Bounds = Mapping[str, tuple[float, float]]
+"""The lowest and the highest value of the parameters that have any, by name."""
 
 
 def tree_map(fn: Callable[..., Tensor], tree: Tree, *others: Tree) -> Tree:
@@ -41,6 +43,21 @@ def tree_leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
 def params_map(fn: Callable[..., Tensor], params: Params, *others: Params) -> Params:
     """Return `fn` applied to each parameter of flat dictionaries with the same names."""
     return {name: fn(value, *(other[name] for other in others)) for name, value in params.items()}
+
+
+def held_within(params: Params, bounds: Bounds) -> Params:
+    """Return the parameters moved to the nearest ones within their bounds; derivatives pass as if none were moved.
+
+    A parameter beyond a bound would have no gradient to come back by. At the bound it has one, and lets it pass to what
+    it was computed from.
+    """
+    return params | {name: _held(params[name], *ends) for name, ends in bounds.items()}
+
+
+def _held(value: Tensor, low: float, high: float) -> Tensor:
+    plain = value.detach()
+    inside = plain.clamp(low, high)
+    return inside + (value - plain) if value.requires_grad else inside
 
 
 def stack_shared(params: Params, num_tasks: int) -> Params:

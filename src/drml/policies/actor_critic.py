@@ -22,11 +22,11 @@ from torch.nn.functional import one_hot
 from drml.core.distribution import Categorical, Gaussian
 from drml.core.errors import InputError
 from drml.core.rng import Streams
-from drml.core.tree import Params, Tree, tree_map
+from drml.core.tree import Bounds, Params, Tree, tree_map
 from drml.core.types import ActionSpec, EnvSpec, Noise, Rollout
 from drml.policies.heads import Head
 from drml.policies.memory.api import Memory
-from drml.policies.mlp import MAX_LOG_STD
+from drml.policies.mlp import log_std_bounds
 
 ActionDistribution = Gaussian | Categorical
 
@@ -52,6 +52,11 @@ class MemoryPolicy:
     def noise(self) -> Noise:
         """Return standard normal noise `[A]`, or one uniform number where actions are discrete."""
         return Noise("normal", (self.action.size,)) if self._is_gaussian else Noise("uniform", ())
+
+    @property
+    def bounds(self) -> Bounds:
+        """Return those of the log standard deviation where actions are continuous; the memory's own have none."""
+        return log_std_bounds(self.min_std) if self._is_gaussian else {}
 
     def init(self, rng: Streams) -> Params:
         """Return initial parameters; the actor starts near zero, so that the first actions are nearly uniform."""
@@ -157,7 +162,7 @@ class MemoryPolicy:
     def _distribution(self, params: Params, actor: Tensor) -> ActionDistribution:
         if not self._is_gaussian:
             return Categorical(torch.log_softmax(actor, -1))
-        return Gaussian(actor, params["log_std"].clamp(math.log(self.min_std), MAX_LOG_STD).expand_as(actor))
+        return Gaussian(actor, params["log_std"].clamp(*self.bounds["log_std"]).expand_as(actor))
 
 
 def input_size(spec: EnvSpec, recalled_size: int = 0) -> int:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from drml.core.distribution import Distribution
 from drml.core.rng import Streams
-from drml.core.tree import Params, Tree
+from drml.core.tree import Bounds, Params, Tree
 from drml.core.types import Noise, Rollout
 
 
@@ -20,6 +20,11 @@ class Policy(Protocol):
     @property
     def noise(self) -> Noise:
         """Return the noise that turns one distribution into one action."""
+        ...
+
+    @property
+    def bounds(self) -> Bounds:
+        """Return the bounds of the parameters that have any; learners hold them within after every step."""
         ...
 
     def init(self, rng: Streams) -> Params:

@@ -17,12 +17,13 @@ from torch import Tensor
 from drml.core.distribution import Categorical, Gaussian
 from drml.core.errors import InputError
 from drml.core.rng import Streams
-from drml.core.tree import Params, Tree
+from drml.core.tree import Bounds, Params, Tree
 from drml.core.types import EnvSpec, Noise, Rollout
 from drml.policies.stacked import stacked_linear, tanh
 
 Activation = Literal["tanh", "relu"]
 MAX_LOG_STD = 5.0  # e⁵ ≈ 148 action units: beyond any use, but still finite when squared
+MIN_STD = 1e-15  # the square of one action unit over it is still a float32 number
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -67,6 +68,11 @@ def per_task(parameter: Tensor, like: Tensor) -> Tensor:
     return parameter.view(parameter.shape[0], *(1,) * (like.dim() - 2), -1)
 
 
+def log_std_bounds(min_std: float) -> Bounds:
+    """Return the bounds of a Gaussian policy's log standard deviation."""
+    return {"log_std": (math.log(min_std), MAX_LOG_STD)}
+
+
 @dataclass(frozen=True)
 class GaussianMLP:
     """Gaussian policy: the MLP gives the mean, a free parameter the log standard deviation of each action."""
@@ -86,6 +92,11 @@ class GaussianMLP:
     def noise(self) -> Noise:
         """Return standard normal noise `[A]`."""
         return Noise("normal", (self.action_size,))
+
+    @property
+    def bounds(self) -> Bounds:
+        """Return those of the log standard deviation."""
+        return log_std_bounds(self.min_std)
 
     def init(self, rng: Streams) -> Params:
         """Return initial shared parameters."""
@@ -110,7 +121,7 @@ class GaussianMLP:
 
     def _distribution(self, params: Params, obs: Tensor) -> Gaussian:
         mean = forward(params, len(self.hidden) + 1, self.activation, obs)
-        log_std = params["log_std"].clamp(math.log(self.min_std), MAX_LOG_STD)
+        log_std = params["log_std"].clamp(*self.bounds["log_std"])
         return Gaussian(mean, per_task(log_std, mean))
 
 
@@ -129,6 +140,11 @@ class CategoricalMLP:
     def noise(self) -> Noise:
         """Return one uniform number per action."""
         return Noise("uniform", ())
+
+    @property
+    def bounds(self) -> Bounds:
+        """Return none."""
+        return {}
 
     def init(self, rng: Streams) -> Params:
         """Return initial shared parameters."""
@@ -171,8 +187,8 @@ class MLPConfig:
     def __post_init__(self) -> None:
         if not self.hidden or min(self.hidden) < 1:
             raise InputError(f"policy hidden is {self.hidden}, must be one or more widths of 1 or more")
-        if not self.min_std > 0.0:
-            raise InputError(f"policy min_std is {self.min_std:g}, must be above 0")
+        if not self.min_std >= MIN_STD:
+            raise InputError(f"policy min_std is {self.min_std:g}, must be {MIN_STD:g} or more")
         if not self.min_std <= self.init_std < math.exp(MAX_LOG_STD):
             raise InputError(f"policy init_std is {self.init_std:g}, must be at least min_std and below 148")
 

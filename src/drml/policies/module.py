@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from drml.core.distribution import Categorical, Gaussian
 from drml.core.errors import InputError
 from drml.core.rng import Streams
-from drml.core.tree import Params, Tree
+from drml.core.tree import Bounds, Params, Tree
 from drml.core.types import EnvSpec, Noise, Rollout
 from drml.policies.admission import check_module
 from drml.policies.functional import apply, trainable
-from drml.policies.mlp import MAX_LOG_STD, per_task
+from drml.policies.mlp import MAX_LOG_STD, MIN_STD, log_std_bounds, per_task
 
 
 @final
@@ -44,8 +44,8 @@ class ModulePolicy:
             InputError: if the module is not a pure function of its parameters, or its higher derivatives are not to
                 be trusted; names the submodule or the parameters.
         """
-        if not 0.0 < min_std <= init_std <= math.exp(MAX_LOG_STD):
-            bound = f"0 < min_std <= init_std <= {math.exp(MAX_LOG_STD):.0f}"
+        if not MIN_STD <= min_std <= init_std <= math.exp(MAX_LOG_STD):
+            bound = f"{MIN_STD:g} <= min_std <= init_std <= {math.exp(MAX_LOG_STD):.0f}"
             raise InputError(f"min_std is {min_std} and init_std {init_std}, expected {bound}")
         self._module = copy.deepcopy(module)
         self._spec, self._init_std, self._min_std = spec, init_std, min_std
@@ -55,6 +55,11 @@ class ModulePolicy:
     def noise(self) -> Noise:
         """Return standard normal noise `[A]`, or one uniform number where actions are discrete."""
         return Noise("normal", (self._spec.action.size,)) if self._is_gaussian else Noise("uniform", ())
+
+    @property
+    def bounds(self) -> Bounds:
+        """Return those of the log standard deviation where actions are continuous; the module's own have none."""
+        return log_std_bounds(self._min_std) if self._is_gaussian else {}
 
     def init(self, rng: Streams) -> Params:
         """Return copies of the weights that the module had when it became a policy; `rng` changes nothing.
@@ -93,5 +98,5 @@ class ModulePolicy:
         outputs = apply(self._module, own, obs)
         if not self._is_gaussian:
             return Categorical(torch.log_softmax(outputs, -1))
-        log_std = params["log_std"].clamp(math.log(self._min_std), MAX_LOG_STD)
+        log_std = params["log_std"].clamp(*self.bounds["log_std"])
         return Gaussian(outputs, per_task(log_std, outputs))

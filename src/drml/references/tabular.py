@@ -26,11 +26,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drml.core.check import check_ranges
 from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.envs.api import EnvOptions
 from drml.envs.tabular import tabular_env
+
+SMALLEST_TOTAL = 1e-290  # of gamma numbers: the parts of a smaller one have lost digits, or have become 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,12 @@ class Belief:
         generator = rng.generator()
         reward = self.reward_mean + generator.standard_normal(self.precision.shape) / np.sqrt(self.precision)
         weights = generator.standard_gamma(self.counts)
-        return reward, weights / weights.sum(-1, keepdims=True)
+        total = weights.sum(-1)
+        lost = total < SMALLEST_TOTAL  # a gamma number of shape 1e-4 is below 1e-308 in nine of ten cases
+        if lost.any():
+            weights[lost] = _small_dirichlet(self.counts[lost], rng["small"])
+            total[lost] = 1.0
+        return reward, weights / total[..., None]
 
     def after_reward(self, state: np.ndarray, action: np.ndarray, reward: np.ndarray) -> "Belief":
         """Return the belief after rewards `[K]` with noise N(0, 1): μ' = (τ μ + r)/(τ + 1), τ' = τ + 1."""
@@ -81,6 +89,9 @@ class Prior:
     """Mean of the mean reward."""
     precision: float = 1.0
     """Precision of the mean reward."""
+
+    def __post_init__(self) -> None:
+        check_ranges("prior ", self, above_0=("alpha", "precision"))
 
     def belief(self, num_tasks: int, num_states: int, num_actions: int) -> Belief:
         """Return the prior for K MDPs."""
@@ -289,6 +300,19 @@ def _act(values: np.ndarray, epsilon: float, rng: Streams) -> np.ndarray:
     explores = rng["explore"].generator().random(len(values)) < epsilon
     best = values == values.max(-1, keepdims=True)
     return np.where(best | explores[:, None], lot, -1.0).argmax(-1)
+
+
+def _small_dirichlet(alpha: np.ndarray, rng: Streams) -> np.ndarray:
+    """Return draws `[N, S]` by the logarithms of gamma numbers, for α of 1e-300 as well as 1.
+
+    log Γ(α) is distributed as log Γ(α + 1) + log(U)/α. How a Dirichlet draw is divided says nothing of its total, so
+    that rows which are chosen for a small total are as good as any.
+    Source: Marsaglia & Tsang 2000, "A simple method for generating gamma variables", section 6.
+    """
+    generator = rng.generator()
+    logs = np.log(generator.standard_gamma(alpha + 1.0)) - generator.standard_exponential(alpha.shape) / alpha
+    weights = np.exp(logs - logs.max(-1, keepdims=True))
+    return weights / weights.sum(-1, keepdims=True)
 
 
 def _best(transition: np.ndarray, radius: np.ndarray, value: np.ndarray) -> np.ndarray:

@@ -36,6 +36,7 @@ def write_report(run_dir: Path) -> Path:
         sections.films(run),
         sections.tasks(run),
         sections.faults(run),
+        sections.warnings(run),
         sections.seconds(run, drawings),
         sections.settings(run),
     ]

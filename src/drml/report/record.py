@@ -54,6 +54,15 @@ class FaultPoint:
 
 
 @dataclass(frozen=True)
+class WarningPoint:
+    """What one meta-iteration warns of."""
+
+    meta_iter: int
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class StepReturn:
     """The return over test tasks after some adaptation steps: interquartile mean, 95 % interval, mean."""
 
@@ -128,6 +137,7 @@ class RunRecord:
     evaluation: Evaluation | None
     films: Films
     faults: tuple[FaultPoint, ...] = ()
+    warnings: tuple[WarningPoint, ...] = ()
 
 
 def read_run(run_dir: Path, with_films: bool = True) -> RunRecord:
@@ -151,6 +161,7 @@ def read_run(run_dir: Path, with_films: bool = True) -> RunRecord:
         evaluation=_evaluation(Fields(test_path, read_json(test_path))) if test_path.exists() else None,
         films=_films(run_dir) if with_films else Films((), ""),
         faults=tuple(fault for row in rows for fault in _fault_points(row)),
+        warnings=tuple(warning for row in rows for warning in _warning_points(row)),
     )
 
 
@@ -195,6 +206,12 @@ def _fault_points(row: Fields) -> list[FaultPoint]:
         )
         for fault in row.objects("faults")
     ]
+
+
+def _warning_points(row: Fields) -> list[WarningPoint]:
+    if "warnings" not in row.values:
+        return []
+    return [WarningPoint(row.integer("meta_iter"), w.text("name"), w.text("text")) for w in row.objects("warnings")]
 
 
 def _evaluation(test: Fields) -> Evaluation:

@@ -2,6 +2,7 @@
 
 import base64
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -229,6 +230,18 @@ def faults(run: RunRecord) -> str:
     found = f'<div class="card table">{table(head, rows)}</div>' if rows else ""
     listed = "".join(f'<p class="note">not measured: {text(line)}</p>' for line in unmeasured)
     return _section("Faulty tasks", lead, found + listed)
+
+
+def warnings(run: RunRecord) -> str:
+    """Return the section of what the training warned of; '' where it did of nothing."""
+    if not run.warnings:
+        return ""
+    newest = {warning.name: warning for warning in run.warnings}
+    times = Counter(warning.name for warning in run.warnings)
+    rows = [[text(name), count(times[name]), text(warning.text)] for name, warning in newest.items()]
+    head = (("name", "warning"), ("", "meta-iterations"), ("name", "what the last one said"))
+    lead = "What a reader of the results has to know about the numbers of the training."
+    return _section("Warnings", lead, f'<div class="card table">{table(head, rows)}</div>')
 
 
 def seconds(run: RunRecord, drawings: Drawings) -> str:

@@ -118,6 +118,39 @@ def test_layouts_tell_spaces_apart():
     assert len(set(layouts)) == len(layouts) - 1  # a matrix of 6 and a binary of 6 may stand for each other
 
 
+LARGEST = np.finfo(np.float32).max
+FORMS = {  # bounds, dtype, and how many values there are
+    "finite": (-2.0, 3.0, np.float32, 10**9),
+    "finite float64": (-2.0, 3.0, np.float64, 10**9),
+    "finite float16": (-1.0, 1.0, np.float16, 10**4),
+    "infinite": (-np.inf, np.inf, np.float32, 10**9),
+    "infinite by the largest number": (-LARGEST, LARGEST, np.float32, 10**9),
+    "infinite float64": (-1e300, 1e300, np.float64, 10**9),
+    "lower": (0.0, np.inf, np.float32, 10**9),
+    "lower above 0": (5.0, np.inf, np.float32, 10**9),
+    "lower below 0": (-1.0, np.inf, np.float32, 10**9),
+    "lower far away": (1e9, np.inf, np.float32, 10**9),
+    "lower far below": (-1e30, np.inf, np.float32, 10**9),
+    "lower by the largest number": (0.0, LARGEST, np.float32, 10**9),
+    "lower float64": (3.0, 1e300, np.float64, 10**9),
+    "upper": (-np.inf, 0.0, np.float32, 10**9),
+    "upper below 0": (-np.inf, -7.0, np.float32, 10**9),
+    "upper above 0": (-np.inf, 7.0, np.float32, 10**9),
+    "nearly all numbers": (-3e38, 3e38, np.float32, 10**9),
+    "tiny": (0.0, 1e-40, np.float32, 10**9),
+    "equal": (2.0, 2.0, np.float32, 1),
+    "few numbers": (1e9, 1e9 + 512.0, np.float32, 9),  # float32 numbers of this size are 64 apart
+    "bytes": (0, 255, np.uint8, 256),
+    "signed bytes": (-128, 127, np.int8, 256),
+    "small integers": (-3, 3, np.int32, 7),
+    "zero or one": (0, 1, np.int64, 2),
+    "equal integers": (4, 4, np.int64, 1),
+    "all integers": (-(2**63), 2**63 - 1, np.int64, 10**9),
+    "integers from three on": (3, np.inf, np.int64, 10**9),
+    "yes or no": (0, 1, np.bool_, 2),
+}
+
+
 class TestBoxActions:
     def test_minus_one_to_one_spans_the_bounds_and_what_lies_beyond_is_clipped(self):
         how = actions(spaces.Box(np.float32([-2.0, 0.0]), np.float32([2.0, 10.0])), 1.0)
@@ -129,11 +162,61 @@ class TestBoxActions:
         how = actions(spaces.Box(-2.0, 2.0, (1,)), 0.1)
         np.testing.assert_allclose(how.decode(np.array([[[1.0]], [[20.0]]], np.float32)), [[[0.2]], [[2.0]]], rtol=1e-6)
 
-    def test_without_bounds_actions_pass_and_with_one_bound_they_are_clipped(self):
+    def test_without_bounds_actions_pass(self):
         inf, largest = np.inf, np.finfo(np.float32).max
-        low, high = np.array([-inf, -1.0, -largest]), np.array([inf, inf, largest])
-        how = actions(spaces.Box(low.astype(np.float32), high.astype(np.float32)), 1.0)
-        assert how.decode(np.array([[[9.0, -9.0, 9.0]]], np.float32)).tolist() == [[[9.0, -1.0, 9.0]]]
+        how = actions(spaces.Box(np.float32([-inf, -largest]), np.float32([inf, largest])), 1.0)
+        assert how.decode(np.array([[[9.0, -9.0]]], np.float32)).tolist() == [[[9.0, -9.0]]]
+
+    def test_one_bound_bends_actions_away_by_hand(self):
+        inf = np.inf
+        low, high = np.float32([0.0, -1.0, 3.0, -inf, -inf]), np.float32([inf, inf, inf, 0.0, -3.0])
+        how = actions(spaces.Box(low, high), 2.0)
+        assert how.spec.bound == inf
+        # log(1 + 1), log(1/e + 1), 3 + 3 log 2, and the first and the third mirrored
+        expected = [
+            np.log(2.0),
+            np.log(1.0 + np.exp(-1.0)),
+            3.0 + 3.0 * np.log(2.0),
+            -np.log(2.0),
+            -3.0 - 3.0 * np.log(2.0),
+        ]
+        np.testing.assert_allclose(how.decode(np.zeros((1, 1, 5), np.float32))[0, 0], expected, rtol=1e-6)
+        far = how.decode(np.full((1, 1, 5), 50.0, np.float32))[0, 0]  # c a = 100: far from a bound nothing is bent
+        np.testing.assert_allclose(far, [100.0, 100.0, 303.0, 0.0, -3.0], atol=1e-6)
+
+    @pytest.mark.parametrize("name", FORMS)
+    def test_different_outputs_lead_to_different_actions_where_the_space_has_room(self, name):
+        low, high, dtype, room = FORMS[name]
+        space = spaces.Box(low, high, (3,), dtype)
+        how = actions(space, 1.0)
+        outputs = np.linspace(-1.0, 1.0, 101, dtype=np.float32)  # where finite bounds are spanned, and noise begins
+        decoded = how.decode(np.stack([outputs] * 3, -1)[None])[0]
+        assert all(space.contains(action) for action in decoded)
+        assert len(np.unique(decoded[:, 0])) == min(room, 101)
+        steps = np.diff(decoded[:, 0].astype(np.float64))
+        assert (steps >= 0.0).all()
+        if room < 101:  # each value is met about as often as any other
+            _, counts = np.unique(decoded[:, 0], return_counts=True)
+            assert counts[1:-1].min(initial=101) >= 101 // room - 2
+        elif np.isfinite(how.spec.bound):  # and what finite bounds allow is spanned
+            assert float(decoded[0, 0]) == pytest.approx(
+                float(space.low[0]), abs=1e-6 * float(np.ptp(decoded[:, 0].astype(np.float64)))
+            )
+
+    def test_entries_of_different_forms_stand_side_by_side(self):
+        inf = np.inf
+        space = spaces.Box(np.float32([-1.0, 0.0, 2.0, -inf]), np.float32([3.0, inf, 2.0, inf]))
+        decoded = actions(space, 1.0).decode(np.float32([[[0.5, -1.0, 0.7, 4.0]]]))[0, 0]
+        np.testing.assert_allclose(decoded, [2.0, np.log1p(np.exp(-1.0)), 2.0, 4.0], rtol=1e-6)
+
+    @pytest.mark.parametrize("bounds", [(np.inf, np.inf), (-np.inf, -np.inf)])
+    def test_a_bound_that_no_number_reaches_is_refused(self, bounds):
+        with pytest.raises(InputError, match="bound that no number reaches"):
+            actions(spaces.Box(*bounds, (2,)), 1.0)
+
+    def test_what_overflows_the_spaces_numbers_is_their_largest(self):
+        how = actions(spaces.Box(-np.inf, np.inf, (1,), np.float16), 1.0)
+        assert float(how.decode(np.full((1, 1, 1), 1e6, np.float32))[0, 0, 0]) == 65504.0
 
     def test_shape_and_kind_are_the_spaces(self):
         matrix, whole = spaces.Box(-1.0, 1.0, (2, 3), np.float64), spaces.Box(-3, 3, (1,), np.int32)

@@ -6,7 +6,9 @@ pictures, uint8 boxes from 0 to 255: their numbers become multiples of 1/255, si
 Bytes with other bounds are symbols, and 1/255 apart no network would tell them apart: they stay as they are.
 
     Box            u = clip(mid + half · c a, low, high)    where both bounds are finite: [−1, 1] spans the range
-                   u = clip(c a, low, high)                 where one or both are missing
+                   u = c a                                  where both are missing
+                   u = log(exp(low) + exp(c a))             where there is one, low ≤ 0: c a, bent above the bound
+                   u = low + max(1, low) log(1 + exp(c a))  where there is one, low > 0; upper bounds are mirrored
     Discrete       u = start + a
     MultiDiscrete  one index for each combination of values, the last one changes fastest; so MultiBinary
 """
@@ -211,17 +213,49 @@ def _box_actions(space: spaces.Box, scale: float) -> Actions:
         high = np.minimum(high, _largest_float(space.dtype))
     bounded = np.maximum(np.abs(low), np.abs(high)) < LARGEST
     bottom, top = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+    if bool((low == math.inf).any() or (high == -math.inf).any()):
+        raise InputError(f"action space {space} has a bound that no number reaches; give it finite bounds or none")
+    one_sided = _OneSided.of(low, high, bounded)
     mid, gain = (bottom + (top - bottom) / 2.0).astype(dtype), ((top - bottom) / 2.0 * scale).astype(dtype)
-    low, high = low.astype(dtype), high.astype(dtype)
+    limits = np.finfo(dtype.name)
+    low, high = (bound.clip(limits.min, limits.max).astype(dtype) for bound in (low, high))
 
     def decode(action: np.ndarray) -> np.ndarray:
-        scaled = (action * gain + mid).clip(low, high)
+        scaled = action * gain + mid
+        if one_sided is not None:
+            one_sided.bend(scaled)
+        scaled = scaled.clip(low, high)
         if scaled.dtype != space.dtype:
-            scaled = (np.rint(scaled) if space.dtype.kind in "iu" else scaled).astype(space.dtype)
+            scaled = (np.rint(scaled) if space.dtype.kind in "iub" else scaled).astype(space.dtype)
         return scaled.reshape(*action.shape[:-1], *space.shape)
 
     bound = 1.0 / scale if bounded.all() else math.inf
     return Actions(ActionSpec("continuous", len(low), bound), decode)
+
+
+@final
+@dataclass(frozen=True)
+class _OneSided:
+    """The entries of a box with one bound, which each number is bent away from: clipped, half of them would be one."""
+
+    columns: np.ndarray
+    sign: np.ndarray
+    """1 where the bound is a lower one, −1 where it is an upper one and all is mirrored."""
+    bound: np.ndarray
+    """The lower bounds, after mirroring."""
+
+    @staticmethod
+    def of(low: np.ndarray, high: np.ndarray, bounded: np.ndarray) -> "_OneSided | None":
+        has_low, has_high = np.abs(low) < LARGEST, np.abs(high) < LARGEST
+        columns = np.flatnonzero((has_low | has_high) & ~bounded)
+        sign = np.where(has_low, 1.0, -1.0)[columns]
+        return _OneSided(columns, sign, np.where(has_low, low, -high)[columns]) if len(columns) else None
+
+    def bend(self, action: np.ndarray) -> None:
+        """Replace the numbers `[..., A]` of these entries."""
+        base = np.minimum(self.bound, 0.0)
+        bent = np.logaddexp(base, self.sign * action[..., self.columns])
+        action[..., self.columns] = self.sign * (self.bound - base + np.maximum(1.0, self.bound) * bent)
 
 
 def _largest_float(dtype: np.dtype[Any]) -> float:

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 
 
@@ -13,6 +14,7 @@ def xavier(size_in: int, size_out: int, rng: Streams) -> Tensor:
     return (2.0 * rng.uniform((size_in, size_out)) - 1.0) * math.sqrt(6.0 / (size_in + size_out))
 
 
+@one_torch_thread()  # a factorisation that is split over the cores is rounded differently
 def orthogonal(size: int, rng: Streams) -> Tensor:
     """Return an orthogonal matrix `[size, size]`, drawn uniformly; source: Saxe et al. 2014, section 3."""
     q, r = torch.linalg.qr(rng.normal((size, size)))
