@@ -25,11 +25,10 @@ from drml.core.types import EnvSpec, Tasks
 from drml.envs.api import EnvOptions, Suite
 from drml.envs.isolated.env import isolated
 from drml.envs.registry import suite
-from drml.evaluate import MetaTest, meta_test
+from drml.evaluate import meta_test
 from drml.policies.mlp import MLPConfig
 from drml.quarantine import Quarantine
 from drml.runlog import RunLog
-from drml.stats import Interval
 from drml.tasks.distribution import Split
 from drml.tasks.sampler import StratifiedSampler
 from drml.train import (
@@ -77,10 +76,12 @@ class Setup:
     learner: Learner
 
     def collector(self, copies: int, options: EnvOptions, phases: Phases) -> Collector:
-        """Return a collector of whole episodes in a fresh environment."""
+        """Return a collector of what the learner adapts on, in a fresh environment."""
+        one_episode = self.learner.adapts_on == "episodes"
         bounds = options.isolation
-        env = isolated(self.suite, bounds) if bounds.isolate else self.suite.make(options)
-        return Collector(env, self.suite.spec.horizon, copies, phases, options.device)
+        options = replace(options, one_episode=one_episode)
+        env = isolated(self.suite, bounds, one_episode) if bounds.isolate else self.suite.make(options)
+        return Collector(env, self.suite.spec.horizon, copies, phases, options.device, one_episode)
 
 
 def set_up(config: RunConfig) -> Setup:
@@ -363,14 +364,13 @@ def test(
     unmeasured = tested.unmeasured(tasks)
     if not len(tested.tasks):
         raise EnvError(f"none of the {len(tasks)} tasks could be measured, the first one {unmeasured[0]['text']}")
-    result = _result(trained, tested, tested.curve.intervals(rng), split) | {"faulty_tasks": unmeasured}
+    result = _facts(trained, split) | tested.facts(rng) | {"faulty_tasks": unmeasured}
     rundir.write_json(folder / "test.json", result)
     return result
 
 
-def _result(trained: Trained, tested: MetaTest, intervals: list[Interval], split: Split) -> dict[str, Any]:
-    curve, tasks = tested.curve, tested.tasks
-    by_task, std = curve.by_task(), curve.std_by_task()
+def _facts(trained: Trained, split: Split) -> dict[str, Any]:
+    """Return what a test's result says of the run."""
     config, progress = trained.setup.config, trained.progress
     return {
         "suite": config.suite,
@@ -378,20 +378,8 @@ def _result(trained: Trained, tested: MetaTest, intervals: list[Interval], split
         "seed": config.seed,
         "split": split,
         "held_out": trained.setup.suite.tasks.held_out,
-        "adapt_steps": curve.returns.shape[1] - 1,
+        "adapts_on": trained.setup.learner.adapts_on,
         "trained_adapt_steps": trained.setup.learner.adapt_steps,
-        "tasks": [
-            {
-                "params": tasks.plain_params(k),
-                "return_by_step": by_task[k].tolist(),
-                "std_by_step": std[k].tolist(),
-            }
-            for k in range(len(tasks))
-        ],
-        "return_by_step": [
-            {"step": step, "iqm": i.estimate, "low": i.low, "high": i.high, "mean": mean}
-            for step, (i, mean) in enumerate(zip(intervals, curve.mean(), strict=True))
-        ],
         "best_meta_iter": progress.best_meta_iter,
         "meta_iter": progress.meta_iter,
         "env_steps": progress.env_steps,

@@ -16,7 +16,7 @@ from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
 from drml.core.types import Rollout, Tasks
-from drml.evaluate import Meeting, episode_returns, meet, meta_test
+from drml.evaluate import AdaptationCost, Meeting, episode_returns, meet, meta_test
 from drml.quarantine import Incident, Quarantine
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.sampler import TaskSampler
@@ -141,7 +141,7 @@ def stop_reason(config: TrainConfig, progress: Progress) -> StopReason:
 def judge(progress: Progress, num_drawn: int, met: Meeting) -> tuple[Progress, list[Incident]]:
     """Return the progress with the strikes of a meta-episode and its steps on lost tasks counted, and the incidents."""
     quarantine, incidents = progress.quarantine.strike(met.faults, met.lost, "train")
-    wasted = met.env_steps - sum(rollout.reward.numel() for rollout in met.history)
+    wasted = met.env_steps - sum(rollout.env_steps for rollout in met.history)
     counted = quarantine.count(num_drawn, len(met.tasks))
     return replace(progress, quarantine=counted, env_steps=progress.env_steps + wasted), incidents
 
@@ -162,7 +162,8 @@ def advance(
     Raises:
         EnvError: if too many episodes of this meta-iteration had to be dropped.
     """
-    unsound = sum(float((~rollout.valid).float().mean()) for rollout in history) / max(len(history), 1)
+    env_steps = sum(rollout.env_steps for rollout in history)
+    unsound = sum(int(rollout.unsound.sum()) for rollout in history) / max(env_steps, 1)
     if unsound > MAX_UNSOUND_SHARE:
         raise EnvError(f"meta-iteration {progress.meta_iter}: {unsound:.0%} of the steps had to be dropped as unsound")
     post_return = episode_returns(history[-1]).nanmean(-1) if history else torch.empty(0)
@@ -171,7 +172,7 @@ def advance(
         state=state,
         sampler=trainer.sampler.observe(progress.sampler, tasks, post_return),
         meta_iter=progress.meta_iter + 1,
-        env_steps=progress.env_steps + sum(rollout.reward.numel() for rollout in history),
+        env_steps=progress.env_steps + env_steps,
         seconds=progress.seconds + seconds,
     )
 
@@ -185,7 +186,7 @@ def train_row(
     dropped = [
         {"phase": phase, "task": rows[k], "copy": b, "step": t}
         for phase, rollout in enumerate(history)
-        for k, t, b in (~rollout.valid & (rollout.terminated | rollout.truncated)).nonzero().tolist()
+        for k, t, b in (~rollout.valid & rollout.ended).nonzero().tolist()
     ]
     pre_return, post_return = (
         float(episode_returns(history[phase]).nanmean()) if history else math.nan for phase in (0, -1)
@@ -197,10 +198,17 @@ def train_row(
         "seconds": progress.seconds,
         "pre_return": pre_return,
         "post_return": post_return,
+        **_last(met.cost),
         **metrics,
         **({"dropped_episodes": dropped} if dropped else {}),
         **_faults(progress, incidents),
     }
+
+
+def _last(cost: AdaptationCost) -> dict[str, float]:
+    """Return what all adaptation steps together took of an agent, over the tasks; NaN where there are none."""
+    episodes, env_steps = cost.mean()
+    return {"adapt_episodes": episodes[-1], "adapt_env_steps": env_steps[-1]}
 
 
 def _faults(progress: Progress, incidents: Sequence[Incident]) -> dict[str, object]:
@@ -233,6 +241,7 @@ def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:
     quarantine, incidents = progress.quarantine.strike(tested.faults, tested.lost, "validation")
     progress = replace(progress, quarantine=quarantine)
     curve = tested.curve.mean()
+    episodes, env_steps = tested.cost.mean()
     is_best = curve[-1] > progress.best_return
     row = {
         "kind": "validation",
@@ -240,6 +249,8 @@ def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:
         "env_steps": progress.env_steps,
         "seconds": progress.seconds,
         "return_by_step": curve,
+        "episodes_by_step": episodes,
+        "env_steps_by_step": env_steps,
         "is_best": is_best,
         **_faults(progress, incidents),
     }

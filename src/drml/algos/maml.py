@@ -76,6 +76,7 @@ class MAML:
         self.policy = policy
         self.config = config
         self.adapt_steps = config.inner.num_steps
+        self.adapts_on = config.inner.adapts_on
         self._inner = InnerLoop(
             GradientAdaptation(policy, INNER_LOSSES[config.inner_loss], config.inner, config.order),
             LinearFeatureBaseline(spec.horizon, config.inner.gamma),

@@ -71,6 +71,7 @@ class ProMP:
         self.policy = policy
         self.config = config
         self.adapt_steps = config.inner.num_steps
+        self.adapts_on = config.inner.adapts_on
         self._inner = InnerLoop(
             GradientAdaptation(policy, INNER_LOSSES[config.inner_loss], config.inner, order=2),
             LinearFeatureBaseline(spec.horizon, config.inner.gamma),
