@@ -26,6 +26,7 @@ from drml.envs.api import EnvOptions, Suite
 from drml.envs.isolated.env import isolated
 from drml.envs.registry import suite
 from drml.evaluate import meta_test
+from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
 from drml.quarantine import Quarantine
 from drml.runlog import RunLog
@@ -75,6 +76,13 @@ class Setup:
     suite: Suite
     learner: Learner
 
+    def with_room(self, adapt_steps: int) -> "Setup":
+        """Return the setup of the same weights, whose memory has room for trials of so many adaptation steps."""
+        if not isinstance(self.config.policy, MemoryConfig):
+            return self
+        policy = self.config.policy.with_room((adapt_steps + 1) * self.suite.spec.horizon)
+        return replace(self, learner=_learner(replace(self.config, policy=policy), self.suite.spec))
+
     def collector(self, copies: int, options: EnvOptions, phases: Phases) -> Collector:
         """Return a collector of what the learner adapts on, in a fresh environment."""
         one_episode = self.learner.adapts_on == "episodes"
@@ -96,9 +104,12 @@ def set_up(config: RunConfig) -> Setup:
     check_memory(
         f"a policy of {config.policy}", config.policy.num_weights(chosen.spec.obs_size, chosen.spec.action.size)
     )
+    return Setup(config, chosen, _learner(config, chosen.spec))
+
+
+def _learner(config: RunConfig, spec: EnvSpec) -> Learner:
     entry = learner_entry(config.learner)
-    policy = entry.make_policy(chosen.spec, config.policy, config.learner_config)
-    return Setup(config, chosen, entry.make(chosen.spec, policy, config.learner_config))
+    return entry.make(spec, entry.make_policy(spec, config.policy, config.learner_config), config.learner_config)
 
 
 def read_config(run: Path) -> RunConfig:
@@ -358,8 +369,9 @@ def test(
     _check_rollouts(trained.setup.suite.spec, num_tasks, copies, adapt_steps)
     rng = Streams(seed)["test", split]
     tasks = tasks_for(trained, split, num_tasks, rng)
-    collect = trained.setup.collector(copies, options, Phases())
-    tested = meta_test(trained.setup.learner, trained.best, tasks, collect, rng, adapt_steps)
+    setup = trained.setup.with_room(adapt_steps)
+    collect = setup.collector(copies, options, Phases())
+    tested = meta_test(setup.learner, trained.best, tasks, collect, rng, adapt_steps)
     collect.close()
     unmeasured = tested.unmeasured(tasks)
     if not len(tested.tasks):

@@ -15,6 +15,7 @@ from drml.core.errors import CheckpointError, InputError
 from drml.runlog import METRICS, read_rows
 
 JsonObject = Mapping[str, Any]
+POINT = ("iqm", "low", "high", "mean", "episodes", "env_steps")
 LARGEST = 1e100  # beyond this a number is damage, not a return, and no figure can show it
 
 
@@ -27,6 +28,9 @@ class TrainPoint:
     seconds: float
     pre_return: float
     post_return: float
+    adapt_episodes: float = math.nan
+    """Episodes that one agent took to adapt; NaN in logs of older versions."""
+    adapt_env_steps: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,9 @@ class StepReturn:
     low: float
     high: float
     mean: float
+    episodes: float = math.nan
+    """What one agent had taken by then, the mean over tasks; NaN in tests of older versions."""
+    env_steps: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -243,6 +250,8 @@ def _train_point(row: _Fields) -> TrainPoint:
         row.number("seconds"),
         row.number("pre_return"),
         row.number("post_return"),
+        row.number("adapt_episodes"),
+        row.number("adapt_env_steps"),
     )
 
 
@@ -272,7 +281,7 @@ def _fault_points(row: _Fields) -> list[FaultPoint]:
 
 def _evaluation(test: _Fields) -> Evaluation:
     steps = tuple(
-        StepReturn(step.integer("step"), *(step.number(key) for key in ("iqm", "low", "high", "mean")))
+        StepReturn(step.integer("step"), *(step.number(key) for key in POINT))
         for step in test.objects("return_by_step")
     )
     if not steps:
