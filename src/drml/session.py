@@ -26,7 +26,7 @@ from drml.envs.api import EnvOptions, Suite
 from drml.envs.isolated.env import isolated
 from drml.envs.registry import suite
 from drml.evaluate import meta_test
-from drml.policies.memory.registry import MemoryConfig
+from drml.footprint import Plan, check_fit
 from drml.policies.mlp import MLPConfig
 from drml.quarantine import Quarantine
 from drml.runlog import RunLog
@@ -78,15 +78,18 @@ class Setup:
 
     def with_room(self, adapt_steps: int) -> "Setup":
         """Return the setup of the same weights, whose memory has room for trials of so many adaptation steps."""
-        if not isinstance(self.config.policy, MemoryConfig):
-            return self
         policy = self.config.policy.with_room((adapt_steps + 1) * self.suite.spec.horizon)
-        return replace(self, learner=_learner(replace(self.config, policy=policy), self.suite.spec))
+        config = replace(self.config, policy=policy)
+        return Setup(config, self.suite, _learner(config, self.suite.spec))
+
+    def check_fit(self, num_tasks: int, copies: int, adapt_steps: int, learns: bool) -> None:
+        """Refuse a meta-episode that can never fit into memory."""
+        learner, policy = self.config.learner_config, self.config.policy
+        check_fit(Plan(self.suite.spec, learner, policy, num_tasks, copies, adapt_steps, learns))
 
     def collector(self, copies: int, options: EnvOptions, phases: Phases) -> Collector:
         """Return a collector of what the learner adapts on, in a fresh environment."""
-        one_episode = self.learner.adapts_on == "episodes"
-        bounds = options.isolation
+        one_episode, bounds = self.learner.adapts_on == "episodes", options.isolation
         options = replace(options, one_episode=one_episode)
         env = isolated(self.suite, bounds, one_episode) if bounds.isolate else self.suite.make(options)
         return Collector(env, self.suite.spec.horizon, copies, phases, options.device, one_episode)
@@ -148,12 +151,6 @@ def _checked(data: Mapping[str, Any], where: str) -> RunConfig:
     return from_dict(RunConfig, {**data, **typed}, where)
 
 
-def _check_rollouts(spec: EnvSpec, num_tasks: int, copies: int, adapt_steps: int) -> None:
-    """Refuse rollouts of which the observations and rewards alone can never fit into memory."""
-    steps = (adapt_steps + 1) * num_tasks * spec.horizon * copies
-    check_memory(f"acting in {num_tasks} tasks x {copies} episodes", steps * (spec.obs_size + 1))
-
-
 def start(
     config: RunConfig,
     out: Path,
@@ -209,8 +206,9 @@ def resume(
 
 def make_trainer(setup: Setup, options: EnvOptions, stop_requested: Callable[[], bool]) -> Trainer:
     """Return what meta-training works with."""
-    train, adapt_steps = setup.config.train, setup.learner.adapt_steps
-    _check_rollouts(setup.suite.spec, max(train.num_tasks, train.validation_tasks), train.copies, adapt_steps)
+    train = setup.config.train
+    setup.check_fit(train.num_tasks, train.copies, setup.learner.adapt_steps, learns=True)
+    setup.check_fit(train.validation_tasks, train.copies, setup.learner.adapt_steps, learns=False)
     return Trainer(
         setup.learner,
         setup.suite.tasks,
@@ -366,10 +364,10 @@ def test(
     rundir.check_tasks(folder, trained.setup.suite.facts())
     if not os.access(folder, os.W_OK):
         raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")
-    _check_rollouts(trained.setup.suite.spec, num_tasks, copies, adapt_steps)
+    setup = trained.setup.with_room(adapt_steps)
+    setup.check_fit(num_tasks, copies, adapt_steps, learns=False)
     rng = Streams(seed)["test", split]
     tasks = tasks_for(trained, split, num_tasks, rng)
-    setup = trained.setup.with_room(adapt_steps)
     collect = setup.collector(copies, options, Phases())
     tested = meta_test(setup.learner, trained.best, tasks, collect, rng, adapt_steps)
     collect.close()

@@ -13,7 +13,7 @@ FLOORS = [
     {"collect", "losses", "baselines", "references"},
     {"adapt", "optim"},
     {"algos"},
-    {"train", "evaluate", "quarantine", "session", "checkpoint", "runlog", "rundir", "recipes"},
+    {"train", "evaluate", "footprint", "quarantine", "session", "checkpoint", "runlog", "rundir", "recipes"},
     {"report"},
     {"cli"},  # shows reports, so it stands on them
 ]

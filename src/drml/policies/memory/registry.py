@@ -53,6 +53,19 @@ class MemoryConfig:
         """Return the configuration of the same weights with room for sequences of so many steps."""
         return replace(self, context=max(self.context, steps)) if self.kind == "transformer" else self
 
+    @property
+    def num_held(self) -> int:
+        """Return how many numbers the state of one sequence has."""
+        per_layer = {"transformer": 2 * self.context, "lstm": 2, "none": 0}.get(self.kind, 1)
+        return per_layer * self.layers * self.size
+
+    def num_units(self, inputs: int, outputs: int) -> int:
+        """Return how many numbers learning keeps of a step at least: what each layer makes, and a generated network."""
+        per_layer = {"transformer": 12, "lstm": 6, "none": 1}.get(self.kind, 4)
+        head = head_of(self, self.size, inputs, outputs)
+        generated = head.num_weights // (self.size + 1) if self.head == "hypernetwork" else 0
+        return per_layer * self.layers * self.size + generated
+
     def num_weights(self, inputs: int, outputs: int) -> int:
         """Return how many weights there are at least."""
         return (
