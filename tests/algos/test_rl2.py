@@ -9,21 +9,22 @@ import pytest
 import torch
 
 from drml.algos.registry import learner_entry
-from drml.algos.rl2 import RL2, RL2Config, interleaved
+from drml.algos.rl2 import RL2, RL2Config, interleaved, one_by_one, packed
 from drml.collect import Collector
 from drml.core.errors import InputError
 from drml.core.phases import Phases
 from drml.core.rng import BlockNoise, Streams
 from drml.core.tree import flatten, tree_leaves
-from drml.core.types import ActionSpec, EnvSpec
+from drml.core.types import ActionSpec, EnvSpec, join_rollouts
 from drml.envs.api import EnvOptions
 from drml.envs.bandit import bandit_suite
 from drml.envs.episode import Outcome, native_suite
 from drml.envs.registry import suite
 from drml.evaluate import episode_returns, meta_episode
 from drml.policies.memory.registry import MemoryConfig
+from drml.returns import RunningScale
 from drml.tasks.distribution import TaskDistribution
-from drml.tasks.parameter import Uniform
+from drml.tasks.parameter import Choice, Uniform
 from drml.tasks.sampler import UniformSampler
 
 K, B, EPISODES = 5, 2, 3
@@ -196,3 +197,94 @@ def test_what_cannot_be_known_is_not_known_after_training_either(is_open):
         assert float(rewards.mean()) > 0.8  # so this training would have found it
     else:  # answers are independent coins, so the mean of n rewards has standard error 0.5/√n whatever the policy
         assert abs(float(rewards.mean()) - 0.5) < 1.96 * 0.5 / rewards.numel() ** 0.5
+
+
+@final
+@dataclass(frozen=True)
+class Ending:
+    """Episodes of as many steps as the task says, copy 1 one more; observation and reward are the time in it."""
+
+    length: torch.Tensor  # [K, B]
+
+    def start(self, t):
+        return torch.zeros(*self.length.shape, 1)
+
+    def observe(self, state):
+        return state
+
+    def move(self, state, action, t):
+        state = state + 1.0
+        return Outcome(state, state[..., 0] + action, state[..., 0] >= self.length)
+
+
+def ending(lengths, horizon=7):
+    tasks = TaskDistribution({"length": Choice(lengths)}, held_out=False)
+    spec = EnvSpec(1, ActionSpec("discrete", 2), horizon)
+    return native_suite(
+        "ending-v1",
+        "",
+        "",
+        tasks,
+        spec,
+        lambda tasks, copies, rng: Ending(tasks.params["length"].unsqueeze(1) + torch.arange(copies)),
+    )
+
+
+def trials_of(learner, family, seed=0, copies=B):
+    state = learner.init(Streams(0)["init"])
+    collect = Collector(family.make(EnvOptions()), family.spec.horizon, copies, Phases(), one_episode=True)
+    tasks = family.tasks.all_tasks()
+    return state, meta_episode(learner, state, tasks, collect, Streams(seed), learner.adapt_steps)
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm", "mingru", "transformer"])
+def test_learning_sees_the_memory_that_acted_though_copies_waited(kind):
+    family = ending((2.0, 3.0, 5.0))
+    config = RL2Config(episodes=EPISODES)
+    memory = MemoryConfig(kind, 8, heads=2, layers=2, context=EPISODES * 7)
+    learner = RL2(family.spec, learner_entry("rl2").make_policy(family.spec, memory, config), config)
+    state, history = trials_of(learner, family)
+    trials = packed(one_by_one(join_rollouts(history)))
+    lengths = [EPISODES * (length + b) for length in (2, 3, 5) for b in range(B)]
+    assert trials.taken.sum((1, 2)).tolist() == lengths
+    time = torch.arange(trials.taken.shape[1])
+    assert torch.equal(trials.taken[..., 0], time < torch.tensor(lengths).unsqueeze(1))  # in a row, from the start
+    assert sum(r.env_steps for r in history) == sum(lengths)
+    again = learner.policy.evaluate(state.params, trials)[0].log_prob(trials.action)
+    # two forms of one memory in float32, over 18 steps: 1e-7 · 18, and what two layers make of that
+    torch.testing.assert_close(again[trials.taken], trials.log_prob[trials.taken], rtol=0, atol=2e-5)
+    assert float(again[trials.taken].std()) > 1e-4, "the memory moves what is compared"
+
+
+def test_waiting_changes_no_bit_of_an_update():
+    learner = make(family := ending((3.0,), horizon=3))
+    state, history = trials_of(learner, family, copies=1)  # each episode fills its rollout: nobody waits
+    assert all(bool(rollout.taken.all()) for rollout in history)
+
+    def longer(rollout):
+        """The same, followed by two steps of waiting."""
+        padded = rollout.map(lambda x: torch.cat([x, torch.zeros_like(x[:, :2])], 1))
+        assert padded.env_steps == rollout.env_steps
+        return padded
+
+    plain, padded = (learner.update(state, h) for h in (history, [longer(rollout) for rollout in history]))
+    assert plain[1] == padded[1]
+    assert torch.equal(flatten(plain[0].params), flatten(padded[0].params))
+
+
+def test_each_step_of_trials_of_any_length_counts_the_same():
+    learner = make(family := ending((2.0, 5.0)))
+    state, history = trials_of(learner, family)
+    trials = packed(one_by_one(join_rollouts(history)))
+    whole, _ = learner._targets(state.params, trials, RunningScale.initial())
+    weight = whole.advantages.weight
+    assert torch.equal(weight > 0.0, trials.taken)
+    steps = [EPISODES * n for n in (2, 3, 5, 6)]
+    torch.testing.assert_close(weight[trials.taken], torch.full((sum(steps),), 4.0 / sum(steps)))
+    # beyond a trial's last step nothing is earned: its gain is its reward less the value, restored
+    value = learner.policy.evaluate(state.params, trials)[1]
+    last = [n - 1 for n in steps]
+    rows = torch.arange(4)
+    gain = trials.reward[rows, last, 0] - value[rows, last, 0]
+    found = whole.advantages.advantage[rows, last, 0]
+    torch.testing.assert_close((found - found[0]) / (found[1] - found[0]), (gain - gain[0]) / (gain[1] - gain[0]))
