@@ -37,7 +37,7 @@ class Plan:
 
     def numbers(self) -> dict[str, int]:
         """Return how many numbers are held at the peak, by what holds them: what lasts, and the most that passes."""
-        rollout = self._steps * self.num_tasks * (2 * self.spec.obs_size + 4 * self.spec.action.size + 6)
+        rollout = self._steps * self.num_tasks * (2 * self.spec.obs_size + 2 * self.spec.action.size + 5)
         passing = {"observations and actions once more, turned from steps to tasks": rollout}
         if isinstance(self.policy, MemoryConfig):
             lasting = {"memories": 3 * self.num_tasks * self.copies * self.policy.num_held}

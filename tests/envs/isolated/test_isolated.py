@@ -296,3 +296,13 @@ def test_resets_survive_the_wire():
 
 def test_every_field_of_a_step_travels():
     assert {field.name for field in fields(Step)} == set(DATA)
+
+
+def test_copies_wait_in_processes_of_their_own_as_they_do_here(zoo):
+    chosen = suite("fault_zoo:fine")
+    tasks = chosen.tasks.all_tasks()
+    here, there = chosen.make(EnvOptions(one_episode=True)), isolated(chosen, BOUNDS, one_episode=True)
+    (first, steps, _), (first_there, steps_there, _) = play(here, tasks), play(there, tasks)
+    assert torch.equal(first, first_there) and same(steps, steps_there, slice(None))
+    ended = torch.stack([step.terminated | step.truncated for step in steps])
+    assert ended.sum(0).eq(1).all() and ended[:4].any() and not ended[:4].all(0).any()
