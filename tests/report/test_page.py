@@ -204,3 +204,7 @@ def test_without_matplotlib_one_line_says_what_to_install(tmp_path, run_files, m
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match=r'^reports need matplotlib: pip install "drml\[report\]"$'):
         write_report(run_dir)
+
+
+def test_a_test_of_an_older_version_says_nothing_of_what_it_took(full_page):
+    assert "Taken by one agent" not in full_page[0] and "Between before and after lie" not in full_page[0]

@@ -30,7 +30,7 @@ class TestArgs:
     num_tasks: int = 40
     """Tasks to test on (short: --tasks)."""
     copies: int = 20
-    """Episodes per task and step (short: --episodes)."""
+    """Episodes per task and step (short: --episodes); see the table for what each step really took."""
     split: Split = "test"
     """Which tasks: held-out ones (test), out of the training range (ood), or those of training and validation."""
     seed: int = 0
