@@ -97,19 +97,20 @@ def test_the_fourth_point_of_rl2_comes_after_three_episodes_wherever_it_is_told(
             "steps",
             "takes 3 x 12 steps of a task, however many episodes these are",
             ["0", "12", "24"],
-            ["0", "36", "72"],
+            [0, 36, 72],
         ),
-        ("episodes", "takes 3 episodes of a task, of up to 12 steps each", ["0", "3", "6"], ["0", "9", "18"]),
+        ("episodes", "takes 3 episodes of a task, of up to 12 steps each", ["0", "3", "6"], [0, 9, 18]),
     ],
 )
 def test_a_gradient_learner_adapts_on_episodes_or_on_steps(
-    adapts_on: str, line: str, episodes: list[str], env_steps: list[str], mine: str, drml: Drml
+    adapts_on: str, line: str, episodes: list[str], env_steps: list[int], mine: str, drml: Drml
 ):
     words = ["--policy.hidden", "4", "--learner.inner.adapts-on", adapts_on, "--out", "run"]
     trained = drml("train", f"{mine}:threes", "maml", *TINY[:-2], *words)
     assert trained.out.splitlines()[0] == f"an adaptation step {line}"
     tested = drml("test", "run", "--tasks", "1", "--episodes", "3", "--adapt-steps", "2")
-    assert cells(tested.out, "after episodes") == episodes and cells(tested.out, "after env steps") == env_steps
+    assert cells(tested.out, "after episodes") == episodes
+    assert cells(tested.out, "after env steps") == [str(number) for number in env_steps]
     assert "training took 1 adaptation step; points beyond show" in tested.out
 
 
