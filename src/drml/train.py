@@ -34,8 +34,8 @@ class TrainConfig:
     num_tasks: int = 20
     """K, tasks per meta-iteration (MAML, ProMP: 20 to 40)."""
     copies: int = 20
-    """B, copies of each task: episodes per task and phase, or more, where they end early and the learner adapts on steps
-    (MAML, ProMP: 20)."""
+    """B, copies of each task: episodes per task and phase, of which a learner that adapts on steps may see more where
+    they end early (MAML, ProMP: 20)."""
     max_env_steps: int = 0
     """Budget in environment steps, adaptation included; 0 is none."""
     max_seconds: float = 0.0
