@@ -104,8 +104,8 @@ def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
     options = EnvOptions(threads=args.threads, isolation=args.isolation)
     config = session.RunConfig(suite_name, learner_name, args.learner, args.policy, args.train, args.seed)
     setup = session.set_up(config)  # complains before anything is written
-    say(adaptation_step(setup, args.train.copies))
     _say_what_is_done(setup)
+    say(adaptation_step(setup, args.train.copies))
     if args.out is not None:
         return _finish(replace(start(config, here / args.out, options), run=args.out), config, json)
     out = rundir.create_numbered(here / "runs", f"{suite_name.replace(':', '.')}-{learner_name}-s{args.seed}")
