@@ -430,3 +430,62 @@ def test_an_environment_that_stays_idle_is_refused():
 
     with pytest.raises(EnvError, match="stays idle"):
         Collector(Stuck(), T, B, Phases())(Echo(), Agent({}, {}), TASKS, RNG)
+
+
+def waited(policy=None, faults=None, tasks=TASKS, steps=T):
+    return Collector(Sentinel(faults), steps, B, Phases(), one_episode=True)(
+        policy or Echo(), Agent({}, {}), tasks, RNG
+    )
+
+
+def test_a_copy_waits_once_its_one_episode_has_ended():
+    rollout, usual = waited(), collect()
+    first = usual.elapsed == torch.arange(T).view(1, -1, 1)  # no episode has ended before
+    assert first.sum((1,)).tolist() == LENGTH.clamp_max(T).tolist()  # by hand: an episode each, or as much as fits
+    assert torch.equal(rollout.taken, first) and torch.equal(rollout.valid, first)
+    assert rollout.env_steps == int(LENGTH.clamp_max(T).sum())
+    for name, tensor in tensors(rollout).items():
+        shown = first.view(*first.shape, *(1,) * (tensor.dim() - 3))
+        if name not in ("valid", "taken"):
+            assert torch.equal(tensor, tensors(usual)[name].masked_fill(~shown, 0)), name
+    assert rollout.ended.sum(1).eq(1).all()
+
+
+def test_looking_ends_with_the_last_episode():
+    tasks = TASKS.select(torch.tensor([0]))  # episodes of 2 and 3 steps
+    rollout = waited(tasks=tasks)
+    assert rollout.taken[0].tolist() == [[True, True], [True, True], [False, True]]
+    assert torch.equal(rollout.obs[0, :3, 1], waited().obs[0, :3, 1])
+
+
+def test_a_memory_knows_nothing_of_waiting():
+    rollout = waited(Diary())
+    for k in range(K):
+        for b in range(B):
+            alone = collect(Diary(), steps=min(int(LENGTH[k, b]), T))  # it ends as the episode does
+            for name, leaf in alone.last_carry.items():
+                assert torch.equal(rollout.last_carry[name][k, b], leaf[k, b]), (name, k, b)
+
+
+@pytest.mark.parametrize("fault", ["diverged", "obs", "final_obs", "reward"])
+def test_what_happens_to_a_copy_that_waits_is_no_fault(fault):
+    collector = Collector(Sentinel({(30, 0, 1, 0): fault}), T, B, Phases(), one_episode=True)
+    rollout, faults = collector.with_faults(Echo(), Agent({}, {}), TASKS, RNG)
+    assert faults == () and not rollout.unsound.any()
+    for name, tensor in tensors(waited()).items():
+        assert torch.equal(tensor, tensors(rollout)[name]), name
+
+
+def test_an_unsound_episode_before_waiting_is_dropped_and_was_taken():
+    rollout = waited(faults={(30, 0, 0, 1): "diverged"})
+    assert rollout.taken[0, :, 0].tolist() == [True] * 2 + [False] * 5
+    assert rollout.unsound[0, :, 0].tolist() == [True] * 2 + [False] * 5
+    assert rollout.unsound.sum() == 2
+
+
+def test_where_every_episode_has_the_rollouts_length_waiting_changes_no_bit():
+    tasks = Tasks({"length": torch.full((K, B), T), "terminates": TERMINATES}, TASKS.ids)
+    once, usual = waited(Diary(), tasks=tasks), collect(Diary(), tasks=tasks)
+    for name, tensor in tensors(usual).items():
+        assert torch.equal(tensor, tensors(once)[name]), name
+    assert all(torch.equal(once.last_carry[name], leaf) for name, leaf in usual.last_carry.items())

@@ -9,8 +9,14 @@ import torch
 from drml import session
 from drml.algos.maml import MAMLConfig
 from drml.algos.promp import ProMPConfig
+from drml.algos.rl2 import RL2Config
 from drml.core.errors import CheckpointError, EnvError, InputError, ResourceError
+from drml.core.phases import Phases
+from drml.core.rng import Streams
 from drml.core.tree import tree_leaves
+from drml.envs.api import EnvOptions
+from drml.evaluate import meta_test
+from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
 from drml.train import TrainConfig
 
@@ -203,3 +209,37 @@ def test_refusals(tmp_path):
         (run / "config.json").write_text(json.dumps(stored | change))
         with pytest.raises(error, match=text):
             session.load(run)
+
+
+def test_a_transformer_is_tested_on_trials_longer_than_those_of_training(tmp_path):
+    """With a context of 20 steps and trials of 2 x 10: the weights are those of one with room for 40, to the bit."""
+    run = tmp_path / "run"
+    shape = MemoryConfig("transformer", size=8, heads=2, context=20)
+    config = session.RunConfig("bandit-bernoulli-k5-n10-v1", "rl2", RL2Config(), shape, replace(TRAIN, meta_iters=1), 0)
+    session.start(config, run)
+    with pytest.raises(InputError, match="step 21, but the transformer's context is 20; make it with the longest"):
+        trained = session.load(run)
+        tasks = session.tasks_for(trained, "test", 2, Streams(0))
+        collect = trained.setup.collector(2, EnvOptions(), Phases())
+        meta_test(trained.setup.learner, trained.best, tasks, collect, Streams(0), 2)
+    curve = [point["mean"] for point in session.test(run, num_tasks=4, copies=3)["return_by_step"]]
+    assert len(curve) == 4  # as many points as `drml test` asks for by itself
+    short = session.test(run, adapt_steps=1, num_tasks=4, copies=3)
+    assert [point["mean"] for point in short["return_by_step"]] == curve[:2]  # room changes nothing
+    text = json.loads((run / "config.json").read_text())
+    text["policy"]["context"] = 40
+    (run / "config.json").write_text(json.dumps(text))
+    roomy = session.test(run, num_tasks=4, copies=3)
+    assert [point["mean"] for point in roomy["return_by_step"]] == curve
+    assert session.read_config(run).policy == replace(shape, context=40)
+
+
+def test_what_a_test_took_stands_in_its_result(tmp_path):
+    session.start(config_of(), tmp_path / "run")
+    result = session.test(tmp_path / "run", adapt_steps=2, num_tasks=3, copies=4)
+    assert result["adapts_on"] == "steps"
+    assert [point["episodes"] for point in result["return_by_step"]] == [0.0, 4.0, 8.0]  # none ends early there
+    assert [point["env_steps"] for point in result["return_by_step"]] == [0.0, 400.0, 800.0]
+    train, validation = (row for row in numbers(tmp_path / "run")[-2:])
+    assert (train["adapt_episodes"], train["adapt_env_steps"]) == (4.0, 400.0)
+    assert (validation["episodes_by_step"], validation["env_steps_by_step"]) == ([0.0, 4.0], [0.0, 400.0])

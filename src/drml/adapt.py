@@ -29,7 +29,7 @@ from drml.core.tree import (
     stack_shared,
     unflatten,
 )
-from drml.core.types import Advantages, Agent, Rollout
+from drml.core.types import AdaptsOn, Advantages, Agent, Rollout
 from drml.losses import dice_loss, likelihood_ratio_loss, log_likelihood_loss
 from drml.optim.first_order import sgd_step
 from drml.policies.api import Policy
@@ -58,6 +58,10 @@ class InnerConfig:
     """Discount per step (rllab, ProMP: 0.99)."""
     gae_lambda: float = 1.0
     """λ of the advantage estimates (rllab, ProMP: 1)."""
+    adapts_on: AdaptsOn = "steps"
+    """What each copy contributes to an inner step where episodes end early: one episode (MAML, ProMP: episodes), or a
+    horizon of steps, of however many episodes that takes (steps; the papers' code takes whole episodes until there are
+    copies x horizon steps). The two are the same where no episode ends before the horizon."""
 
     def __post_init__(self) -> None:
         check_ranges(

@@ -5,6 +5,8 @@ and ProMP. Fitted anew on each task's own data.
 
     v(s, t) = w · [s, s², τ, τ², τ³, 1],  τ = t/100,   w = argmin Σ (v(sₜ, t) − Rₜ)² + λ‖w‖²
 
+Where there are fewer steps than features, w = Xᵀ(X Xᵀ + λ)⁻¹R is solved, which equals (XᵀX + λ)⁻¹XᵀR.
+
 The value is that of the rest of a finite episode: it depends on the time and is zero at the horizon, by definition.
 So a horizon is not bootstrapped over, while an episode cut short by the end of a rollout is. A task whose environment
 truncates its episodes before the horizon has a horizon of its own: the longest episode that was seen of it.
@@ -86,8 +88,13 @@ class LinearFeatureBaseline:
         return torch.cat(columns, -1).flatten(1, 2)
 
     def _solve(self, features: Tensor, returns: Tensor, fitted: Tensor) -> Tensor:
+        """Return the weights `[K, F, 1]`, from the smaller one of the two systems of equations that have them."""
         weighted = features * fitted.flatten(1).unsqueeze(-1)
+        target = returns.reshape(len(returns), -1, 1)  # [K, N, 1]
+        if weighted.shape[1] < weighted.shape[2]:
+            kernel = weighted @ weighted.transpose(1, 2)  # [K, N, N]
+            kernel.diagonal(dim1=-2, dim2=-1).add_(self.ridge)
+            return weighted.transpose(1, 2) @ torch.linalg.solve(kernel, target)
         gram = weighted.transpose(1, 2) @ features  # [K, F, F]
-        moment = weighted.transpose(1, 2) @ returns.reshape(len(returns), -1, 1)  # [K, F, 1]
         gram.diagonal(dim1=-2, dim2=-1).add_(self.ridge)
-        return torch.linalg.solve(gram, moment)
+        return torch.linalg.solve(gram, weighted.transpose(1, 2) @ target)

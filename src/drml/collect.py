@@ -35,6 +35,8 @@ class Collector:
     phases: Phases
     device: str = "cpu"
     """Where the policy runs and the rollout lies."""
+    one_episode: bool = False
+    """Whether a copy waits once its first episode has ended; if not, others follow until it has its T steps."""
 
     def __call__(self, policy: Policy, agent: Agent, tasks: Tasks, rng: Streams) -> Rollout:
         """Return what was observed.
@@ -61,7 +63,7 @@ class Collector:
             obs = self.env.reset(tasks, self.copies, rng["env"])
             shape = (self.steps, self.copies, *policy.noise.shape)
             noise = whole(task_noise(rng["action"], tasks.ids, policy.noise.kind, shape)).to(self.device)  # [T, K, B]
-            record = _Record(self.steps, obs, self.device)
+            record = _Record(self.steps, obs, self.device, _Waiting() if self.one_episode else None)
         carry = first_carry = agent.carry or policy.initial_carry(len(tasks), self.copies)
         while not record.is_full:
             before = carry
@@ -77,6 +79,8 @@ class Collector:
                 carry = record.advance(first_carry, before, policy.remember(carry, action, reward, ended))
         with self.phases("record"):
             rollout, diverged = record.rollout(first_carry, carry)
+            if record.waiting is not None:
+                rollout, diverged = record.waiting.left_out(rollout, diverged)
             reported = self.env.take_faults() if isinstance(self.env, TellsFaults) else ()
             return without_unsound_episodes(rollout, diverged, tasks, reported)
 
@@ -90,10 +94,11 @@ class _Record:
     """Preallocated `[T, K, B, ...]` buffers that become a `[K, T, B, ...]` rollout.
 
     A look is one call of the environment. Where no copy is ever idle, look t is row t of the rollout. A copy that is
-    idle falls behind: its look is dropped, and looks go on until the slowest copy has its T rows.
+    idle falls behind: its look is dropped, and looks go on until the slowest copy has its T rows. Where copies are
+    `waiting` for the others, looks end with the last episode.
     """
 
-    def __init__(self, steps: int, obs: Tensor, device: str) -> None:
+    def __init__(self, steps: int, obs: Tensor, device: str, waiting: "_Waiting | None" = None) -> None:
         num_tasks, copies, obs_size = obs.shape
         self.steps = steps
         self.look = 0
@@ -104,10 +109,13 @@ class _Record:
         self.actions: list[Tensor] = []
         self.distributions: list[Distribution] = []
         self.behind: _Behind | None = None
+        self.waiting = waiting
 
     @property
     def is_full(self) -> bool:
-        """Return whether each copy has T rows."""
+        """Return whether each copy has T rows, or waits."""
+        if self.waiting is not None and self.waiting.is_over:
+            return True
         return self.look >= self.steps and (self.behind is None or self.behind.has_rows(self.steps))
 
     def see(self, obs: Tensor) -> Tensor:
@@ -130,7 +138,7 @@ class _Record:
         terminated, truncated, diverged = self.ended[:, t].unbind()
         terminated.copy_(step.terminated)
         diverged.copy_(step.diverged)
-        if bool(step.idle.any()) and self.behind is None:
+        if self.waiting is None and self.behind is None and bool(step.idle.any()):
             self.behind = _Behind(t, step.idle.to(terminated.device))
         if self.behind is not None:
             truncated.copy_(step.truncated).logical_or_(self.behind.at_row(self.steps - 1) & ~terminated)
@@ -139,6 +147,8 @@ class _Record:
         else:
             truncated.copy_(step.truncated)
         ended = terminated | truncated
+        if self.waiting is not None:
+            ended = self.waiting.add(ended, t)
         if bool(ended.any()):
             self.final_obs[t] = step.final_obs.to(ended.device).masked_fill(~ended.unsqueeze(-1), 0.0)
         if self.behind is not None:
@@ -148,6 +158,8 @@ class _Record:
 
     def advance(self, first: Tree, before: Tree, after: Tree) -> Tree:
         """Return the carry for the next look: as it was `before`, for a copy of which the last one was dropped."""
+        if self.waiting is not None:
+            return self.waiting.advance(before, after)
         return after if self.behind is None else self.behind.advance(first, before, after, self.steps)
 
     def rollout(self, first_carry: Tree, last_carry: Tree) -> tuple[Rollout, Tensor]:
@@ -178,7 +190,8 @@ class _Record:
 
     def _kept(self, looks: Tensor) -> Tensor:
         """Return the looks `[T, K, B, ...]` that became rows, of all looks `[L, K, B, ...]`."""
-        return looks if self.behind is None else self.behind.kept(looks[: self.look], self.steps)
+        looks = looks[: self.look]
+        return looks if self.behind is None else self.behind.kept(looks, self.steps)
 
     def _lengthen(self) -> None:
         """Make room for as many looks as rows again: no more can be needed, since a row lies before each idle step."""
@@ -226,6 +239,56 @@ class _Behind:
         return looks.expand(-1, *self.row.shape, *looks.shape[3:])[index, tasks[:, None], copies]
 
 
+class _Waiting:
+    """Which copies have ended the one episode that is asked of each: what they show from there on is no data."""
+
+    def __init__(self) -> None:
+        self.by_look: list[Tensor] = []
+        """By look from the first on at which a copy waited, `[K, B]` bool."""
+        self.first_look = 0
+        self._ended: Tensor | None = None  # [K, B], none before the first end
+        self.is_over = False
+        """Whether all copies have ended theirs."""
+
+    def add(self, ended: Tensor, look: int) -> Tensor:
+        """Return where a copy's one episode `ended` at a look."""
+        if self._ended is None:
+            if bool(ended.any()):
+                self._ended, self.first_look, self.is_over = ended.clone(), look + 1, bool(ended.all())
+            return ended
+        self.by_look.append(self._ended)
+        ended = ended & ~self._ended
+        self._ended = self._ended | ended
+        self.is_over = bool(self._ended.all())
+        return ended
+
+    def advance(self, before: Tree, after: Tree) -> Tree:
+        """Return the carry for the next look: a copy that waited through the last one keeps its memory."""
+        return tree_where(self.by_look[-1], before, after) if self.by_look else after
+
+    def left_out(self, rollout: Rollout, diverged: Tensor) -> tuple[Rollout, Tensor]:
+        """Return the rollout, and where it diverged, without what copies showed while they waited."""
+        if not self.by_look:
+            return rollout, diverged
+        waited = torch.zeros_like(rollout.valid)
+        waited[:, self.first_look :] = whole(torch.stack(self.by_look))
+        rollout = replace(
+            blanked(rollout, waited), terminated=rollout.terminated & ~waited, truncated=rollout.truncated & ~waited
+        )
+        return replace(rollout, valid=~waited, taken=~waited), diverged & ~waited
+
+
+def blanked(rollout: Rollout, steps: Tensor) -> Rollout:
+    """Return the rollout with zeros in place of all numbers at the given `steps` `[K, T, B]`; flags stay."""
+
+    def blank(x: Tensor) -> Tensor:
+        if x.shape[:3] != steps.shape or x.dtype == torch.bool:
+            return x
+        return x.masked_fill(steps.view(*steps.shape, *(1,) * (x.dim() - 3)), 0)
+
+    return rollout.map(blank)
+
+
 def elapsed_steps(ended: Tensor) -> Tensor:
     """Return the steps since the start of each episode, `[K, T, B]` int64, from where episodes `ended`."""
     t = torch.arange(ended.shape[1], device=ended.device).view(1, -1, 1)
@@ -264,13 +327,8 @@ def without_unsound_episodes(
     if bool((~rollout.log_prob.isfinite() & to_blame).any()):
         raise NumericError("the policy's actions are not finite: its parameters have diverged; lower the step sizes")
 
-    def blank(x: Tensor) -> Tensor:
-        if x.shape[:3] != unsound.shape or x.dtype == torch.bool:
-            return x
-        return x.masked_fill(unsound.view(*unsound.shape, *(1,) * (x.dim() - 3)), 0)
-
     found = _faults_of_numbers(rollout, bad, ended, tasks, reported)
-    return replace(rollout.map(blank), valid=~unsound), (*reported, *found)
+    return replace(blanked(rollout, unsound), valid=rollout.valid & ~unsound), (*reported, *found)
 
 
 def _faults_of_numbers(

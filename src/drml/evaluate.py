@@ -1,6 +1,6 @@
 """Meta-testing: how return grows with adaptation, per task and per step, on tasks that were not trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,46 @@ from drml.stats import Interval, stratified_bootstrap
 
 
 @dataclass(frozen=True)
+class AdaptationCost:
+    """What one agent has taken before each point of its adaptation curve: nothing before the first.
+
+    All copies of a task adapt one agent of a gradient learner, whose step takes the episodes of all of them. Each copy
+    is an agent of its own where a memory adapts, and takes one. Episodes that were begun count, also those that were
+    cut short or unsound.
+    """
+
+    episodes: Tensor
+    """`[K, S + 1]` float64 by adaptation step: episodes so far, the mean over a task's agents."""
+    env_steps: Tensor
+    """`[K, S + 1]` float64: environment steps so far."""
+
+    def mean(self) -> tuple[list[float], list[float]]:
+        """Return episodes and environment steps before each point, meaned over tasks; NaN where there are none."""
+        return self.episodes.mean(0).tolist(), self.env_steps.mean(0).tolist()
+
+    def select(self, rows: Tensor) -> "AdaptationCost":
+        """Return the cost on some of the tasks."""
+        return AdaptationCost(self.episodes[rows], self.env_steps[rows])
+
+
+def adaptation_cost(history: Sequence[Rollout]) -> AdaptationCost:
+    """Return what came before each of the rollouts of K tasks, one per phase."""
+
+    def before_each(counted: Callable[[Rollout], Tensor]) -> Tensor:
+        per_agent = [
+            counted(rollout).sum((1, 2)).cpu().to(torch.float64)
+            / (rollout.reward.shape[2] if rollout.last_carry else 1)
+            for rollout in history[:-1]
+        ]
+        nothing = torch.zeros(len(history[0].reward), dtype=torch.float64)
+        return torch.stack([nothing, *per_agent], 1).cumsum(1)
+
+    return AdaptationCost(
+        before_each(lambda rollout: rollout.taken & rollout.ended), before_each(lambda rollout: rollout.taken)
+    )
+
+
+@dataclass(frozen=True)
 class Meeting:
     """What came of one meta-episode: the tasks that it could be played on, and what failed on them and the others."""
 
@@ -35,6 +75,15 @@ class Meeting:
     """What failed, in order, each with its phase; `Fault.row` counts among the K tasks."""
     env_steps: int
     """Environment steps taken, those of tasks that were lost included."""
+    adapt_steps: int
+    """S, the adaptation steps that were asked for."""
+
+    @property
+    def cost(self) -> AdaptationCost:
+        """Return what the agents of the K' tasks took of adaptation."""
+        if not len(self.tasks):
+            return AdaptationCost(*torch.empty(2, 0, self.adapt_steps + 1, dtype=torch.float64))
+        return adaptation_cost(self.history)
 
 
 @one_torch_thread()
@@ -59,7 +108,7 @@ def meet(
         if not len(rows):
             break
         rollout, found = collect.with_faults(learner.policy, agent, tasks, rng["collect", phase])
-        env_steps += rollout.reward.numel()
+        env_steps += rollout.env_steps
         faults += [(phase, replace(f, row=int(rows[f.row]) if f.row >= 0 else f.row)) for f in found]
         sound = rollout.valid.flatten(1).any(1).cpu()
         sound[[f.row for f in found if f.row >= 0 and not f.is_of_numbers]] = False
@@ -72,7 +121,7 @@ def meet(
             with collect.phases("adapt"):
                 agent = learner.adapt(agent, history[-1], phase)
     lost = tuple(sorted(set(range(num_tasks)) - set(rows.tolist())))
-    return Meeting(tasks, rows, lost, history, tuple(faults), env_steps)
+    return Meeting(tasks, rows, lost, history, tuple(faults), env_steps, adapt_steps)
 
 
 def _select(agent: Agent, rows: Tensor, shared: Params) -> Agent:
@@ -98,7 +147,7 @@ def meta_episode(
 
 def episode_returns(rollout: Rollout) -> Tensor:
     """Return each copy's undiscounted first-episode return, `[K, B]`; NaN where that episode was not sound."""
-    returns = first_episode_returns(rollout.reward, rollout.terminated | rollout.truncated)
+    returns = first_episode_returns(rollout.reward, rollout.ended)
     return returns.masked_fill(~rollout.valid[:, 0], torch.nan)
 
 
@@ -145,9 +194,11 @@ class AdaptationCurve:
 
 @dataclass(frozen=True)
 class MetaTest:
-    """A meta-test: the adaptation curve of the tasks that could be measured, and what failed."""
+    """A meta-test: the adaptation curve of the tasks that could be measured, what it took, and what failed."""
 
     curve: AdaptationCurve
+    cost: AdaptationCost
+    """What came before each point of the curve."""
     tasks: Tasks
     """The tasks of the curve's rows: those with a sound first episode after each adaptation step."""
     rows: Tensor
@@ -156,6 +207,40 @@ class MetaTest:
     """The rows of the tasks that failed in some phase."""
     faults: tuple[tuple[int, Fault], ...]
     """What failed, each with its phase."""
+
+    def facts(self, rng: Streams) -> dict[str, Any]:
+        """Return the curve, over all tasks and task by task, as plain values.
+
+        `episodes` and `env_steps` are what one agent has taken before a point of the curve.
+        """
+        by_task, std = self.curve.by_task().tolist(), self.curve.std_by_task().tolist()
+        episodes, env_steps = self.cost.mean()
+        points = zip(self.curve.intervals(rng), self.curve.mean(), episodes, env_steps, strict=True)
+        return {
+            "adapt_steps": len(episodes) - 1,
+            "tasks": [
+                {
+                    "params": self.tasks.plain_params(k),
+                    "return_by_step": by_task[k],
+                    "std_by_step": std[k],
+                    "episodes_by_step": self.cost.episodes[k].tolist(),
+                    "env_steps_by_step": self.cost.env_steps[k].tolist(),
+                }
+                for k in range(len(self.tasks))
+            ],
+            "return_by_step": [
+                {
+                    "step": step,
+                    "iqm": interval.estimate,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "mean": mean,
+                    "episodes": episodes_before,
+                    "env_steps": env_steps_before,
+                }
+                for step, (interval, mean, episodes_before, env_steps_before) in enumerate(points)
+            ],
+        }
 
     def unmeasured(self, tasks: Tasks) -> list[dict[str, Any]]:
         """Return those of the given tasks that count in no mean, each with the first fault on it, as plain values."""
@@ -176,4 +261,5 @@ def meta_test(
         returns = returns_by_step(met.history).cpu()  # [K', S + 1, B]
     measured = returns.isfinite().any(-1).all(1).nonzero().flatten()
     curve = AdaptationCurve(returns[measured])
-    return MetaTest(curve, met.tasks.select(measured), met.rows[measured], met.lost, met.faults)
+    cost, tested = met.cost.select(measured), met.tasks.select(measured)
+    return MetaTest(curve, cost, tested, met.rows[measured], met.lost, met.faults)

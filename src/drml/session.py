@@ -24,10 +24,10 @@ from drml.core.types import EnvSpec, Tasks
 from drml.envs.api import EnvOptions, Suite
 from drml.envs.isolated.env import isolated
 from drml.envs.registry import suite
-from drml.evaluate import MetaTest, meta_test
+from drml.evaluate import meta_test
+from drml.footprint import Plan, check_fit
 from drml.policies.mlp import MLPConfig
 from drml.runlog import METRICS, RunLog, read_rows
-from drml.stats import Interval
 from drml.tasks.distribution import Split
 from drml.tasks.sampler import StratifiedSampler
 from drml.train import (
@@ -72,11 +72,23 @@ class Setup:
     suite: Suite
     learner: Learner
 
+    def with_room(self, adapt_steps: int) -> "Setup":
+        """Return the setup of the same weights, whose memory has room for trials of so many adaptation steps."""
+        policy = self.config.policy.with_room((adapt_steps + 1) * self.suite.spec.horizon)
+        config = replace(self.config, policy=policy)
+        return Setup(config, self.suite, _learner(config, self.suite.spec))
+
+    def check_fit(self, num_tasks: int, copies: int, adapt_steps: int, learns: bool) -> None:
+        """Refuse a meta-episode that can never fit into memory."""
+        learner, policy = self.config.learner_config, self.config.policy
+        check_fit(Plan(self.suite.spec, learner, policy, num_tasks, copies, adapt_steps, learns))
+
     def collector(self, copies: int, options: EnvOptions, phases: Phases) -> Collector:
-        """Return a collector of whole episodes in a fresh environment."""
-        bounds = options.isolation
-        env = isolated(self.suite, bounds) if bounds.isolate else self.suite.make(options)
-        return Collector(env, self.suite.spec.horizon, copies, phases, options.device)
+        """Return a collector of what the learner adapts on, in a fresh environment."""
+        one_episode, bounds = self.learner.adapts_on == "episodes", options.isolation
+        options = replace(options, one_episode=one_episode)
+        env = isolated(self.suite, bounds, one_episode) if bounds.isolate else self.suite.make(options)
+        return Collector(env, self.suite.spec.horizon, copies, phases, options.device, one_episode)
 
 
 def set_up(config: RunConfig) -> Setup:
@@ -91,9 +103,12 @@ def set_up(config: RunConfig) -> Setup:
     check_memory(
         f"a policy of {config.policy}", config.policy.num_weights(chosen.spec.obs_size, chosen.spec.action.size)
     )
+    return Setup(config, chosen, _learner(config, chosen.spec))
+
+
+def _learner(config: RunConfig, spec: EnvSpec) -> Learner:
     entry = learner_entry(config.learner)
-    policy = entry.make_policy(chosen.spec, config.policy, config.learner_config)
-    return Setup(config, chosen, entry.make(chosen.spec, policy, config.learner_config))
+    return entry.make(spec, entry.make_policy(spec, config.policy, config.learner_config), config.learner_config)
 
 
 def read_config(run: Path) -> RunConfig:
@@ -117,12 +132,6 @@ def _checked(data: Mapping[str, Any], where: str) -> RunConfig:
     kinds = {"learner_config": entry.config_type, "policy": type(entry.default_policy)}
     typed = {key: from_dict(kind, data.get(key), f"{where}.{key}") for key, kind in kinds.items()}
     return from_dict(RunConfig, {**data, **typed}, where)
-
-
-def _check_rollouts(spec: EnvSpec, num_tasks: int, copies: int, adapt_steps: int) -> None:
-    """Refuse rollouts of which the observations and rewards alone can never fit into memory."""
-    steps = (adapt_steps + 1) * num_tasks * spec.horizon * copies
-    check_memory(f"acting in {num_tasks} tasks x {copies} episodes", steps * (spec.obs_size + 1))
 
 
 def start(
@@ -176,8 +185,9 @@ def resume(
 
 def make_trainer(setup: Setup, options: EnvOptions, stop_requested: Callable[[], bool]) -> Trainer:
     """Return what meta-training works with."""
-    train, adapt_steps = setup.config.train, setup.learner.adapt_steps
-    _check_rollouts(setup.suite.spec, max(train.num_tasks, train.validation_tasks), train.copies, adapt_steps)
+    train = setup.config.train
+    setup.check_fit(train.num_tasks, train.copies, setup.learner.adapt_steps, learns=True)
+    setup.check_fit(train.validation_tasks, train.copies, setup.learner.adapt_steps, learns=False)
     return Trainer(
         setup.learner,
         setup.suite.tasks,
@@ -322,23 +332,23 @@ def test(
     rundir.check_tasks(folder, trained.setup.suite.facts())
     if not os.access(folder, os.W_OK):
         raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")
-    _check_rollouts(trained.setup.suite.spec, num_tasks, copies, adapt_steps)
+    setup = trained.setup.with_room(adapt_steps)
+    setup.check_fit(num_tasks, copies, adapt_steps, learns=False)
     rng = Streams(seed)["test", split]
     tasks = tasks_for(trained, split, num_tasks, rng)
-    collect = trained.setup.collector(copies, options, Phases())
-    tested = meta_test(trained.setup.learner, trained.best, tasks, collect, rng, adapt_steps)
+    collect = setup.collector(copies, options, Phases())
+    tested = meta_test(setup.learner, trained.best, tasks, collect, rng, adapt_steps)
     collect.close()
     unmeasured = tested.unmeasured(tasks)
     if not len(tested.tasks):
         raise EnvError(f"none of the {len(tasks)} tasks could be measured, the first one {unmeasured[0]['text']}")
-    result = _result(trained, tested, tested.curve.intervals(rng), split) | {"faulty_tasks": unmeasured}
+    result = _facts(trained, split) | tested.facts(rng) | {"faulty_tasks": unmeasured}
     rundir.write_json(folder / "test.json", result)
     return result
 
 
-def _result(trained: Trained, tested: MetaTest, intervals: list[Interval], split: Split) -> dict[str, Any]:
-    curve, tasks = tested.curve, tested.tasks
-    by_task, std = curve.by_task(), curve.std_by_task()
+def _facts(trained: Trained, split: Split) -> dict[str, Any]:
+    """Return what a test's result says of the run."""
     config, progress = trained.setup.config, trained.progress
     return {
         "suite": config.suite,
@@ -346,20 +356,8 @@ def _result(trained: Trained, tested: MetaTest, intervals: list[Interval], split
         "seed": config.seed,
         "split": split,
         "held_out": trained.setup.suite.tasks.held_out,
-        "adapt_steps": curve.returns.shape[1] - 1,
+        "adapts_on": trained.setup.learner.adapts_on,
         "trained_adapt_steps": trained.setup.learner.adapt_steps,
-        "tasks": [
-            {
-                "params": tasks.plain_params(k),
-                "return_by_step": by_task[k].tolist(),
-                "std_by_step": std[k].tolist(),
-            }
-            for k in range(len(tasks))
-        ],
-        "return_by_step": [
-            {"step": step, "iqm": i.estimate, "low": i.low, "high": i.high, "mean": mean}
-            for step, (i, mean) in enumerate(zip(intervals, curve.mean(), strict=True))
-        ],
         "best_meta_iter": progress.best_meta_iter,
         "meta_iter": progress.meta_iter,
         "env_steps": progress.env_steps,

@@ -17,7 +17,7 @@ from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
 from drml.core.types import Rollout, Tasks
-from drml.evaluate import Meeting, MetaTest, meet, meta_test, returns_by_step
+from drml.evaluate import AdaptationCost, Meeting, MetaTest, meet, meta_test, returns_by_step
 from drml.quarantine import Incident, Quarantine
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.sampler import TaskSampler
@@ -36,7 +36,8 @@ class TrainConfig:
     num_tasks: int = 20
     """K, tasks per meta-iteration (MAML, ProMP: 20 to 40)."""
     copies: int = 20
-    """B, episodes per task and phase (MAML, ProMP: 20)."""
+    """B, copies of each task: episodes per task and phase, of which a learner that adapts on steps may see more where
+    they end early (MAML, ProMP: 20)."""
     max_env_steps: int = 0
     """Budget in environment steps, adaptation included; 0 is none."""
     max_seconds: float = 0.0
@@ -184,7 +185,7 @@ def stop_reason(config: TrainConfig, progress: Progress) -> StopReason:
 def judge(progress: Progress, num_drawn: int, met: Meeting) -> tuple[Progress, list[Incident]]:
     """Return the progress with the strikes of a meta-episode and its steps on lost tasks counted, and the incidents."""
     quarantine, incidents = progress.quarantine.strike(met.faults, met.lost, "train")
-    wasted = met.env_steps - sum(rollout.reward.numel() for rollout in met.history)
+    wasted = met.env_steps - sum(rollout.env_steps for rollout in met.history)
     counted = quarantine.count(num_drawn, len(met.tasks))
     return replace(progress, quarantine=counted, env_steps=progress.env_steps + wasted), incidents
 
@@ -205,7 +206,8 @@ def advance(
     Raises:
         EnvError: if too many episodes of this meta-iteration had to be dropped.
     """
-    unsound = sum(float((~rollout.valid).float().mean()) for rollout in history) / max(len(history), 1)
+    env_steps = sum(rollout.env_steps for rollout in history)
+    unsound = sum(int(rollout.unsound.sum()) for rollout in history) / max(env_steps, 1)
     if unsound > MAX_UNSOUND_SHARE:
         raise EnvError(f"meta-iteration {progress.meta_iter}: {unsound:.0%} of the steps had to be dropped as unsound")
     post_return = returns_by_step(history)[:, -1].nanmean(-1) if history else torch.empty(0)
@@ -214,7 +216,7 @@ def advance(
         state=state,
         sampler=trainer.sampler.observe(progress.sampler, tasks, post_return),
         meta_iter=progress.meta_iter + 1,
-        env_steps=progress.env_steps + sum(rollout.reward.numel() for rollout in history),
+        env_steps=progress.env_steps + env_steps,
         seconds=progress.seconds + seconds,
     )
 
@@ -228,7 +230,7 @@ def train_row(
     dropped = [
         {"phase": phase, "task": rows[k], "copy": b, "step": t}
         for phase, rollout in enumerate(history)
-        for k, t, b in (~rollout.valid & (rollout.terminated | rollout.truncated)).nonzero().tolist()
+        for k, t, b in (~rollout.valid & rollout.ended).nonzero().tolist()
     ]
     returns = returns_by_step(history) if history else torch.full((1, 1, 1), math.nan)
     pre_return, post_return = (float(returns[:, step].nanmean()) for step in (0, -1))
@@ -239,11 +241,18 @@ def train_row(
         "seconds": progress.seconds,
         "pre_return": pre_return,
         "post_return": post_return,
+        **_last(met.cost),
         **metrics,
         **({"dropped_episodes": dropped} if dropped else {}),
         **({"warnings": warnings} if (warnings := caveats(history, metrics)) else {}),
         **_faults(progress, incidents),
     }
+
+
+def _last(cost: AdaptationCost) -> dict[str, float]:
+    """Return what all adaptation steps together took of an agent, over the tasks; NaN where there are none."""
+    episodes, env_steps = cost.mean()
+    return {"adapt_episodes": episodes[-1], "adapt_env_steps": env_steps[-1]}
 
 
 def _faults(progress: Progress, incidents: Sequence[Incident]) -> dict[str, object]:
@@ -283,6 +292,7 @@ def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:
     quarantine, incidents = progress.quarantine.strike(tested.faults, tested.lost, "validation")
     progress = replace(progress, quarantine=quarantine)
     curve = tested.curve.mean()
+    episodes, env_steps = tested.cost.mean()
     is_best = curve[-1] > progress.best_return
     row = {
         "kind": "validation",
@@ -290,6 +300,8 @@ def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:
         "env_steps": progress.env_steps,
         "seconds": progress.seconds,
         "return_by_step": curve,
+        "episodes_by_step": episodes,
+        "env_steps_by_step": env_steps,
         "is_best": is_best,
         **_faults(progress, incidents),
     }

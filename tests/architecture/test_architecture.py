@@ -17,6 +17,7 @@ FLOORS = [
         "train",
         "evaluate",
         "caveats",
+        "footprint",
         "quarantine",
         "session",
         "savepoint",

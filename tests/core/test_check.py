@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from drml.core import check
 from drml.core.check import check_finite, check_ranges, check_shapes
-from drml.core.errors import InputError, NumericError
+from drml.core.errors import InputError, NumericError, ResourceError
 
 
 def test_shapes_that_agree():
@@ -85,3 +86,39 @@ def test_settings_at_the_ends_of_their_ranges_pass():
 def test_a_setting_out_of_its_range_is_named(settings, message):
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         check_settings(settings)
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "limits"),
+    [
+        (
+            "0::/jobs/mine\n",
+            {"jobs/mine/memory.max": "max", "jobs/memory.max": "5000", "memory.max": "9000"},
+            [5000, 9000],
+        ),
+        (
+            "4:memory:/a\n9:name=systemd:/\n0::/\n",
+            {"memory/a/memory.limit_in_bytes": "7000", "memory/memory.limit_in_bytes": "8000"},
+            [7000, 8000],
+        ),
+        ("0::/\n", {}, []),
+        (None, {}, []),
+    ],
+)
+def test_limits_of_control_groups_are_found_on_the_way_up(tmp_path, groups, files, limits):
+    told = tmp_path / "cgroup"
+    if groups is not None:
+        told.write_text(groups)
+    for name, text in files.items():
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    assert list(check._group_limits(told, tmp_path / "root")) == limits
+
+
+def test_memory_is_what_the_groups_leave(monkeypatch):
+    monkeypatch.setattr(check, "_group_limits", lambda: iter([10**9, 2 * 10**9]))
+    assert check.machine_memory() == 10**9
+    check.check_memory("a little", 10**8)
+    with pytest.raises(ResourceError, match=r"much takes 4 GB of memory or more, the machine has 1 GB; take less"):
+        check.check_memory("much", 10**9, "; take less")

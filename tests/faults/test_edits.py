@@ -14,8 +14,10 @@ FACTS, MANIFEST = "checkpoints/000004/facts.json", "checkpoints/000004/manifest.
 TEST = ["test", "run", "--tasks", "1", "--episodes", "1"]
 RESUME = ["train", "--resume", "run", "--meta-iters", "5"]
 COMMANDS = {"config.json": [TEST, RESUME], FACTS: [TEST], "test.json": [["report", "run"]]}
-FREE = ("versions", "params", "config", "text")  # what no command reads, or shows as it stands
-UNREAD = ("suite", "learner", "seed", "meta_iter", "adapt_steps")  # of test.json: a report has them from elsewhere
+BY_TASK = ("episodes_by_step", "env_steps_by_step")  # a report shows their means, which stand beside them
+FREE = ("versions", "params", "config", "text", *BY_TASK)  # what no command reads, or shows as it stands
+# of test.json: a report has them from elsewhere
+UNREAD = ("suite", "learner", "seed", "meta_iter", "adapt_steps", "adapts_on")
 BROKEN = {
     "empty": b"",
     "no object": b"[]",

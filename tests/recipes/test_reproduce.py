@@ -127,6 +127,24 @@ def test_the_return_of_a_trial_is_the_sum_over_its_episodes():
     assert reproduce.summary("tiny", TINY, tests)["trial_return"] is None
 
 
+def test_a_point_says_what_came_before_it_where_the_tests_do():
+    taken = {"episodes_by_step": [0.0, 4.0], "env_steps_by_step": [0.0, 12.0]}
+    tests = [
+        {
+            "seed": i,
+            "tasks": [{"return_by_step": [1.0, 2.0], **taken}, {"return_by_step": [1.0, 2.0], **other}],
+            "env_steps": 1,
+            "seconds": 1.0,
+            "curve": {},
+        }
+        for i, other in enumerate((taken, {**taken, "env_steps_by_step": [0.0, 20.0]}))
+    ]
+    points = reproduce.summary("tiny", TINY, tests)["return_by_step"]
+    assert [(point["episodes"], point["env_steps"]) for point in points] == [(0.0, 0.0), (4.0, 14.0)]  # by hand
+    older = reproduce.summary("tiny", TINY, result((1.0, 2.0)))["return_by_step"]
+    assert "env_steps" not in older[0]
+
+
 def test_nothing_published_is_nothing_reached():
     (point,) = reproduce.summary("tiny", replace(TINY, published=()), result((1.0, 2.0)))["return_by_step"]
     assert point["published"] is None and point["reached"] is None

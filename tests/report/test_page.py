@@ -216,3 +216,7 @@ def test_warnings_are_told_by_name_and_number_of_meta_iterations(tmp_path, run_f
     assert '<td class="">3</td>' in section[: section.index("all &lt;b&gt;")]
     silent = write_report(write_run(tmp_path / "silent", config, test, run_files[3][3:])).read_text(encoding="utf-8")
     assert "Warnings" not in silent
+
+
+def test_a_test_of_an_older_version_says_nothing_of_what_it_took(full_page):
+    assert "Taken by one agent" not in full_page[0] and "Between before and after lie" not in full_page[0]

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
-from drml.core.types import Agent, Rollout, Tasks
+from drml.core.types import AdaptsOn, Agent, Rollout, Tasks
 from drml.policies.api import Policy
 
 
@@ -33,6 +33,11 @@ class Learner(Protocol):
     @property
     def adapt_steps(self) -> int:
         """Return the adaptation steps of one meta-training episode."""
+        ...
+
+    @property
+    def adapts_on(self) -> AdaptsOn:
+        """Return what each copy contributes to an adaptation step."""
         ...
 
     def init(self, rng: Streams) -> LearnerState:

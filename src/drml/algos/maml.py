@@ -51,7 +51,7 @@ from drml.core.tree import (
     stack_shared,
     unflatten,
 )
-from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks
+from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, Rollout, Tasks
 from drml.losses import expectation, likelihood_ratio_loss, mean_kl
 from drml.optim.trust_region import TrustRegionConfig, trust_region_step
 from drml.policies.api import Policy
@@ -88,6 +88,7 @@ class MAML:
         self.policy = policy
         self.config = config
         self.adapt_steps = config.inner.num_steps
+        self.adapts_on: AdaptsOn = config.inner.adapts_on
         self._inner = InnerLoop(
             GradientAdaptation(policy, INNER_LOSSES[config.inner_loss], config.inner, config.order),
             LinearFeatureBaseline(spec.horizon, config.inner.gamma),

@@ -30,7 +30,7 @@ from drml.baselines import LinearFeatureBaseline
 from drml.core.check import check_ranges
 from drml.core.rng import Streams
 from drml.core.tree import Params, held_within, params_map, stack_shared
-from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks
+from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, Rollout, Tasks
 from drml.losses import clipped_surrogate_loss, mean_kl
 from drml.optim.first_order import AdamState, adam_init, adam_step
 from drml.policies.api import Policy
@@ -72,6 +72,7 @@ class ProMP:
         self.policy = policy
         self.config = config
         self.adapt_steps = config.inner.num_steps
+        self.adapts_on: AdaptsOn = config.inner.adapts_on
         self._inner = InnerLoop(
             GradientAdaptation(policy, INNER_LOSSES[config.inner_loss], config.inner, order=2),
             LinearFeatureBaseline(spec.horizon, config.inner.gamma),

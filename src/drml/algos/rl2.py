@@ -6,8 +6,9 @@ learning"; Wang et al. 2016, "Learning to reinforcement learn".
     trial     n episodes of one task in a row, the memory h kept across them and cleared between tasks
     maximise  E[Σₜ γᵗ rₜ] over the whole trial, by PPO (Schulman et al. 2017, eq. 7) on whole sequences
 
-An adaptation step is an episode: the return after j steps is that of episode j + 1 of a trial. Advantages run over the
-trial, through the ends of its episodes, because what an episode teaches pays in the next.
+An adaptation step is an episode: the return after j steps is that of episode j + 1 of a trial. A copy whose episode
+ends early waits for the others; of that nothing is remembered or learned. Advantages run over the trial, through the
+ends of its episodes, because what an episode teaches pays in the next.
 
 Differs from the paper: PPO in place of TRPO; the time in the trial is an input; the critic learns returns that are
 normalised to mean 0 and standard deviation 1 (as in Yu et al. 2022, "The surprising effectiveness of PPO in cooperative
@@ -29,7 +30,7 @@ from drml.core.check import check_ranges
 from drml.core.parallel import parallel_map
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree, flatten, held_within, params_map, tree_where
-from drml.core.types import Advantages, Agent, EnvSpec, Rollout, Tasks, join_rollouts
+from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, Rollout, Tasks, join_rollouts
 from drml.losses import clipped_surrogate_loss, expectation
 from drml.optim.first_order import AdamState, adam_init, adam_step
 from drml.policies.actor_critic import MemoryPolicy
@@ -93,6 +94,7 @@ class RL2:
         self.policy = policy
         self.config = config
         self.adapt_steps = config.episodes - 1
+        self.adapts_on: AdaptsOn = "episodes"
 
     def init(self, rng: Streams) -> LearnerState:
         """Return fresh parameters, a fresh Adam and a count of meta-iterations."""
@@ -110,7 +112,7 @@ class RL2:
 
     def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int) -> Agent:
         """Return the agent with the episode in memory; after an unsound one the memory is as it was before it."""
-        return replace(agent, carry=tree_where(rollout.valid.all(1), rollout.last_carry, rollout.first_carry))
+        return replace(agent, carry=tree_where(~rollout.unsound.any(1), rollout.last_carry, rollout.first_carry))
 
     def update(self, state: LearnerState, history: Sequence[Rollout]) -> tuple[LearnerState, Mapping[str, float]]:
         """Return the state after `epochs` x `minibatches` Adam steps on the trials that the history's episodes form.
@@ -119,8 +121,8 @@ class RL2:
         parameters and optimiser stay as they were, because Adam would make a step of any gradient, of rounding too.
         """
         joined = join_rollouts(history)
-        trials = one_by_one(joined)
-        sound = trials.valid.all(1)
+        trials = packed(one_by_one(joined))
+        sound = ~trials.unsound.any(1)
         differs = trials_differ(joined, self.config.gamma)
         metrics = {"sound_trials": float(sound.float().mean()), "tasks_without_difference": float(not differs)}
         num_updates = int(cast(Tensor, state.optimiser["num_updates"]))
@@ -165,15 +167,14 @@ class RL2:
         parts = chunks(len(trials.reward), self.config.trials_per_chunk)
         evaluated = parallel_map(lambda part: self.policy.evaluate(params, trials.select_tasks(part))[1], parts)
         reward, dtype = trials.reward.double(), trials.reward.dtype
-        sound = trials.valid.all(1, keepdim=True)  # of a trial with an unsound episode nothing is learned from
-        valid = sound.expand_as(reward).to(dtype)
+        sound = ~trials.unsound.any(1, keepdim=True)  # of a trial with an unsound episode nothing is learned from
+        valid = (sound & trials.taken).to(dtype)
         unit = scale if bool(scale.weight > 0.0) else scale.observe(returns_to_go(reward, self.config.gamma), valid)
         value = unit.restore(torch.cat(evaluated).double())
-        last = torch.zeros_like(trials.terminated)
-        last[:, -1] = True  # the trial is all there is: beyond it nothing is earned
+        last = last_taken(trials.taken)  # the trial is all there is: beyond it nothing is earned
         follows = next_values(value, torch.zeros_like(value), last, torch.zeros_like(last))
         gain = gae(reward, value, follows, last, self.config.gamma, self.config.gae_lambda)
-        weight = valid / valid.sum((1, 2), keepdim=True).clamp_min(1.0)
+        weight = valid / (valid.sum() / sound.sum())  # by the mean trial's steps: a step of any trial counts the same
         advantages = Advantages(
             standardised(gain, valid.double(), (0, 1, 2), rounding_of(reward).max()).to(dtype), weight
         )
@@ -218,7 +219,7 @@ def trials_differ(joined: Rollout, gamma: float) -> bool:
         joined: trials `[K, T, B]`; with one of each task they are compared between tasks, one alone with itself.
         gamma: discount per step.
     """
-    trials = (joined.reward.double(), joined.valid.all(1, keepdim=True).expand_as(joined.valid))
+    trials = (joined.reward.double(), ~joined.unsound.any(1, keepdim=True) & joined.taken)
     reward, sound = (x.permute(2, 1, 0) for x in trials) if joined.reward.shape[2] == 1 else trials
     step = torch.arange(reward.shape[1], device=reward.device).view(1, -1, 1).expand_as(reward)
     is_alone = reward.shape[2] == 1
@@ -230,6 +231,20 @@ def one_by_one(rollout: Rollout) -> Rollout:
     """Return a rollout `[K, T, B]` as K·B sequences `[K·B, T, 1]`."""
     apart = rollout.map(lambda x: x.transpose(1, 2).flatten(0, 1).unsqueeze(2))
     return apart.map_carries(lambda x: x.flatten(0, 1).unsqueeze(1))
+
+
+def packed(trials: Rollout) -> Rollout:
+    """Return trials `[N, T, 1]` with the steps that each has taken in a row, in front of those at which it waited."""
+    if bool(trials.taken.all()):
+        return trials
+    order = torch.argsort(~trials.taken, dim=1, stable=True)[:, : int(trials.taken.sum(1).max())]
+    trial = torch.arange(len(order), device=order.device).view(-1, 1, 1)
+    return trials.map(lambda x: x[trial, order, 0])
+
+
+def last_taken(taken: Tensor) -> Tensor:
+    """Return the last step that each trial has taken, `[N, T, 1]` bool, from the steps that are, in a row."""
+    return torch.zeros_like(taken).scatter_(1, taken.sum(1, keepdim=True) - 1, True)
 
 
 def interleaved(length: int, parts: int) -> list[slice]:

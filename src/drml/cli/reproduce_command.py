@@ -14,7 +14,7 @@ from drml.cli.terminal import check_json, check_threads, say, show
 from drml.core.errors import InputError
 from drml.envs.api import EnvOptions
 from drml.recipes.catalog import RECIPES
-from drml.recipes.reproduce import Stopped, budget, reproduce, stored_result
+from drml.recipes.reproduce import TAKEN, Stopped, budget, reproduce, stored_result
 from drml.rundir import write_json
 
 MAX_SEEDS = 1000
@@ -72,12 +72,14 @@ def run(words: list[str]) -> int:
 def show_result(result: Mapping[str, Any], stored: Mapping[str, Any] | None) -> None:
     """Print the return after each adaptation step and of whole trials beside the published and the stored one."""
     table = Table()
-    for column in ("steps", "mean", "± 95 %", "IQM", "95 % from", "to", "published", "at least", "", "stored mean"):
+    numbers = ("mean", "± 95 %", "IQM", "95 % from", "to", "published", "at least", "", "stored mean")
+    for column in ("steps", "episodes", "env steps", *numbers):
         table.add_column(column, justify="right")
     points, kept = _points(result), _points(stored) if stored else {}
     for name, point in points.items():
         table.add_row(
             name,
+            *(f"{point[column]:,.5g}" if column in point else "" for column in TAKEN),
             *(_number(point[column]) for column in ("mean", "mean_half_width_95", "iqm", "low", "high")),
             *(_number(point[column]) for column in ("published", "at_least")),
             WORDS[point["reached"]],

@@ -30,7 +30,7 @@ class TestArgs:
     num_tasks: int = 40
     """Tasks to test on (short: --tasks)."""
     copies: int = 20
-    """Episodes per task and step (short: --episodes)."""
+    """Episodes per task and step (short: --episodes); see the table for what each step really took."""
     split: Split = "test"
     """Which tasks: held-out ones (test), out of the training range (ood), or those of training and validation."""
     seed: int = 0
@@ -70,6 +70,10 @@ def show_curve(result: Mapping[str, Any]) -> None:
     table.add_column("tasks")
     for point in result["return_by_step"]:
         table.add_column(str(point["step"]), justify="right")
+    table.add_row("after episodes", *(f"{point['episodes']:,.5g}" for point in result["return_by_step"]))
+    table.add_row(
+        "after env steps", *(f"{point['env_steps']:,.0f}" for point in result["return_by_step"]), end_section=True
+    )
     table.add_row("mean", *(f"{point['mean']:.1f}" for point in result["return_by_step"]))
     table.add_row("IQM", *(f"{point['iqm']:.1f}" for point in result["return_by_step"]))
     table.add_row("95 % from", *(f"{point['low']:.1f}" for point in result["return_by_step"]))
@@ -78,5 +82,9 @@ def show_curve(result: Mapping[str, Any]) -> None:
         table.add_row(label(task["params"]), *(f"{value:.1f}" for value in task["return_by_step"]))
     title = f"{result['suite']}, {result['learner']}: return by number of adaptation steps"
     more = [f"and {num_more} more tasks"] if (num_more := len(result["tasks"]) - MAX_ROWS) > 0 else []
+    trained = result["trained_adapt_steps"]
+    steps = f"{trained} adaptation step{'' if trained == 1 else 's'}"
+    beyond = [f"training took {steps}; points beyond show how far what was learned carries"]
+    beyond = beyond if trained < result["adapt_steps"] else []
     faulty = [f"not measured: {task['text']}" for task in result["faulty_tasks"]]
-    show(title, table, *more, *faulty)
+    show(title, table, *more, *beyond, *faulty)

@@ -18,6 +18,7 @@ from drml.cli.terminal import check_json, check_threads, console, say
 from drml.core.errors import InputError
 from drml.core.shell import as_word
 from drml.envs.api import EnvOptions, Isolation
+from drml.policies.memory.registry import MemoryConfig
 from drml.train import Progress, StopReason, TrainConfig
 
 USAGE = """\
@@ -102,7 +103,9 @@ def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
     json = None if args.json is None else here / args.json
     options = EnvOptions(threads=args.threads, isolation=args.isolation)
     config = session.RunConfig(suite_name, learner_name, args.learner, args.policy, args.train, args.seed)
-    _say_what_is_done(session.set_up(config))  # complains before anything is written
+    setup = session.set_up(config)  # complains before anything is written
+    _say_what_is_done(setup)
+    say(adaptation_step(setup, args.train.copies))
     if args.out is not None:
         return _finish(replace(start(config, here / args.out, options), run=args.out), config, json)
     out = rundir.create_numbered(here / "runs", f"{suite_name.replace(':', '.')}-{learner_name}-s{args.seed}")
@@ -114,6 +117,16 @@ def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
             out.parent.rmdir()
         raise
     return _finish(replace(outcome, run=out.relative_to(here)), config, json)
+
+
+def adaptation_step(setup: session.Setup, copies: int) -> str:
+    """Return what one adaptation step takes, as a line."""
+    horizon = setup.suite.spec.horizon
+    if isinstance(setup.config.policy, MemoryConfig):
+        return f"an adaptation step is one episode, of up to {horizon} steps"
+    if setup.learner.adapts_on == "episodes":
+        return f"an adaptation step takes {copies} episodes of a task, of up to {horizon} steps each"
+    return f"an adaptation step takes {copies} x {horizon} steps of a task, however many episodes these are"
 
 
 def _resume(names: list[str], flags: list[str]) -> int:

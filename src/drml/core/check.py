@@ -2,7 +2,9 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -80,12 +82,35 @@ def check_tree(what: str, tree: Tree) -> None:
         check_finite(f"{what} {path}", leaf)
 
 
-def check_memory(what: str, num_numbers: int) -> None:
+def machine_memory() -> int:
+    """Return the bytes of memory that the machine has, or that its control groups leave to this process."""
+    has = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([has, *_group_limits()])
+
+
+def _group_limits(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
+    """Yield the memory limits of the control groups that this process is in; none where the system has none."""
+    for line in groups.read_text(encoding="utf-8").splitlines() if groups.exists() else []:
+        _, controllers, group = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        name = "memory.limit_in_bytes" if controllers else "memory.max"
+        top = root / controllers
+        for folder in (top / group.strip("/"), *(top / group.strip("/")).parents):
+            with suppress(OSError, ValueError):  # there is no such file, or it says "max"
+                yield int((folder / name).read_text(encoding="ascii"))
+            if folder == top:
+                break
+
+
+def check_memory(what: str, num_numbers: int, more: str = "") -> None:
     """Refuse what can never fit, because where memory runs out the system kills without a word.
 
     Raises:
-        ResourceError: if that many float32 numbers take more than all memory.
+        ResourceError: if that many float32 numbers take more than all memory; `more` ends its line.
     """
-    need, has = 4 * num_numbers, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    need, has = 4 * num_numbers, machine_memory()
     if need > has:
-        raise ResourceError(f"{what} takes {need // 10**9:,} GB of memory or more, the machine has {has // 10**9:,} GB")
+        raise ResourceError(
+            f"{what} takes {need // 10**9:,} GB of memory or more, the machine has {has // 10**9:,} GB{more}"
+        )

@@ -72,8 +72,14 @@ class Tasks:
         return {name: value[row].tolist() for name, value in self.params.items()}
 
 
+AdaptsOn = Literal["episodes", "steps"]
+"""What each copy contributes to an adaptation step: one episode, however long, after which it waits for the others; or
+as many steps as a horizon has, of one episode or, where they end early, of several."""
+
 NEVER = torch.zeros((), dtype=torch.bool)
 """What is said of steps of which none is idle."""
+ALWAYS = torch.ones((), dtype=torch.bool)
+"""What is said of steps all of which were taken."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ class Rollout:
     truncated: Tensor
     """`[K, T, B]` bool: looking ended at this step (horizon, end of the rollout, or a diverged simulation)."""
     valid: Tensor
-    """`[K, T, B]` bool: this step belongs to an episode that is sound; only these may be learned from."""
+    """`[K, T, B]` bool: this step was taken in an episode that is sound; only these may be learned from."""
     final_obs: Tensor
     """`[K, T, B, O]` true next observation where the episode ended at this step; zero elsewhere."""
     elapsed: Tensor
@@ -129,6 +135,27 @@ class Rollout:
     """The carry at the first step, leaves `[K, B, ...]`; empty for a policy without memory."""
     last_carry: Tree
     """The carry after the last step: what a memory takes into the task's next episode."""
+    taken: Tensor = ALWAYS
+    """`[K, T, B]` bool: the step was taken; false where the copy waited, its episode having ended, for the others."""
+
+    def __post_init__(self) -> None:
+        if self.taken is ALWAYS:
+            object.__setattr__(self, "taken", ALWAYS.to(self.valid.device).expand_as(self.valid))
+
+    @property
+    def ended(self) -> Tensor:
+        """Return where an episode ended, in either way, `[K, T, B]`."""
+        return self.terminated | self.truncated
+
+    @property
+    def unsound(self) -> Tensor:
+        """Return the steps that were taken but must not be learned from, `[K, T, B]`."""
+        return self.taken & ~self.valid
+
+    @property
+    def env_steps(self) -> int:
+        """Return the environment steps that were taken."""
+        return int(self.taken.sum())
 
     def map(self, fn: Callable[..., Tensor], *others: "Rollout") -> "Rollout":
         """Return the rollout with `fn` applied to each tensor that has the axes `[K, T, B]`, here and in the others."""

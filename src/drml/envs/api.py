@@ -89,6 +89,8 @@ class EnvOptions:
     """Simulator threads; 0 takes all cores."""
     isolation: Isolation = Isolation()
     """Whether tasks run in processes of their own."""
+    one_episode: bool = False
+    """Whether a copy may be left alone from the end of its first episode to the next reset, where that saves work."""
     watch: Watch = nobody
     """Is told of each call of foreign code before it is made."""
 

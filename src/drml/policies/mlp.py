@@ -196,6 +196,14 @@ class MLPConfig:
         """Return how many weights the layers have."""
         return sum(i * o for i, o in pairwise((inputs, *self.hidden, outputs)))
 
+    def with_room(self, steps: int) -> "MLPConfig":
+        """Return the configuration: there is no memory that needs room for the steps of a sequence."""
+        return self
+
+    def num_units(self, inputs: int, outputs: int) -> int:
+        """Return how many numbers the layers make of one observation."""
+        return sum(self.hidden) + outputs
+
 
 def mlp_policy(spec: EnvSpec, config: MLPConfig) -> GaussianMLP | CategoricalMLP:
     """Return the MLP policy that fits an environment: Gaussian for continuous actions, else categorical."""

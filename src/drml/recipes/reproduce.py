@@ -29,6 +29,7 @@ from drml.runlog import read_rows
 from drml.stats import stratified_bootstrap
 
 RESULTS = Path(__file__).parent / "results"
+TAKEN = ("episodes", "env_steps")  # of what a test counts by step
 CURVE_POINTS = 40
 RETURNS = ("pre_return", "post_return")
 
@@ -138,7 +139,11 @@ def summary(name: str, recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> 
         "config": to_dict(recipe.config),
         "seeds": [result["seed"] for result in results],
         "return_by_step": [
-            {"step": step, **_point(name, step, scores[:, :, step], published.get(step), at_least.get(step))}
+            {
+                "step": step,
+                **_point(name, step, scores[:, :, step], published.get(step), at_least.get(step)),
+                **_taken(results, step),
+            }
             for step in range(scores.shape[2])
         ],
         "gain": _gain(name, scores, recipe.gain_above),
@@ -149,6 +154,13 @@ def summary(name: str, recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> 
         "seconds": [result["seconds"] for result in results],
         "versions": rundir.versions(),
     }
+
+
+def _taken(results: Sequence[Mapping[str, Any]], step: int) -> dict[str, float]:
+    """Return the episodes and environment steps that one agent took before a point, the mean over tasks and seeds."""
+    tasks = [task for result in results for task in result["tasks"]]
+    said = [kind for kind in TAKEN if all(f"{kind}_by_step" in task for task in tasks)]  # not by older versions
+    return {kind: float(np.mean([task[f"{kind}_by_step"][step] for task in tasks])) for kind in said}
 
 
 def _gain(name: str, scores: np.ndarray, above: float | None) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from drml.report.markup import count, plain, share
-from drml.report.record import Evaluation, RunRecord, TrainPoint, ValidationPoint
+from drml.report.record import POINT, Evaluation, RunRecord, TrainPoint, ValidationPoint
 from drml.rundir import make_directories, replace_file, write_json
 
 # Light values of the page's colours; told apart by people with any kind of colour vision, and in grey.
@@ -90,14 +90,14 @@ def write_figures(drawings: Mapping[str, Drawing], folder: Path) -> None:
 
 def adaptation_data(evaluation: Evaluation) -> dict[str, Any]:
     """Return the numbers of the adaptation figure, as they stand in test.json."""
-    names = ("step", "iqm", "low", "high", "mean")
+    names = ("step", *POINT)
     data: dict[str, Any] = {name: [getattr(row, name) for row in evaluation.return_by_step] for name in names}
     return data | {"tasks": [{"params": t.params, "return_by_step": t.return_by_step} for t in evaluation.tasks]}
 
 
 def learning_data(train: Sequence[TrainPoint], validation: Sequence[ValidationPoint]) -> dict[str, Any]:
     """Return the numbers of the learning figure, as they stand in metrics.jsonl."""
-    names = ("meta_iter", "env_steps", "pre_return", "post_return")
+    names = ("meta_iter", "env_steps", "pre_return", "post_return", "adapt_episodes", "adapt_env_steps")
     best = [point for point in validation if point.is_best][-1:]
     return {
         "train": {name: [getattr(point, name) for point in train] for name in names},

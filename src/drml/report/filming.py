@@ -88,8 +88,9 @@ def _film(
     recorder = _PoseRecorder(env, filmed)
     rng = Streams(seed)["film"]
     tasks = session.tasks_for(trained, "test", max_tasks, rng)
-    collect = Collector(recorder, trained.setup.suite.spec.horizon, copies, Phases())
     learner = trained.setup.learner
+    one_episode = learner.adapts_on == "episodes"
+    collect = Collector(recorder, trained.setup.suite.spec.horizon, copies, Phases(), one_episode=one_episode)
     history = meta_episode(learner, trained.best, tasks, collect, rng, learner.adapt_steps)
     rundir.make_directories(run / "films")
     films: list[dict[str, Any]] = []
@@ -97,7 +98,8 @@ def _film(
         for phase in (0, learner.adapt_steps):
             returns = episode_returns(history[phase])[k]
             shown = int(returns.argsort()[copies // 2])
-            frames = filmed.render(torch.stack([poses[k, shown] for poses in recorder.phases[phase]]))
+            seen = recorder.phases[phase][: first_length(history[phase].ended[k, :, shown])]
+            frames = filmed.render(torch.stack([poses[k, shown] for poses in seen]))
             stem = f"films/task{k}-step{phase}"
             save_film(frames, run / f"{stem}.webp", fps=FRAMES_PER_SECOND)
             save_strip(frames, run / f"{stem}.png")
@@ -107,6 +109,11 @@ def _film(
                 {"task": label, "step": phase, "file": f"{stem}.webp", "strip": f"{stem}.png", "return": episode_return}
             )
     return films
+
+
+def first_length(ended: Tensor) -> int:
+    """Return the steps of the first episode, whose return is told, from where a copy's episodes ended, `[T]`."""
+    return int(ended.long().argmax()) + 1
 
 
 def _label(value: Tensor) -> str:

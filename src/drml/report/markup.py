@@ -121,6 +121,14 @@ def plural(value: int, noun: str) -> str:
     return f"{value:,} {noun}{'' if value == 1 else 's'}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
+def amount(value: float, noun: str) -> str:
+    """Return a mean count with its noun: 1 episode, 2.5 episodes."""
+    if not math.isfinite(value):
+        return f"{MISSING} {noun}s"
+    rounded = round(value, 1)
+    return plural(int(rounded), noun) if rounded == int(rounded) else f"{decimal(value, 1)} {noun}s"
+
+
 def table(head: Iterable[tuple[str, str]], rows: Iterable[Iterable[str]]) -> str:
     """Return a table of cells that are markup already; `head` has each column's class and title."""
     columns = list(head)

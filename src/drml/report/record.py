@@ -4,6 +4,7 @@ Only config.json must exist. Whatever else is missing (a run that goes on, one t
 missing here too, and the page says so. A number that is null was not finite when it was written; it is NaN here.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from drml.rundir import CONFIG, read_fields
 from drml.runlog import METRICS, read_rows
 
 JsonObject = Mapping[str, Any]
+POINT = ("iqm", "low", "high", "mean", "episodes", "env_steps")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,9 @@ class TrainPoint:
     seconds: float
     pre_return: float
     post_return: float
+    adapt_episodes: float = math.nan
+    """Episodes that one agent took to adapt; NaN in logs of older versions."""
+    adapt_env_steps: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,9 @@ class StepReturn:
     low: float
     high: float
     mean: float
+    episodes: float = math.nan
+    """What one agent had taken by then, the mean over tasks; NaN in tests of older versions."""
+    env_steps: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -181,6 +189,8 @@ def _train_point(row: Fields) -> TrainPoint:
         row.amount("seconds"),
         row.number("pre_return"),
         row.number("post_return"),
+        row.number("adapt_episodes"),
+        row.number("adapt_env_steps"),
     )
 
 
@@ -216,8 +226,7 @@ def _warning_points(row: Fields) -> list[WarningPoint]:
 
 def _evaluation(test: Fields) -> Evaluation:
     steps = tuple(
-        StepReturn(step.count("step"), *(step.number(key) for key in ("iqm", "low", "high", "mean")))
-        for step in test.objects("return_by_step")
+        StepReturn(step.count("step"), *(step.number(key) for key in POINT)) for step in test.objects("return_by_step")
     )
     if not steps:
         raise test.wrong("a list with at least one step", [], "return_by_step")

@@ -10,7 +10,7 @@ from drml.core.errors import InputError
 from drml.core.fault import label
 from drml.core.plain_files import read_plain
 from drml.report.figures import Drawing
-from drml.report.markup import count, decimal, duration, number, parameter, places, plural, share, table, text
+from drml.report.markup import amount, count, decimal, duration, number, parameter, places, plural, share, table, text
 from drml.report.record import Evaluation, Film, RunRecord, StepReturn, TaskReturn
 
 Drawings = Mapping[str, Drawing]
@@ -104,7 +104,18 @@ def adaptation(run: RunRecord, drawings: Drawings) -> str:
         "how far the mean depends on which tasks were drawn; other seeds are not in it."
     )
     key = (("post", "interquartile mean"), ("band", "95 % bootstrap interval"), ("thin", "single tasks"))
-    return _section("Adaptation", lead, _plot(drawings["adaptation"], "Return by adaptation step", key))
+    plot = _plot(drawings["adaptation"], "Return by adaptation step", key, _taken(found.return_by_step))
+    return _section("Adaptation", lead, plot)
+
+
+def _taken(points: Iterable[StepReturn]) -> str:
+    """Return what came before each point of the curve; '' where the test was of a version that did not say."""
+    listed = [
+        f"step {point.step}: {amount(point.episodes, 'episode')}, {amount(point.env_steps, 'env step')}"
+        for point in points
+        if point.step and math.isfinite(point.env_steps)
+    ]
+    return f"Taken by one agent before it, mean over tasks: {'; '.join(listed)}." if listed else ""
 
 
 def learning(run: RunRecord, drawings: Drawings) -> str:
@@ -114,13 +125,18 @@ def learning(run: RunRecord, drawings: Drawings) -> str:
     lead = (
         "Training returns as meta-training goes on; heavy lines are running means. The validation tasks stay the same."
     )
+    newest = run.train[-1] if run.train else None
+    taken = ""
+    if newest and math.isfinite(newest.adapt_env_steps):
+        episodes, env_steps = amount(newest.adapt_episodes, "episode"), amount(newest.adapt_env_steps, "env step")
+        taken = f"Between before and after lie {episodes} and {env_steps} of one agent (last meta-iteration)."
     key = (
         ("pre", "before adaptation"),
         ("post", "after adaptation"),
         ("dot", "validation tasks, after adaptation"),
         ("ring", "best policy"),
     )
-    return _section("Learning", lead, _plot(drawings["learning"], "Training return by environment steps", key))
+    return _section("Learning", lead, _plot(drawings["learning"], "Training return by environment steps", key, taken))
 
 
 def films(run: RunRecord) -> str:
@@ -301,10 +317,11 @@ def _absent(line: str) -> str:
     return f'<p class="absent">{line}</p>'
 
 
-def _plot(drawing: Drawing, title: str, key: Iterable[tuple[str, str]]) -> str:
+def _plot(drawing: Drawing, title: str, key: Iterable[tuple[str, str]], words_below: str = "") -> str:
     legend = "".join(f'<span class="{kind}">{words}</span>' for kind, words in key)
     caption = f'<figcaption class="key">{legend}</figcaption>' if legend else ""
+    below = f'<p class="below">{words_below}</p>' if words_below else ""
     return (
         f'<figure class="plot card" role="img" aria-label="{title}">{caption}'
-        f'<div class="wide">{drawing.wide}</div><div class="narrow">{drawing.narrow}</div></figure>'
+        f'<div class="wide">{drawing.wide}</div><div class="narrow">{drawing.narrow}</div>{below}</figure>'
     )

@@ -513,3 +513,65 @@ def test_vectors_and_whole_numbers_arrive_as_such():
     goal, legs, mass = seen[-1]
     assert isinstance(goal, np.ndarray) and goal.tolist() == [0.25, 0.5]
     assert (legs, mass) == (4, 1.5) and isinstance(legs, int) and isinstance(mass, float)
+
+
+class Logged(Counter):
+    """Counts the calls of all copies together."""
+
+    calls = {"reset": 0, "step": 0}  # noqa: RUF012
+
+    def reset(self, **kwargs):
+        Logged.calls["reset"] += 1
+        return super().reset(**kwargs)
+
+    def step(self, action):
+        Logged.calls["step"] += 1
+        return super().step(action)
+
+
+def opened_for_one_episode(make):
+    return family(make).open(EnvOptions(one_episode=True))
+
+
+def once(env):
+    return Collector(env, HORIZON, B, Phases(), one_episode=True)(ByDraw(), Agent({}, {}), ASKED, RNG)
+
+
+def test_a_copy_that_waits_is_neither_stepped_nor_reset():
+    env = opened_for_one_episode(Logged)
+    for _ in range(2):  # a reset wakes all of them
+        Logged.calls.update(reset=0, step=0)
+        rollout = once(env)
+        assert Logged.calls == {"reset": K * B, "step": rollout.env_steps}
+        assert torch.equal(rollout.taken.sum(1), length_of(rollout.obs[:, 0, :, DRAW].long()))
+
+
+def test_a_copy_that_waits_shows_nothing():
+    env = opened_for_one_episode(Counter)
+    env.reset(ASKED, B, RNG)
+    steps = [env.step(action) for action in actions()]  # more of them than the horizon has
+    ended = torch.stack([step.terminated | step.truncated for step in steps])
+    assert ended.sum(0).eq(1).all()
+    for step, waits in zip(steps, ended.cumsum(0) - ended.long() > 0, strict=True):
+        assert not step.reward[waits].any() and not step.obs[waits].any() and not step.diverged.any()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_one_episode_is_the_same_where_a_vector_environment_cannot_leave_copies_alone(mode):
+    plain = once(opened_for_one_episode(Taped()))
+    assert not plain.taken.all()
+    taped = once(opened_for_one_episode(vector_make(partial(Tape, mode=mode))))
+    for name in ("obs", "action", "reward", "terminated", "truncated", "valid", "final_obs", "elapsed", "taken"):
+        assert torch.equal(getattr(plain, name), getattr(taped, name)), name
+    assert torch.equal(plain.last_carry["sum"], taped.last_carry["sum"])
+
+
+def test_a_fault_after_the_one_episode_is_never_met():
+    class FailsLater(Counter):
+        def reset(self, **kwargs):
+            self.episodes = getattr(self, "episodes", 0) + 1
+            assert self.episodes < 2, "a second episode"
+            return super().reset(**kwargs)
+
+    env = opened_for_one_episode(FailsLater)
+    assert once(env).valid.any() and env.take_faults() == ()

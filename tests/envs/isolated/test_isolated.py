@@ -360,3 +360,13 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path):
     answer = subprocess.run(words, env=inherited, capture_output=True, text=True, timeout=250, check=False)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout == "the script runs\n(8, 2, 3) ()\n0\n"
+
+
+def test_copies_wait_in_processes_of_their_own_as_they_do_here(zoo):
+    chosen = suite("fault_zoo:fine")
+    tasks = chosen.tasks.all_tasks()
+    here, there = chosen.make(EnvOptions(one_episode=True)), isolated(chosen, BOUNDS, one_episode=True)
+    (first, steps, _), (first_there, steps_there, _) = play(here, tasks), play(there, tasks)
+    assert torch.equal(first, first_there) and same(steps, steps_there, slice(None))
+    ended = torch.stack([step.terminated | step.truncated for step in steps])
+    assert ended.sum(0).eq(1).all() and ended[:4].any() and not ended[:4].all(0).any()

@@ -52,8 +52,8 @@ class Foreign:
 class GymEnv:
     """K x B copies of foreign environments; implements `BatchEnv`."""
 
-    def __init__(self, foreign: Foreign, watch: Watch = nobody) -> None:
-        self._foreign, self._watch = foreign, watch
+    def __init__(self, foreign: Foreign, watch: Watch = nobody, *, one_episode: bool = False) -> None:
+        self._foreign, self._watch, self._one_episode = foreign, watch, one_episode
         self._pool: list[_Slot] = []
         self._slots: list[_Slot] = []
         self._faults: list[Fault] = []
@@ -88,6 +88,7 @@ class GymEnv:
         self._seeds = [EpisodeSeeds(rng["seed", task_id], copies) for task_id in tasks.ids.tolist()]
         self._elapsed = np.zeros((len(tasks), copies), np.int64)  # steps since the start of the episode
         self._idle = np.zeros((len(tasks), copies), np.bool_)
+        self._left = np.zeros((len(tasks), copies), np.bool_)  # alone, as the one episode asked of them has ended
         self._down = torch.zeros((len(tasks), copies), dtype=torch.bool)
         self._waits = np.zeros((len(tasks), 1), np.bool_)
         self._slots = self._assign(tasks, copies)
@@ -130,6 +131,10 @@ class GymEnv:
             self._idle = np.zeros_like(idle)
             self._elapsed[idle] = -1
             reward[idle], terminated[idle], truncated[idle] = 0.0, False, False
+        if self._one_episode:
+            left = self._left
+            obs[left], reward[left], terminated[left], truncated[left] = 0.0, 0.0, False, False
+            self._elapsed[left] = -1
         self._elapsed += 1
         late = self._elapsed >= self.spec.horizon
         if np.count_nonzero(late):
@@ -155,6 +160,8 @@ class GymEnv:
     def _restart(self, ended: np.ndarray, obs: np.ndarray) -> None:
         """Start the next episodes of the copies that `ended [K, B]`, or leave them idle; write first observations."""
         self._elapsed[ended] = 0
+        if self._one_episode:
+            ended = ended & ~self._leave(ended)
         self._idle = self._waits & ended & ~ended.all(1, keepdims=True)
         for k in np.flatnonzero((ended & ~self._idle).any(1)).tolist():
             try:
@@ -168,6 +175,13 @@ class GymEnv:
         """Check that no environment has changed torch for the whole program."""
         if changed := undone(before):
             raise EnvError(f"{self._foreign.name}: {moment} of an environment {changed}")
+
+    def _leave(self, ended: np.ndarray) -> np.ndarray:
+        """Return which copies that `ended [K, B]` are left alone from here on, where their environments allow it."""
+        for k in np.flatnonzero(ended.any(1)).tolist():
+            if self._slots[k].copies.leave(ended[k]):
+                self._left[k] |= ended[k]
+        return self._left
 
     def _check_cut(self, late: np.ndarray, ended: np.ndarray) -> None:
         """Check that copies which our horizon cuts, but their environment did not, can be restarted."""

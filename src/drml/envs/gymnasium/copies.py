@@ -74,6 +74,10 @@ class Copies(Protocol):
         """
         ...
 
+    def leave(self, copies: np.ndarray) -> bool:
+        """Leave `copies [B]` alone to the next `reset`: steps write nothing for them. False where they must go on."""
+        ...
+
     def give(self, task: Mapping[str, Any]) -> bool:
         """Turn all copies to another task, from the next `reset` on; False where new environments must be built."""
         ...
@@ -102,6 +106,7 @@ class PlainCopies:
         self.called = -1
         """The copy whose call has raised."""
         self._envs, self._write, self._give = envs, write, give
+        self._acting = range(len(envs))
         self._options: Options | None = None
 
     def give(self, task: Mapping[str, Any]) -> bool:
@@ -114,6 +119,7 @@ class PlainCopies:
 
     def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
         """Start a first episode in each copy."""
+        self._acting = range(len(self._envs))
         for b, (env, row) in enumerate(zip(self._envs, obs, strict=True)):
             self.called = b
             self._write(env.reset(seed=seeds(b), options=self._options)[0], row)
@@ -121,18 +127,18 @@ class PlainCopies:
     def step(
         self, action: np.ndarray, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
     ) -> None:
-        """Step each copy."""
-        write, b = self._write, -1
+        """Step each copy that is not left alone."""
+        write, envs, b = self._write, self._envs, -1
         try:
-            for b, (env, one, row) in enumerate(zip(self._envs, action, obs, strict=True)):
-                answer: Any = env.step(one)
+            for b in self._acting:
+                answer: Any = envs[b].step(action[b])
                 try:
                     seen, reward[b], terminated[b], truncated[b], _ = answer
                     if isinstance(answer[2], TRUE_AS_THEY_ARE) or isinstance(answer[3], TRUE_AS_THEY_ARE):
                         raise TypeError
                 except (TypeError, ValueError):
-                    seen, reward[b], terminated[b], truncated[b] = single(answer, env)
-                write(seen, row)
+                    seen, reward[b], terminated[b], truncated[b] = single(answer, envs[b])
+                write(seen, obs[b])
         except BaseException:
             self.called = b
             raise
@@ -142,6 +148,11 @@ class PlainCopies:
         for b in np.flatnonzero(ended).tolist():
             self.called = b
             self._write(self._envs[b].reset(seed=seeds(b), options=self._options)[0], obs[b])
+
+    def leave(self, copies: np.ndarray) -> bool:
+        """Leave copies alone."""
+        self._acting = [b for b in self._acting if not copies[b]]
+        return True
 
     def close(self) -> None:
         """Close each environment."""
@@ -171,6 +182,10 @@ class BrokenCopies:
     def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray) -> None:
         """Write zeros."""
         obs[ended] = 0.0
+
+    def leave(self, copies: np.ndarray) -> bool:
+        """Return True: nothing happens in any of them."""
+        return True
 
     def give(self, task: Mapping[str, Any]) -> bool:
         """Return False."""
@@ -233,6 +248,10 @@ class VectorCopies:
             self.reset(seeds, obs)
         else:
             self._write_rows(self._seen, ended, obs)
+
+    def leave(self, copies: np.ndarray) -> bool:
+        """Return False: all are stepped at once."""
+        return False
 
     def give(self, task: Mapping[str, Any]) -> bool:
         """Return False: it belongs to the task that it was built for."""

@@ -122,7 +122,8 @@ class GymFamily:
         if self.spec is not None and probed.spec != self.spec:
             raise InputError(f"{self.name}: the environment has {probed.spec}, the family declares {self.spec}")
         opened = partial(self.copies, watch=options.watch)
-        return GymEnv(Foreign(self.name, probed.spec, probed.actions, opened, self.plain), options.watch)
+        foreign = Foreign(self.name, probed.spec, probed.actions, opened, self.plain)
+        return GymEnv(foreign, options.watch, one_episode=options.one_episode)
 
     def copies(self, task: TaskParams, num: int, watch: Watch = nobody) -> Copies:
         """Return `num` copies of the environment of one task; `watch` is told of each call of them.

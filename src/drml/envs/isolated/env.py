@@ -29,8 +29,13 @@ from drml.tasks.distribution import content_hashes
 _log = logging.getLogger(__name__)
 
 
-def isolated(suite: Suite, bounds: Isolation) -> "IsolatedEnv":
+def isolated(suite: Suite, bounds: Isolation, one_episode: bool = False) -> "IsolatedEnv":
     """Return the environment of a suite, each task in a process of its own.
+
+    Args:
+        suite: the suite.
+        bounds: what a process may take.
+        one_episode: see `EnvOptions`.
 
     Raises:
         InputError: if the suite cannot be sent to another process.
@@ -39,13 +44,17 @@ def isolated(suite: Suite, bounds: Isolation) -> "IsolatedEnv":
 
     is_known = ":" in suite.name or SUITES.get(suite.name) is suite
     make: Make = partial(_make_by_name, suite.name) if is_known else suite.make
-    return IsolatedEnv(suite.spec, _pickled(suite.name, make), bounds)
+    return IsolatedEnv(suite.spec, _pickled(suite.name, partial(_make, make, one_episode)), bounds)
 
 
 def _make_by_name(name: str, options: EnvOptions) -> BatchEnv:
     from drml.envs.registry import suite
 
     return suite(name).make(options)
+
+
+def _make(make: Make, one_episode: bool, options: EnvOptions) -> BatchEnv:
+    return make(replace(options, one_episode=one_episode))
 
 
 def _pickled(name: str, make: Make) -> bytes:

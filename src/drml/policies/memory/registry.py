@@ -1,6 +1,6 @@
 """The memories and the heads that stand on them, by name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from drml.core.check import check_ranges
@@ -31,7 +31,8 @@ class MemoryConfig:
     heads: int = 4
     """Transformer: heads of attention; size is a multiple of twice their number."""
     context: int = 100
-    """Longest sequence, in steps: the transformer's limit, and how far back mingru's slowest units reach at first."""
+    """Longest sequence in training, in steps: the transformer's limit there (a test makes the room that it needs), and
+    how far back mingru's slowest units reach at first."""
     sees_transitions: bool = False
     """Also take in the observation of the step before, beside its action and reward (RL²: false). What is to be learnt
     about pairs of state and action is then seen at one step, and need not first be put together over two."""
@@ -47,6 +48,23 @@ class MemoryConfig:
                 f"memory size is {self.size}, must be a multiple of {2 * self.heads}: each of the {self.heads} heads "
                 "of a transformer takes an even part of it"
             )
+
+    def with_room(self, steps: int) -> "MemoryConfig":
+        """Return the configuration of the same weights with room for sequences of so many steps."""
+        return replace(self, context=max(self.context, steps)) if self.kind == "transformer" else self
+
+    @property
+    def num_held(self) -> int:
+        """Return how many numbers the state of one sequence has."""
+        per_layer = {"transformer": 2 * self.context, "lstm": 2, "none": 0}.get(self.kind, 1)
+        return per_layer * self.layers * self.size
+
+    def num_units(self, inputs: int, outputs: int) -> int:
+        """Return how many numbers learning keeps of a step at least: what each layer makes, and a generated network."""
+        per_layer = {"transformer": 12, "lstm": 6, "none": 1}.get(self.kind, 4)
+        head = head_of(self, self.size, inputs, outputs)
+        generated = head.num_weights // (self.size + 1) if self.head == "hypernetwork" else 0
+        return per_layer * self.layers * self.size + generated
 
     def num_weights(self, inputs: int, outputs: int) -> int:
         """Return how many weights there are at least."""

@@ -186,7 +186,7 @@ class Transformer:
         if latest >= self.context:
             raise InputError(
                 f"memory: a sequence takes its step {latest + 1}, but the transformer's context is {self.context}; "
-                "set context to the longest sequence"
+                "make it with the longest sequence for context, on which no weight depends"
             )
         return latest
 
