@@ -36,8 +36,9 @@ RESULTS = Path(__file__).parent / "results"
 SIZE = {"num_tasks": 20, "copies": 20}
 NAVIGATION = "navigation-maml-v1"
 META_ITERS = {"half-cheetah-dir-promp-v1": 35, "half-cheetah-vel-promp-v1": 20, NAVIGATION: 25}
-TARGETS = {"half-cheetah-dir-promp-v1": 60.0, "half-cheetah-vel-promp-v1": -120.0, NAVIGATION: -15.0}
 SMOOTH = 5  # meta-iterations over whose mean a return is told
+LEVELS = (0.5, 0.7, 0.9)  # of the way that two curves have both gone, where what they cost is compared
+ALL = "all"
 CPU = "cpu.jsonl"
 
 Curve = dict[str, Any]
@@ -102,38 +103,47 @@ def smooth(curve: Curve) -> np.ndarray:
     return np.convolve(curve["post_return"], np.full(SMOOTH, 1.0 / SMOOTH), "valid")
 
 
-def cost(curve: Curve, axis: str, target: float) -> float:
-    """Return the steps or seconds until the mean of the last few returns reaches a target; infinite if it does not."""
-    reached = np.flatnonzero(smooth(curve) >= target)
-    return float(curve[axis][reached[0] + SMOOTH - 1]) if len(reached) else float("inf")
+def relative_cost(curve: Curve, beside: Curve, axis: str) -> float:
+    """Return what a curve takes of what another takes, in steps or seconds, to reach the same returns.
+
+    The returns lie at some shares of the way that both have gone in the end; the ratios' geometric mean counts.
+    """
+    ours, theirs = smooth(curve), smooth(beside)
+    start, end = min(ours[0], theirs[0]), min(ours.max(), theirs.max())
+    logs: list[float] = []
+    for level in start + (end - start) * np.array(LEVELS):
+        first, second = (int(np.flatnonzero(returns >= level)[0]) + SMOOTH - 1 for returns in (ours, theirs))
+        logs.append(float(np.log(curve[axis][first] / beside[axis][second])))
+    return float(np.exp(np.mean(logs)))
 
 
 def told(values: Sequence[float]) -> str:
     """Return mean and 95 % interval over seeds (Student's t) in words."""
-    if not np.isfinite(values).all():
-        return f"{np.isfinite(values).sum()} of {len(values)} reach it"
     if len(values) < 2:
-        return f"{values[0]:.4g} (one seed)"
+        return f"{values[0]:.3g} (one seed)"
     interval = mean_interval(values)
-    return f"{interval.estimate:.4g} ± {interval.high - interval.estimate:.2g}"
+    return f"{interval.estimate:.3g} ± {interval.high - interval.estimate:.2g}"
 
 
-def table(kept: Mapping[str, Sequence[Curve]], target: float) -> str:
-    """Return a comparison over the seeds that all shares have, as lines of markdown."""
+def table(kept: Mapping[str, Sequence[Curve]]) -> str:
+    """Return a comparison with everything in the curvature, over the seeds that all shares have, as markdown."""
     shared = set.intersection(*({one["seed"] for one in curves} for curves in kept.values()))
-    lines = [f"seeds {sorted(shared)}, target {target:g}, means ± 95 % over seeds"]
-    lines += ["| share | return at the end | steps / 10⁶ | seconds | s per iteration | KL | tries |", "|---" * 7 + "|"]
+    lines = [f"seeds {sorted(shared)}, means ± 95 % over seeds; differences and ratios are taken seed by seed", ""]
+    lines += ["| share | return at the end | beside all | steps / all | seconds / all | s per iteration | KL |"]
+    lines += ["|---" * 7 + "|"]
+    everything = [one for one in kept[ALL] if one["seed"] in shared]
     for name, all_curves in kept.items():
         curves = [one for one in all_curves if one["seed"] in shared]
+        pairs = list(zip(curves, everything, strict=True))
         cells = [
             told([smooth(one)[-1] for one in curves]),
-            told([cost(one, "env_steps", target) / 1e6 for one in curves]),
-            told([cost(one, "cpu_seconds", target) for one in curves]),
+            told([smooth(one)[-1] - smooth(other)[-1] for one, other in pairs]),
+            told([relative_cost(one, other, "env_steps") for one, other in pairs]),
+            told([relative_cost(one, other, "cpu_seconds") for one, other in pairs]),
             told([one["cpu_seconds"][-1] / len(one["cpu_seconds"]) for one in curves]),
             f"{np.mean([one['outer_kl'] for one in curves]):.4f}",
-            f"{np.mean([one['line_search_tries'] for one in curves]):.2f}",
         ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -152,12 +162,14 @@ def main() -> None:
     torch.set_num_threads(1)
     for seed in [] if args.table else args.seeds:
         for episodes in args.episodes:
-            name = args.label + (f"{episodes} of {SIZE['copies']}" if episodes else "all")
+            name = args.label + (f"{episodes} of {SIZE['copies']}" if episodes else ALL)
             config = configured(args.suite, episodes, seed, args.meta_iters or META_ITERS[args.suite])
             run = args.runs / args.suite / f"{name.replace(' ', '-')}-seed{seed}"
             keep(file, name, trained(config, run))
             print(f"{args.suite}, {name}, seed {seed}", flush=True)
-    print(table(json.loads(file.read_text(encoding="utf-8")), TARGETS[args.suite]))
+    kept: dict[str, list[Curve]] = json.loads(file.read_text(encoding="utf-8"))
+    if ALL in kept:
+        print(table(kept))
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ class MAMLConfig:
     """2 is MAML, 1 is FOMAML."""
     trust_region: TrustRegionConfig = field(default_factory=TrustRegionConfig)
     """The outer step."""
-    curvature_episodes: int = 4
+    curvature_episodes: int = 2
     """How much the curvature is taken on: as many steps as so many episodes per task have, a few from each of all its
     episodes; 0 takes everything (the paper: everything)."""
     tasks_per_chunk: int = 5
