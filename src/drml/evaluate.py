@@ -1,7 +1,7 @@
 """Meta-testing: how return grows with adaptation, per task and per step, on tasks that were not trained on."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from drml.core.rng import Streams
 from drml.core.tree import Params, tree_map
 from drml.core.types import Agent, Rollout, Tasks
 from drml.returns import first_episode_returns
-from drml.stats import Interval, stratified_bootstrap
+from drml.stats import over_one_seed
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,26 @@ class AdaptationCurve:
         """Return the mean over tasks after each step; NaN where there are none."""
         return self.by_task().mean(0).tolist()
 
-    def intervals(self, rng: Streams) -> list[Interval]:
-        """Return the interquartile mean over tasks after each step with its 95 % bootstrap interval."""
-        scores = self.by_task().to(torch.float64).numpy()
-        return [
-            stratified_bootstrap(scores[None, :, step], rng=rng["bootstrap", step]) for step in range(scores.shape[1])
-        ]
+    def facts(self, is_whole: bool) -> dict[str, Any]:
+        """Return the returns after each step, what adaptation gains and what whole trials return, with their intervals.
+
+        A copy's episodes belong together: with a memory they are one trial.
+
+        Args:
+            is_whole: whether the tasks are all there are, so that what is uncertain are the episodes. What one task
+                says of others is nothing: there it is the episodes too.
+        """
+        over: Literal["tasks", "episodes"] = "episodes" if is_whole or len(self.returns) == 1 else "tasks"
+        by_task, by_copy = self.by_task().double(), self.returns.double()  # [K, S + 1], [K, S + 1, B]
+        steps = range(by_task.shape[1])
+        gain = over_one_seed(by_task[:, -1] - by_task[:, 0], by_copy[:, -1] - by_copy[:, 0], over)
+        return {
+            "return_by_step": [
+                {"step": step, **over_one_seed(by_task[:, step], by_copy[:, step], over).facts()} for step in steps
+            ],
+            "gain": gain.facts() if len(steps) > 1 else None,
+            "trial_return": over_one_seed(by_task.sum(1), by_copy.sum(1), over).facts(),
+        }
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from drml.core.errors import CheckpointError, EnvError, InputError, ResourceErro
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
-from drml.core.types import EnvSpec, Tasks
+from drml.core.types import EnvSpec
 from drml.envs.api import EnvOptions, Suite
 from drml.envs.isolated.env import isolated
 from drml.envs.registry import suite
@@ -29,9 +29,8 @@ from drml.evaluate import MetaTest, meta_test
 from drml.policies.mlp import MLPConfig
 from drml.quarantine import Quarantine
 from drml.runlog import RunLog
-from drml.stats import Interval
 from drml.tasks.distribution import Split
-from drml.tasks.sampler import StratifiedSampler
+from drml.tasks.sampler import StratifiedSampler, tasks_to_test
 from drml.train import (
     Listener,
     Progress,
@@ -321,15 +320,6 @@ def load(run: Path) -> Trained:
     return Trained(setup, progress, phases)
 
 
-def tasks_for(trained: Trained, split: Split, num_tasks: int, rng: Streams) -> Tasks:
-    """Return the tasks to test on: all of them where they can be counted on one hand, else fresh draws of the split."""
-    distribution = trained.setup.suite.tasks
-    if not distribution.held_out and split != "ood":
-        return distribution.all_tasks()
-    sampler = StratifiedSampler()
-    return sampler.sample(sampler.init(), distribution, split, num_tasks, rng["tasks"])
-
-
 def test(
     run: Path,
     adapt_steps: int = 3,
@@ -356,19 +346,19 @@ def test(
         raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")
     _check_rollouts(trained.setup.suite.spec, num_tasks, copies, adapt_steps)
     rng = Streams(seed)["test", split]
-    tasks = tasks_for(trained, split, num_tasks, rng)
+    tasks, is_whole = tasks_to_test(trained.setup.suite.tasks, split, num_tasks, rng["tasks"])
     collect = trained.setup.collector(copies, options, Phases())
     tested = meta_test(trained.setup.learner, trained.best, tasks, collect, rng, adapt_steps)
     collect.close()
     unmeasured = tested.unmeasured(tasks)
     if not len(tested.tasks):
         raise EnvError(f"none of the {len(tasks)} tasks could be measured, the first one {unmeasured[0]['text']}")
-    result = _result(trained, tested, tested.curve.intervals(rng), split) | {"faulty_tasks": unmeasured}
+    result = _result(trained, tested, split, is_whole) | {"faulty_tasks": unmeasured}
     rundir.write_json(folder / "test.json", result)
     return result
 
 
-def _result(trained: Trained, tested: MetaTest, intervals: list[Interval], split: Split) -> dict[str, Any]:
+def _result(trained: Trained, tested: MetaTest, split: Split, is_whole: bool) -> dict[str, Any]:
     curve, tasks = tested.curve, tested.tasks
     by_task, std = curve.by_task(), curve.std_by_task()
     config, progress = trained.setup.config, trained.progress
@@ -388,10 +378,7 @@ def _result(trained: Trained, tested: MetaTest, intervals: list[Interval], split
             }
             for k in range(len(tasks))
         ],
-        "return_by_step": [
-            {"step": step, "iqm": i.estimate, "low": i.low, "high": i.high, "mean": mean}
-            for step, (i, mean) in enumerate(zip(intervals, curve.mean(), strict=True))
-        ],
+        **curve.facts(is_whole),
         "best_meta_iter": progress.best_meta_iter,
         "meta_iter": progress.meta_iter,
         "env_steps": progress.env_steps,

@@ -12,10 +12,16 @@ from drml.cli.parse import parse
 from drml.cli.terminal import check_json, check_threads, say, show
 from drml.envs.api import EnvOptions
 from drml.recipes.catalog import RECIPES
+from drml.recipes.judge import judged, read_result
 from drml.recipes.reproduce import budget, reproduce, stored_result
 from drml.rundir import write_json
+from drml.stats import estimand
 
-WORDS = {True: "reached", False: "below", None: ""}
+WORDS = {True: "reached", False: "below", None: "not decided"}
+ABOUT = (
+    "95 % intervals of the mean (Student's t) {over}{warning}; IQM: interquartile mean over tasks. 'reached': the "
+    "upper end is not below what was published, the lower end not below what is asked"
+)
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,18 @@ class ReproduceArgs:
     """Simulator threads; 0 takes all cores."""
     jobs: int = 1
     """Seeds that run side by side, each on its share of the cores."""
+    add_to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Go on from this result: seeds that it holds are not trained, and those that are trained now are added to it."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the result to this file."""
+
+
+@dataclass(frozen=True)
+class JudgeArgs:
+    """Judge results again from what each of their seeds gave, and write them back."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Results that --json or --add-to wrote."""
 
 
 @dataclass(frozen=True)
@@ -48,31 +64,56 @@ def run(words: list[str]) -> int:
     """Run the command; the exit code is 0 whether or not the published numbers were reached."""
     if "--list" in words:
         return _list(parse(ListArgs, "drml reproduce --list", [word for word in words if word != "--list"]))
+    if "--judge" in words:
+        return _judge(parse(JudgeArgs, "drml reproduce --judge", [word for word in words if word != "--judge"]))
     args = parse(ReproduceArgs, "drml reproduce", words)
-    check_json(args.json)
+    targets = [path for path in (args.add_to, args.json) if path]
+    for path in targets:
+        check_json(path)
     check_threads(args.threads)
-    result = reproduce(args.name, args.seeds, args.runs, EnvOptions(threads=args.threads), say, args.jobs)
+    base = read_result(args.add_to) if args.add_to and args.add_to.exists() else None
+    result = reproduce(args.name, args.seeds, args.runs, EnvOptions(threads=args.threads), say, args.jobs, base)
     show_result(result, stored_result(args.name))
-    if args.json:
-        write_json(args.json, result)
+    for path in targets:
+        write_json(path, result)
+    return 0
+
+
+def _judge(args: JudgeArgs) -> int:
+    for path in args.files:
+        check_json(path)
+    results = [judged(read_result(path)) for path in args.files]  # all of them, before any is written
+    for path, result in zip(args.files, results, strict=True):
+        show_result(result, None)
+        write_json(path, result)
     return 0
 
 
 def show_result(result: Mapping[str, Any], stored: Mapping[str, Any] | None) -> None:
     """Print the return after each adaptation step and of whole trials beside the published and the stored one."""
     table = Table()
-    for column in ("steps", "mean", "± 95 %", "IQM", "95 % from", "to", "published", "at least", "", "stored mean"):
+    for column in ("steps", "mean", "± 95 %", "IQM", "± 95 %", "published", "at least", "", "stored mean"):
         table.add_column(column, justify="right")
     points, kept = _points(result), _points(stored) if stored else {}
     for name, point in points.items():
+        asked = "" if point["above"] is None else f"above {_number(point['above'])}"
+        is_held = asked or point["published"] is not None or point["at_least"] is not None
         table.add_row(
             name,
-            *(_number(point[column]) for column in ("mean", "mean_half_width_95", "iqm", "low", "high")),
-            *(_number(point[column]) for column in ("published", "at_least")),
-            WORDS[point["reached"]],
+            *(_number(point[column]) for column in ("mean", "mean_half_width_95", "iqm", "iqm_half_width_95")),
+            _number(point["published"]),
+            asked or _number(point["at_least"]),
+            WORDS[point["reached"]] if is_held else "",
             _number(kept[name]["mean"] if name in kept else None),
         )
-    show(f"{result['recipe']}, {len(result['seeds'])} seeds; {result['source']}", table)
+    num_seeds, point = len(result["seeds"]), result["return_by_step"][0]
+    over = estimand(point["over"], point["count"])
+    warning = ": other seeds are not in them" if num_seeds == 1 else ""
+    show(
+        f"{result['recipe']}, {num_seeds} seed{'s' if num_seeds > 1 else ''}; {result['source']}",
+        table,
+        ABOUT.format(over=over, warning=warning),
+    )
     if result["references"]:
         say("whole trials under other strategies: " + ", ".join(f"{n} {v:g}" for n, v in result["references"].items()))
 

@@ -14,6 +14,7 @@ from drml.cli.terminal import check_json, check_threads, show
 from drml.core.fault import label
 from drml.envs.api import EnvOptions, Isolation
 from drml.rundir import write_json
+from drml.stats import estimand
 from drml.tasks.distribution import Split
 
 MAX_ROWS = 10
@@ -70,13 +71,19 @@ def show_curve(result: Mapping[str, Any]) -> None:
     table.add_column("tasks")
     for point in result["return_by_step"]:
         table.add_column(str(point["step"]), justify="right")
-    table.add_row("mean", *(f"{point['mean']:.1f}" for point in result["return_by_step"]))
-    table.add_row("IQM", *(f"{point['iqm']:.1f}" for point in result["return_by_step"]))
-    table.add_row("95 % from", *(f"{point['low']:.1f}" for point in result["return_by_step"]))
-    table.add_row("95 % to", *(f"{point['high']:.1f}" for point in result["return_by_step"]), end_section=True)
+    points = result["return_by_step"]
+    table.add_row("mean", *(f"{point['mean']:.1f}" for point in points))
+    table.add_row("± 95 %", *(_half_width(point["mean_half_width_95"]) for point in points))
+    table.add_row("IQM", *(f"{point['iqm']:.1f}" for point in points), end_section=True)
     for task in result["tasks"][:MAX_ROWS]:
         table.add_row(label(task["params"]), *(f"{value:.1f}" for value in task["return_by_step"]))
     title = f"{result['suite']}, {result['learner']}: return by number of adaptation steps"
     more = [f"and {num_more} more tasks"] if (num_more := len(result["tasks"]) - MAX_ROWS) > 0 else []
     faulty = [f"not measured: {task['text']}" for task in result["faulty_tasks"]]
-    show(title, table, *more, *faulty)
+    over = estimand(points[0]["over"], points[0]["count"])
+    about = f"± 95 %: interval of the mean (Student's t) {over}; other seeds are not in it. IQM: interquartile mean"
+    show(title, table, *more, about, *faulty)
+
+
+def _half_width(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1f}"

@@ -13,6 +13,7 @@ from typing import Any
 
 from drml.core.errors import CheckpointError, InputError
 from drml.runlog import METRICS, read_rows
+from drml.stats import estimand
 
 JsonObject = Mapping[str, Any]
 LARGEST = 1e100  # beyond this a number is damage, not a return, and no figure can show it
@@ -56,13 +57,24 @@ class FaultPoint:
 
 @dataclass(frozen=True)
 class StepReturn:
-    """The return over test tasks after some adaptation steps: interquartile mean, 95 % interval, mean."""
+    """The return over test tasks after some adaptation steps."""
 
     step: int
-    iqm: float
-    low: float
-    high: float
     mean: float
+    half_width: float
+    """Of the 95 % interval of the mean; NaN where it is not known."""
+    iqm: float
+    """The interquartile mean."""
+
+    @property
+    def low(self) -> float:
+        """Return the lower end of the interval."""
+        return self.mean - self.half_width
+
+    @property
+    def high(self) -> float:
+        """Return the upper end of the interval."""
+        return self.mean + self.half_width
 
 
 @dataclass(frozen=True)
@@ -84,12 +96,21 @@ class Evaluation:
     """The adaptation steps of one meta-training episode."""
     tasks: tuple[TaskReturn, ...]
     return_by_step: tuple[StepReturn, ...]
+    over: str
+    """What the intervals are over: tasks or episodes; '' in tests of older versions, whose intervals are not shown."""
+    count: int
+    """The tasks that were tested."""
     best_meta_iter: int
     env_steps: float
     seconds: float
     phases: Mapping[str, float]
     unmeasured: tuple[str, ...] = ()
     """Tasks that count in no mean, each with what failed on it."""
+
+    @property
+    def estimand(self) -> str:
+        """Return what the intervals are over, in words."""
+        return estimand(self.over, self.count) if self.over else ""
 
     @property
     def adapted_index(self) -> int:
@@ -271,9 +292,10 @@ def _fault_points(row: _Fields) -> list[FaultPoint]:
 
 
 def _evaluation(test: _Fields) -> Evaluation:
+    points = test.objects("return_by_step")
     steps = tuple(
-        StepReturn(step.integer("step"), *(step.number(key) for key in ("iqm", "low", "high", "mean")))
-        for step in test.objects("return_by_step")
+        StepReturn(point.integer("step"), *(point.number(key) for key in ("mean", "mean_half_width_95", "iqm")))
+        for point in points
     )
     if not steps:
         raise test.wrong("a list with at least one step", [], "return_by_step")
@@ -287,12 +309,22 @@ def _evaluation(test: _Fields) -> Evaluation:
         trained_adapt_steps=trained_adapt_steps,
         tasks=tuple(_task_return(task, len(steps)) for task in test.objects("tasks")),
         return_by_step=steps,
+        over=_over(points[0]),
+        count=points[0].integer("count") if "over" in points[0].values else 0,
         best_meta_iter=test.integer("best_meta_iter"),
         env_steps=test.number("env_steps"),
         seconds=test.number("seconds"),
         phases=test.numbers_by_name("phases"),
         unmeasured=tuple(task.text("text") for task in test.objects("faulty_tasks")) if has_faulty else (),
     )
+
+
+def _over(point: _Fields) -> str:
+    if "over" not in point.values:  # tests of older versions took another interval, too narrow where tasks are few
+        return ""
+    if (over := point.text("over")) not in ("tasks", "episodes"):
+        raise point.wrong("'tasks' or 'episodes'", over, "over")
+    return over
 
 
 def _task_return(task: _Fields, num_steps: int) -> TaskReturn:
