@@ -88,7 +88,7 @@ def test_a_test_is_a_function_of_the_run_and_its_seed(tmp_path):
     assert (first["adapt_steps"], first["trained_adapt_steps"]) == (3, 1)
     assert len(first["tasks"]) == 6
     for point in first["return_by_step"]:
-        assert point["low"] <= point["iqm"] <= point["high"]
+        assert (point["over"], point["count"]) == ("tasks", 6) and point["mean_half_width_95"] > 0.0
         per_task = [task["return_by_step"][point["step"]] for task in first["tasks"]]
         assert point["mean"] == pytest.approx(sum(per_task) / 6, rel=1e-5)  # float32 mean of six
 
@@ -98,6 +98,7 @@ def test_a_family_without_held_out_tasks_is_tested_on_all_of_them(tmp_path):
     result = session.test(tmp_path / "run", num_tasks=40, copies=4)
     assert result["held_out"] is False
     assert len(result["tasks"]) == 2
+    assert {(point["over"], point["count"]) for point in result["return_by_step"]} == {("episodes", 2)}
 
 
 def test_config_survives_json(tmp_path):

@@ -114,7 +114,7 @@ def paint_adaptation(axes: Axes, data: Mapping[str, Any]) -> None:
     for i, task in enumerate(data["tasks"]):
         label = "single tasks" if i == 0 else None
         axes.plot(steps, task["return_by_step"], color=PRE, linewidth=0.8, alpha=0.45, label=label)
-    if data["estimand"]:
+    if np.isfinite(data["low"]).any():
         over = f"95 % interval {data['estimand']}"
         axes.fill_between(steps, data["low"], data["high"], color=POST, alpha=0.16, linewidth=0, label=over)
     axes.plot(steps, data["mean"], color=POST, linewidth=2.4, marker="o", markersize=6.5, label="mean")
