@@ -1,6 +1,6 @@
 """`drml reproduce`: train a published recipe with several seeds and hold it against the published numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from drml.envs.api import EnvOptions
 from drml.recipes.catalog import RECIPES
 from drml.recipes.judge import judged, read_result
 from drml.recipes.reproduce import budget, reproduce, stored_result
+from drml.recipes.tables import write_tables
 from drml.rundir import write_json
 from drml.stats import estimand
 
@@ -26,7 +27,10 @@ ABOUT = (
 
 @dataclass(frozen=True)
 class ReproduceArgs:
-    """Train a recipe with several seeds, test them, and hold the result against the published numbers."""
+    """Train a recipe with several seeds, test them, and hold the result against the published numbers.
+
+    Instead, --list shows the recipes, --judge FILE judges results again, --tables PAGE writes tables of stored results.
+    """
 
     name: tyro.conf.Positional[str]
     """The recipe; --list shows them."""
@@ -53,6 +57,14 @@ class JudgeArgs:
 
 
 @dataclass(frozen=True)
+class TablesArgs:
+    """Write the tables of stored results into a page, between the lines that mark their places."""
+
+    page: tyro.conf.Positional[Path]
+    """A Markdown file such as README.md."""
+
+
+@dataclass(frozen=True)
 class ListArgs:
     """Show the recipes with what they take and what they reached."""
 
@@ -62,10 +74,9 @@ class ListArgs:
 
 def run(words: list[str]) -> int:
     """Run the command; the exit code is 0 whether or not the published numbers were reached."""
-    if "--list" in words:
-        return _list(parse(ListArgs, "drml reproduce --list", [word for word in words if word != "--list"]))
-    if "--judge" in words:
-        return _judge(parse(JudgeArgs, "drml reproduce --judge", [word for word in words if word != "--judge"]))
+    for flag, (kind, act) in INSTEAD.items():
+        if flag in words:
+            return act(parse(kind, f"drml reproduce {flag}", [word for word in words if word != flag]))
     args = parse(ReproduceArgs, "drml reproduce", words)
     targets = [path for path in (args.add_to, args.json) if path]
     for path in targets:
@@ -76,6 +87,11 @@ def run(words: list[str]) -> int:
     show_result(result, stored_result(args.name))
     for path in targets:
         write_json(path, result)
+    return 0
+
+
+def _tables(args: TablesArgs) -> int:
+    write_tables(args.page)
     return 0
 
 
@@ -150,3 +166,10 @@ def _list(args: ListArgs) -> int:
     if args.json:
         write_json(args.json, {"recipes": rows})
     return 0
+
+
+INSTEAD: Mapping[str, tuple[type[Any], Callable[[Any], int]]] = {
+    "--list": (ListArgs, _list),
+    "--judge": (JudgeArgs, _judge),
+    "--tables": (TablesArgs, _tables),
+}

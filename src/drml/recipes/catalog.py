@@ -83,7 +83,7 @@ RECIPES: dict[str, Recipe] = {
         RunConfig(
             "navigation-maml-v1",
             "maml",
-            MAMLConfig(inner=InnerConfig(lr=0.1, later_lr=0.04)),
+            MAMLConfig(inner=InnerConfig(lr=0.1, later_lr=0.04), curvature_episodes=2),
             PAPER_NET,
             TrainConfig(meta_iters=80, num_tasks=40, copies=20, validate_every=80),  # the last policy, as in the paper
         ),
@@ -96,7 +96,7 @@ RECIPES: dict[str, Recipe] = {
         RunConfig(
             HALF_CHEETAH,
             "maml",
-            MAMLConfig(inner=InnerConfig(lr=0.1, later_lr=0.05)),
+            MAMLConfig(inner=InnerConfig(lr=0.1, later_lr=0.05), curvature_episodes=2),
             HALF_CHEETAH_NET,
             replace(HALF_CHEETAH_TRAIN, meta_iters=100),
         ),

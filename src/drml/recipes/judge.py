@@ -50,7 +50,7 @@ def summary(name: str, recipe: Recipe, parts: Sequence[Part]) -> dict[str, Any]:
     return {
         "recipe": name,
         "source": recipe.source,
-        "config": to_dict(recipe.config),
+        "config": _plain(recipe),
         "seeds": [part["seed"] for part in parts],
         "one_seed": {key: first[0][key] for key in ("over", "count")},
         "return_by_step": [
@@ -137,9 +137,13 @@ def check_settings(result: Mapping[str, Any], recipe: Recipe) -> None:
     Raises:
         InputError: names the first setting that differs.
     """
-    place = _difference(result["config"], json.loads(json.dumps(to_dict(recipe.config))), "config")
-    if place:
+    if place := _difference(result["config"], _plain(recipe), "config"):
         raise InputError(f"the result of {result['recipe']} was made with other settings than the recipe's: {place}")
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe's configuration as it is read from a file."""
+    return json.loads(json.dumps(to_dict(recipe.config)))
 
 
 def _difference(old: object, new: object, place: str) -> str:
