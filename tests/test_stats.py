@@ -99,12 +99,12 @@ def test_over_seeds_each_seed_is_one_number():
 
 
 def test_one_seed_says_what_its_interval_is_over():
-    returns = np.array([[0.0, 2.0], [100.0, 102.0]])
-    drawn = over_one_seed(returns.mean(1), returns, "tasks")
-    given = over_one_seed(returns.mean(1), returns, "episodes")
-    assert (drawn.mean, drawn.iqm) == (given.mean, given.iqm) == (51.0, 51.0)
-    assert drawn.half_width == half_width([1.0, 101.0])
-    assert given.half_width == half_width_of_groups(returns)
+    rounds = np.array([[0.0, 2.0, np.nan], [100.0, 102.0, 104.0]])
+    drawn, given = over_one_seed(rounds, "tasks"), over_one_seed(rounds, "episodes")
+    assert (drawn.mean, drawn.iqm) == (given.mean, given.iqm) == (51.5, 51.5)
+    assert (drawn.over, drawn.count, given.over, given.count) == ("tasks", 2, "episodes", 2)
+    assert drawn.half_width == half_width([1.0, 102.0])
+    assert given.half_width == half_width_of_groups(rounds)
 
 
 def test_facts_hold_the_interval_beside_what_it_is_over():

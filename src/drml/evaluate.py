@@ -120,26 +120,39 @@ class AdaptationCurve:
         """Return the mean over tasks after each step; NaN where there are none."""
         return self.by_task().mean(0).tolist()
 
-    def facts(self, is_whole: bool) -> dict[str, Any]:
-        """Return the returns after each step, what adaptation gains and what whole trials return, with their intervals.
-
-        A copy's episodes belong together: with a memory they are one trial.
+    def pooled(self, task: Tensor) -> "AdaptationCurve":
+        """Return the curve of K' tasks that were met in several rounds: all episodes of a task in one row.
 
         Args:
-            is_whole: whether the tasks are all there are, so that what is uncertain are the episodes. What one task
-                says of others is nothing: there it is the episodes too.
+            task: `[K]` int64, the task of each row, in order.
         """
-        over: Literal["tasks", "episodes"] = "episodes" if is_whole or len(self.returns) == 1 else "tasks"
-        by_task, by_copy = self.by_task().double(), self.returns.double()  # [K, S + 1], [K, S + 1, B]
-        steps = range(by_task.shape[1])
-        gain = over_one_seed(by_task[:, -1] - by_task[:, 0], by_copy[:, -1] - by_copy[:, 0], over)
+        return AdaptationCurve(_by_task(self.returns.movedim(2, 1), task).flatten(1, 2).movedim(1, 2))
+
+    def facts(self, task: Tensor, over: Literal["tasks", "episodes"]) -> dict[str, Any]:
+        """Return the returns after each step, what adaptation gains and what whole trials return, with their intervals.
+
+        Args:
+            task: `[K]` int64, the task of each row, in order. What varies within a task are rounds: in each it is
+                adapted to anew, and all episodes of a gradient learner after that are played by the one policy.
+            over: `tasks` where they were drawn, `episodes` where they are all there are.
+        """
+        rounds = _by_task(self.by_task().double(), task)  # [K', R, S + 1]
+        steps = range(rounds.shape[2])
+        gain = over_one_seed(rounds[..., -1] - rounds[..., 0], over)
         return {
-            "return_by_step": [
-                {"step": step, **over_one_seed(by_task[:, step], by_copy[:, step], over).facts()} for step in steps
-            ],
+            "return_by_step": [{"step": step, **over_one_seed(rounds[..., step], over).facts()} for step in steps],
             "gain": gain.facts() if len(steps) > 1 else None,
-            "trial_return": over_one_seed(by_task.sum(1), by_copy.sum(1), over).facts(),
+            "trial_return": over_one_seed(rounds.sum(2), over).facts(),
         }
+
+
+def _by_task(values: Tensor, task: Tensor) -> Tensor:
+    """Return values `[K, …]` by task, `[K', R, …]`; NaN where a task has fewer rows than another."""
+    _, group, counts = task.unique_consecutive(return_inverse=True, return_counts=True)
+    place = torch.arange(len(task)) - (counts.cumsum(0) - counts)[group]
+    found = values.new_full((len(counts), int(counts.max()), *values.shape[1:]), torch.nan)
+    found[group, place] = values
+    return found
 
 
 @dataclass(frozen=True)
@@ -157,10 +170,16 @@ class MetaTest:
     """What failed, each with its phase."""
 
     def unmeasured(self, tasks: Tasks) -> list[dict[str, Any]]:
-        """Return those of the given tasks that count in no mean, each with the first fault on it, as plain values."""
+        """Return those of the given tasks that count in no mean, each once with the first fault on it, as plain values.
+
+        A task that was lost in some of its rounds is among them.
+        """
         first = {fault.row: fault for _, fault in reversed(self.faults)}
         missing = sorted(set(range(len(tasks))) - set(self.rows.tolist()))
-        params = {row: tasks.plain_params(row) for row in missing}
+        rows: dict[str, int] = {}
+        for row in missing:
+            rows.setdefault(repr(tasks.plain_params(row)), row)
+        params = {row: tasks.plain_params(row) for row in rows.values()}
         return [{"params": params[row], "text": f"{label(params[row])}: {first[row].describe()}"} for row in params]
 
 

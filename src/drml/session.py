@@ -21,7 +21,7 @@ from drml.core.errors import CheckpointError, EnvError, InputError, ResourceErro
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
-from drml.core.types import EnvSpec
+from drml.core.types import EnvSpec, Tasks
 from drml.envs.api import EnvOptions, Suite
 from drml.envs.isolated.env import isolated
 from drml.envs.registry import suite
@@ -331,6 +331,9 @@ def test(
 ) -> dict[str, Any]:
     """Return (and write to test.json) the adaptation curve of a run's best policy on held-out tasks.
 
+    Where a family holds none out, or the split has no more than `num_tasks`, all are met, in as many rounds as
+    `num_tasks` allows and two at least: a round is a new adaptation, with `copies` episodes after each step.
+
     Raises:
         InputError: if `run` is not a run directory, or there is nothing to test.
         CheckpointError: if it has no checkpoint that can be loaded.
@@ -344,23 +347,26 @@ def test(
     rundir.check_tasks(folder, trained.setup.suite.facts())
     if not os.access(folder, os.W_OK):
         raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")
-    _check_rollouts(trained.setup.suite.spec, num_tasks, copies, adapt_steps)
     rng = Streams(seed)["test", split]
     tasks, is_whole = tasks_to_test(trained.setup.suite.tasks, split, num_tasks, rng["tasks"])
+    rounds = max(2, num_tasks // len(tasks)) if is_whole else 1
+    met = tasks.repeated(rounds) if is_whole else tasks
+    _check_rollouts(trained.setup.suite.spec, len(met), copies, adapt_steps)
     collect = trained.setup.collector(copies, options, Phases())
-    tested = meta_test(trained.setup.learner, trained.best, tasks, collect, rng, adapt_steps)
+    tested = meta_test(trained.setup.learner, trained.best, met, collect, rng, adapt_steps)
     collect.close()
-    unmeasured = tested.unmeasured(tasks)
+    unmeasured = tested.unmeasured(met)
     if not len(tested.tasks):
         raise EnvError(f"none of the {len(tasks)} tasks could be measured, the first one {unmeasured[0]['text']}")
-    result = _result(trained, tested, split, is_whole) | {"faulty_tasks": unmeasured}
+    result = _result(trained, tested, tasks, rounds, split) | {"faulty_tasks": unmeasured}
     rundir.write_json(folder / "test.json", result)
     return result
 
 
-def _result(trained: Trained, tested: MetaTest, split: Split, is_whole: bool) -> dict[str, Any]:
-    curve, tasks = tested.curve, tested.tasks
-    by_task, std = curve.by_task(), curve.std_by_task()
+def _result(trained: Trained, tested: MetaTest, tasks: Tasks, rounds: int, split: Split) -> dict[str, Any]:
+    task = tested.rows // rounds
+    curve = tested.curve.pooled(task)
+    by_task, std = curve.by_task().tolist(), curve.std_by_task().tolist()
     config, progress = trained.setup.config, trained.progress
     return {
         "suite": config.suite,
@@ -371,14 +377,11 @@ def _result(trained: Trained, tested: MetaTest, split: Split, is_whole: bool) ->
         "adapt_steps": curve.returns.shape[1] - 1,
         "trained_adapt_steps": trained.setup.learner.adapt_steps,
         "tasks": [
-            {
-                "params": tasks.plain_params(k),
-                "return_by_step": by_task[k].tolist(),
-                "std_by_step": std[k].tolist(),
-            }
-            for k in range(len(tasks))
+            {"params": tasks.plain_params(row), "return_by_step": by_task[k], "std_by_step": std[k]}
+            for k, row in enumerate(task.unique_consecutive().tolist())
         ],
-        **curve.facts(is_whole),
+        "rounds": rounds,
+        **tested.curve.facts(task, "tasks" if rounds == 1 else "episodes"),
         "best_meta_iter": progress.best_meta_iter,
         "meta_iter": progress.meta_iter,
         "env_steps": progress.env_steps,

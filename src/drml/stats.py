@@ -113,16 +113,17 @@ def over_seeds(means: Sequence[float], iqms: Sequence[float | None]) -> Measured
     )
 
 
-def over_one_seed(by_task: ArrayLike, by_episode: ArrayLike, over: Literal["tasks", "episodes"]) -> Measured:
+def over_one_seed(by_round: ArrayLike, over: Literal["tasks", "episodes"]) -> Measured:
     """Return what one training says, of the tasks that its test tasks were drawn from or of these very tasks.
 
     Args:
-        by_task: `[tasks]`, the mean over the episodes of each.
-        by_episode: `[tasks, episodes]`; NaN for an episode that was not sound.
+        by_round: `[tasks, rounds]`, the mean over the episodes of each round in which a task was met, adaptation
+            included; NaN for a round that is missing. A task that was drawn is met in one round.
         over: `tasks` where they were drawn independently of each other, `episodes` where they are all there are.
     """
-    means = np.asarray(by_task, dtype=np.float64)
-    width = half_width(means) if over == "tasks" else half_width_of_groups(by_episode)
+    table = np.asarray(by_round, dtype=np.float64)
+    means = np.nanmean(table, axis=1)
+    width = half_width(means) if over == "tasks" else half_width_of_groups(table)
     return Measured(float(means.mean()), width, over, len(means), float(iqm(means)))
 
 

@@ -88,7 +88,7 @@ def test_numbers_on_the_page_are_those_of_the_files(full_page, run_files):
         "promp on half_cheetah_direction",
         "95 % interval −3.2 to 1.1 over episodes on 2 tasks, one seed",
         "95 % interval 140.5 to 150.5 over episodes on 2 tasks, one seed",
-        "depends on how the episodes of the policies adapted here went (Student's t); other seeds are not in it",
+        "depends on how adaptation and its episodes went (Student's t); other seeds are not in it",
         "after 1 adaptation step ",
         "before adaptation and after 1 step of it",
         "2.4 million",

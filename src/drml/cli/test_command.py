@@ -29,9 +29,9 @@ class TestArgs:
     adapt_steps: int = 3
     """Adaptation steps; may be more than in training."""
     num_tasks: int = 40
-    """Tasks to test on (short: --tasks)."""
+    """Tasks to test on (short: --tasks); where there are no more, each is met in several rounds."""
     copies: int = 20
-    """Episodes per task and step (short: --episodes)."""
+    """Episodes per task, round and step (short: --episodes)."""
     split: Split = "test"
     """Which tasks: held-out ones (test), out of the training range (ood), or those of training and validation."""
     seed: int = 0

@@ -170,15 +170,15 @@ RECIPES: dict[str, Recipe] = {
         "Ni et al. 2023, passive T-maze: 1 is the best return, 0.5 that of a policy without memory",
         at_least=(0.95,),
         adapt_steps=0,
-        test_tasks=1,
-        test_copies=4000,
+        test_tasks=4000,  # rounds of the one task that there is
+        test_copies=1,
     ),
     "rl2-tmaze-without-memory": Recipe(
         _remembered("tmaze-passive-v1", 150, 500, memory=MemoryConfig("none", 64)),
         "beside rl2-tmaze: one layer of units that see the present and the step before it",
         adapt_steps=0,
-        test_tasks=1,
-        test_copies=4000,
+        test_tasks=4000,  # rounds of the one task that there is
+        test_copies=1,
     ),
     "rl2-half-cheetah-dir": Recipe(
         RunConfig(

@@ -112,7 +112,7 @@ def _band(found: Evaluation) -> str:
     """Return what the band around the mean says, and what it does not."""
     if not found.estimand:
         return "It was tested by an older version, whose intervals are not shown: test the run anew."
-    what = "which tasks were drawn" if found.over == "tasks" else "how the episodes of the policies adapted here went"
+    what = "which tasks were drawn" if found.over == "tasks" else "how adaptation and its episodes went"
     return f"The band shows how far the mean depends on {what} (Student's t); other seeds are not in it."
 
 

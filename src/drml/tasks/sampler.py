@@ -108,8 +108,9 @@ def tasks_to_test(distribution: TaskDistribution, split: Split, num_tasks: int, 
     """Return the tasks of a test, and whether they are all that the split has, each once.
 
     They are all where a family holds none out or the split has no more than `num_tasks`: what is uncertain then are the
-    episodes. Otherwise they are independent draws. Stratified ones would do better by chance, and an interval over
-    tasks could not say by how much: out of distribution, in one dimension, it would hold the mean always.
+    episodes, those of adaptation included. Otherwise they are independent draws. Stratified ones would do better by
+    chance, and an interval over tasks could not say by how much: out of distribution, in one dimension, it would hold
+    the mean always.
 
     Raises:
         InputError: if `num_tasks` < 1, or the distribution has no such split.
