@@ -101,6 +101,29 @@ def test_a_family_without_held_out_tasks_is_tested_on_all_of_them(tmp_path):
     assert {(point["over"], point["count"]) for point in result["return_by_step"]} == {("episodes", 2)}
 
 
+def test_a_family_that_is_tested_whole_is_met_in_rounds(tmp_path):
+    session.start(config_of(suite="probe-goal-flip-v1"), tmp_path / "run")
+    for num_tasks, rounds in ((1, 2), (5, 2), (12, 6)):
+        result = session.test(tmp_path / "run", 1, num_tasks, copies=2)
+        assert result["rounds"] == rounds and len(result["tasks"]) == 2
+        for point in result["return_by_step"]:
+            per_task = [task["return_by_step"][point["step"]] for task in result["tasks"]]
+            assert point["mean"] == pytest.approx(sum(per_task) / 2, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_an_interval_over_episodes_is_as_wide_as_tests_differ(tmp_path):
+    # A large step makes of each adaptation another policy, which all episodes after it share. Of 120 intervals 95 %
+    # hold the mean of all tests, with a standard error of 2 %; intervals half as wide would hold 65 %.
+    config = config_of("maml", "probe-goal-flip-v1")
+    steps = replace(config.learner_config, inner=replace(config.learner_config.inner, lr=1.0))
+    session.start(replace(config, learner_config=steps), tmp_path / "run")
+    tests = [session.test(tmp_path / "run", 1, num_tasks=12, copies=4, seed=seed) for seed in range(120)]
+    for points in ([test["return_by_step"][1] for test in tests], [test["gain"] for test in tests]):
+        mean = sum(point["mean"] for point in points) / len(points)
+        assert sum(abs(point["mean"] - mean) <= point["mean_half_width_95"] for point in points) >= 0.88 * len(points)
+
+
 def test_config_survives_json(tmp_path):
     config = config_of("fomaml")
     session.start(config, tmp_path / "run")
