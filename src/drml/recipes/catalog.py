@@ -131,7 +131,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "rl2-bandit-5-20": _bandit(5, 20, 350, 2000, 0.985 * 14.2873, random=10.0, greedy=14.11, optimum=14.2873),
     "rl2-bandit-2-100": _bandit(2, 100, 200, 500, 0.99 * 64.9184, random=50.0, greedy=63.95, optimum=64.9184),
-    "rl2-bandit-5-100": _bandit(  # 64 units and 50 million steps gave 77.86 ± 0.14
+    "rl2-bandit-5-100": _bandit(  # 64 units and 50 million steps gave 77.86 ± 0.14 over tasks
         5,
         100,
         500,

@@ -1,6 +1,5 @@
 """Tables of stored results in Markdown, and the page that holds them between markers."""
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -111,7 +110,7 @@ def interval(point: Mapping[str, Any]) -> str:
 def number(value: float, width: float | None) -> str:
     """Return a number to the second digit of its interval's half width; without one to about four digits of its own."""
     scale = max(abs(value), 1.0) / 100.0 if width is None else width
-    decimals = max(0, 1 - math.floor(math.log10(scale)))
+    decimals = max(0, 1 - int(f"{scale:.1e}".partition("e")[2]))
     return f"{value:.{decimals}f}".replace("-", "−")
 
 
