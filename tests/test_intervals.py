@@ -120,9 +120,8 @@ def result_of(rng, seeds, tasks, run_spread=1.0, **spreads):
 @pytest.mark.parametrize(
     ("seeds", "tasks", "reps"),
     [
-        *((seeds, 5, FEW) for seeds in (2, 3, 5)),
-        (10, 5, FEW // 2),
-        (3, 40, FEW // 2),
+        *((seeds, 5, FEW) for seeds in (2, 3, 5, 10)),
+        (3, 40, FEW),
         *(pytest.param(seeds, 5, MANY, marks=pytest.mark.slow) for seeds in (2, 3, 5, 10)),
         pytest.param(3, 40, MANY, marks=pytest.mark.slow),
         pytest.param(10, 1000, MANY, marks=pytest.mark.slow),

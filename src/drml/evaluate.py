@@ -169,6 +169,26 @@ class MetaTest:
     faults: tuple[tuple[int, Fault], ...]
     """What failed, each with its phase."""
 
+    def facts(self, tasks: Tasks, rounds: int) -> dict[str, Any]:
+        """Return the curve, over all tasks and task by task, as plain values.
+
+        Args:
+            tasks: the tasks that were given, each once; row k of the test is task k // `rounds`.
+            rounds: in how many each was met; more than one where they are all there are.
+        """
+        task = self.rows // rounds
+        curve = self.curve.pooled(task)
+        by_task, std = curve.by_task().tolist(), curve.std_by_task().tolist()
+        return {
+            "adapt_steps": curve.returns.shape[1] - 1,
+            "rounds": rounds,
+            "tasks": [
+                {"params": tasks.plain_params(row), "return_by_step": by_task[k], "std_by_step": std[k]}
+                for k, row in enumerate(task.unique_consecutive().tolist())
+            ],
+            **self.curve.facts(task, "tasks" if rounds == 1 else "episodes"),
+        }
+
     def unmeasured(self, tasks: Tasks) -> list[dict[str, Any]]:
         """Return those of the given tasks that count in no mean, each once with the first fault on it, as plain values.
 

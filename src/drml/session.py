@@ -21,11 +21,11 @@ from drml.core.errors import CheckpointError, EnvError, InputError, ResourceErro
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
-from drml.core.types import EnvSpec, Tasks
+from drml.core.types import EnvSpec
 from drml.envs.api import EnvOptions, Suite
 from drml.envs.isolated.env import isolated
 from drml.envs.registry import suite
-from drml.evaluate import MetaTest, meta_test
+from drml.evaluate import meta_test
 from drml.policies.mlp import MLPConfig
 from drml.quarantine import Quarantine
 from drml.runlog import RunLog
@@ -347,26 +347,25 @@ def test(
     rundir.check_tasks(folder, trained.setup.suite.facts())
     if not os.access(folder, os.W_OK):
         raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")
+    _check_rollouts(trained.setup.suite.spec, num_tasks, copies, adapt_steps)
     rng = Streams(seed)["test", split]
     tasks, is_whole = tasks_to_test(trained.setup.suite.tasks, split, num_tasks, rng["tasks"])
     rounds = max(2, num_tasks // len(tasks)) if is_whole else 1
     met = tasks.repeated(rounds) if is_whole else tasks
-    _check_rollouts(trained.setup.suite.spec, len(met), copies, adapt_steps)
+    _check_rollouts(trained.setup.suite.spec, len(met), copies, adapt_steps)  # all there are may be more than asked
     collect = trained.setup.collector(copies, options, Phases())
     tested = meta_test(trained.setup.learner, trained.best, met, collect, rng, adapt_steps)
     collect.close()
     unmeasured = tested.unmeasured(met)
     if not len(tested.tasks):
         raise EnvError(f"none of the {len(tasks)} tasks could be measured, the first one {unmeasured[0]['text']}")
-    result = _result(trained, tested, tasks, rounds, split) | {"faulty_tasks": unmeasured}
+    result = _facts(trained, split) | tested.facts(tasks, rounds) | {"faulty_tasks": unmeasured}
     rundir.write_json(folder / "test.json", result)
     return result
 
 
-def _result(trained: Trained, tested: MetaTest, tasks: Tasks, rounds: int, split: Split) -> dict[str, Any]:
-    task = tested.rows // rounds
-    curve = tested.curve.pooled(task)
-    by_task, std = curve.by_task().tolist(), curve.std_by_task().tolist()
+def _facts(trained: Trained, split: Split) -> dict[str, Any]:
+    """Return what a test's result says of the run."""
     config, progress = trained.setup.config, trained.progress
     return {
         "suite": config.suite,
@@ -374,14 +373,7 @@ def _result(trained: Trained, tested: MetaTest, tasks: Tasks, rounds: int, split
         "seed": config.seed,
         "split": split,
         "held_out": trained.setup.suite.tasks.held_out,
-        "adapt_steps": curve.returns.shape[1] - 1,
         "trained_adapt_steps": trained.setup.learner.adapt_steps,
-        "tasks": [
-            {"params": tasks.plain_params(row), "return_by_step": by_task[k], "std_by_step": std[k]}
-            for k, row in enumerate(task.unique_consecutive().tolist())
-        ],
-        "rounds": rounds,
-        **tested.curve.facts(task, "tasks" if rounds == 1 else "episodes"),
         "best_meta_iter": progress.best_meta_iter,
         "meta_iter": progress.meta_iter,
         "env_steps": progress.env_steps,

@@ -108,6 +108,16 @@ def test_a_result_holds_what_each_seed_gave():
     assert json.loads(json.dumps(summary("tiny", recipe, taken))) == result
 
 
+def test_what_a_point_took_is_meaned_over_the_seeds_that_say_it():
+    given = parts(TWO)
+    first = dict(given[0]["return_by_step"][0], episodes=4.0, env_steps=20.0)
+    result = summary("tiny", PLAIN, [{**given[0], "return_by_step": [first]}, given[1]])
+    (point,) = result["return_by_step"]
+    assert (point["episodes"], point["env_steps"]) == (4.0, 20.0)
+    assert point["episodes_by_seed"] == [4.0, None] and "episodes" not in result["gain"]
+    assert summary("tiny", PLAIN, by_seed(result)) == result
+
+
 STORED = sorted(path.stem for path in RESULTS.glob("*.json"))
 
 

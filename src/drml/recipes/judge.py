@@ -24,6 +24,8 @@ from drml.stats import Measured, over_seeds
 
 Part = Mapping[str, Any]
 """What one seed gave: its test, its learning curve, its costs and the versions that it was trained with."""
+TAKEN = {"episodes_by_seed": "episodes", "env_steps_by_seed": "env_steps"}
+"""What one agent took before a point, in the results of tests that say it."""
 COLUMNS = {"mean_by_seed": "mean", "iqm_by_seed": "iqm", "half_width_95_by_seed": "mean_half_width_95"}
 
 
@@ -75,12 +77,19 @@ def _bars(recipe: Recipe, step: int) -> Bars:
 def _point(ones: Sequence[Mapping[str, Any]], bars: Bars) -> dict[str, Any]:
     """Return the numbers of one kind of return from those of each seed."""
     by_seed = {column: [one[key] for one in ones] for column, key in COLUMNS.items()}
+    taken = {column: [one.get(key) for one in ones] for column, key in TAKEN.items() if any(key in one for one in ones)}
     if len(ones) > 1:
         found = over_seeds(by_seed["mean_by_seed"], by_seed["iqm_by_seed"])
     else:
         (one,) = ones
         found = Measured(one["mean"], one["mean_half_width_95"], one["over"], one["count"], one["iqm"])
-    return {**found.facts(), **vars(bars), "reached": reached(found, bars), **by_seed}
+    costs = {TAKEN[column]: _mean_of_known(values) for column, values in taken.items()}
+    return {**found.facts(), **vars(bars), "reached": reached(found, bars), **costs, **by_seed, **taken}
+
+
+def _mean_of_known(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def reached(found: Measured, bars: Bars) -> bool | None:
@@ -117,7 +126,8 @@ def by_seed(result: Mapping[str, Any]) -> list[Part]:
 
 
 def _one(result: Mapping[str, Any], point: Mapping[str, Any], i: int) -> dict[str, Any]:
-    return {**result["one_seed"], **{key: point[column][i] for column, key in COLUMNS.items()}}
+    kept = {**COLUMNS, **{column: key for column, key in TAKEN.items() if column in point}}
+    return {**result["one_seed"], **{key: point[column][i] for column, key in kept.items()}}
 
 
 def judged(result: Mapping[str, Any]) -> dict[str, Any]:
