@@ -13,7 +13,7 @@ from drml.core.rng import Streams
 from drml.core.types import ActionSpec, EnvSpec
 from drml.envs.api import EnvOptions
 from drml.envs.episode import Outcome, native_suite
-from drml.evaluate import meet, meta_test
+from drml.evaluate import AdaptationCost, meet, meta_test
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.tasks.distribution import TaskDistribution
@@ -80,7 +80,7 @@ def test_the_fourth_point_of_a_curve_comes_after_what_three_steps_take(learner, 
         assert found.cost.episodes[k].tolist() == [j * episodes[k] for j in range(4)]
         assert found.cost.env_steps[k].tolist() == [j * env_steps[k] for j in range(4)]
     assert found.curve.by_task().tolist() == [[3.0] * 4, [5.0] * 4]  # a return is that of one episode
-    facts = found.facts(Streams(0))
+    facts = found.facts(FAMILY.tasks.all_tasks(), rounds=1)
     assert [point["episodes"] for point in facts["return_by_step"]] == [j * sum(episodes) / 2 for j in range(4)]
     assert [point["env_steps"] for point in facts["return_by_step"]] == [j * sum(env_steps) / 2 for j in range(4)]
     assert [task["env_steps_by_step"][1] for task in facts["tasks"]] == env_steps
@@ -131,3 +131,10 @@ def test_inner_steps_on_episodes_learn_from_one_episode_of_each_copy():
     garbage = type(garbage)(**{**vars(garbage), "obs": changed.obs})  # what lies where a copy waited is never read
     for name, value in learner.adapt(agent, rollout, 0).params.items():
         assert torch.equal(value, learner.adapt(agent, garbage, 0).params[name]), name
+
+
+def test_what_rounds_of_a_task_took_is_meaned_over_them():
+    """Two tasks in two rounds each; one round of the second one was lost."""
+    cost = AdaptationCost(torch.tensor([[0.0, 2.0], [0.0, 4.0], [0.0, 5.0]]), torch.tensor([[0.0], [1.0], [7.0]]))
+    pooled = cost.pooled(torch.tensor([0, 0, 1]))
+    assert pooled.episodes.tolist() == [[0.0, 3.0], [0.0, 5.0]] and pooled.env_steps.tolist() == [[0.5], [7.0]]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from drml import session
+from drml.cli.main import main
 from drml.policies.mlp import MLPConfig
 from drml.train import TrainConfig
 
@@ -32,6 +33,15 @@ def test_the_tree_of_files_is_the_tree_there_is():
     assert [name for name in sorted(files) if not (README.parent / name).exists()] == []
     code = {str(path.relative_to(README.parent)) for path in (README.parent / "src/drml").rglob("*.py")}
     assert code - files == set()
+
+
+def test_the_tables_of_results_are_those_that_the_command_writes(tmp_path):
+    text = README.read_text(encoding="utf-8")
+    page = tmp_path / "README.md"
+    page.write_text(re.sub(r"(<!-- results: .*? -->\n).*?(<!-- end -->)", r"\1\2", text, flags=re.DOTALL))
+    assert "| navigation-maml |" not in page.read_text(encoding="utf-8")
+    assert main(["reproduce", "--tables", str(page)]) == 0
+    assert page.read_text(encoding="utf-8") == text  # else: drml reproduce --tables README.md
 
 
 def test_the_python_example_trains_tests_and_reports(tmp_path, monkeypatch, capsys):

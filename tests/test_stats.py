@@ -1,14 +1,19 @@
-import time
-
 import numpy as np
 import pytest
 import scipy.stats
 
 from drml.core.errors import InputError
-from drml.core.rng import Streams
-from drml.stats import iqm, mean_interval, probability_of_improvement, stratified_bootstrap, student_t
+from drml.stats import (
+    estimand,
+    half_width,
+    half_width_of_groups,
+    iqm,
+    over_one_seed,
+    over_seeds,
+    probability_of_improvement,
+    student_t,
+)
 
-RNG = Streams(7)
 SCORES = np.random.default_rng(0).standard_normal((5, 10))
 
 
@@ -26,70 +31,6 @@ def test_iqm_is_the_quarter_trimmed_mean(count):
     np.testing.assert_allclose(iqm(scores), scipy.stats.trim_mean(scores, 0.25, axis=None), rtol=1e-13)
     np.testing.assert_allclose(iqm(scores, axis=1), scipy.stats.trim_mean(scores, 0.25, axis=1), rtol=1e-13)
     np.testing.assert_allclose(iqm(scores, axis=0), scipy.stats.trim_mean(scores, 0.25, axis=0), rtol=1e-13)
-
-
-def test_bootstrap_gives_the_numbers_of_rliable():
-    # rliable 1.2.0 on these scores: IQM 0.08256, interval [-0.174, 0.375].
-    interval = stratified_bootstrap(SCORES, rng=RNG)
-    assert interval.estimate == pytest.approx(0.08256, abs=5e-6)
-    # Monte-Carlo error of a 2.5 % quantile: sqrt(p (1 - p) / reps) / density = sqrt(.024 / 20000) / 0.43 = 0.0026 for
-    # a normal of standard deviation 0.14 (density 0.058 / 0.14 = 0.42); two such quantiles differ by sqrt(2) times as
-    # much, rounding of the reference adds 0.0005: four standard errors are 0.015.
-    assert interval.low == pytest.approx(-0.174, abs=0.015)
-    assert interval.high == pytest.approx(0.375, abs=0.015)
-
-
-def test_bootstrap_of_the_mean_of_many_runs_is_the_normal_interval():
-    interval = stratified_bootstrap(SCORES.T, statistic=np.mean, rng=RNG)  # 10 runs, 5 tasks
-    # The variance of a resampled task mean is the population variance over the number of runs.
-    spread = np.sqrt(SCORES.T.var(axis=0).sum() / 10) / 5
-    assert interval.estimate == pytest.approx(SCORES.mean(), abs=1e-15)
-    # A sum of 50 draws: kurtosis moves its 2.5 % quantile by a few per cent of 1.96 spread; Monte Carlo adds 2 %.
-    assert interval.high - interval.low == pytest.approx(2 * 1.96 * spread, rel=0.06)
-
-
-def test_with_several_runs_tasks_are_not_resampled():
-    # Tasks differ, runs agree: another set of runs would change nothing.
-    scores = np.tile(np.arange(8.0), (3, 1))
-    interval = stratified_bootstrap(scores, rng=RNG)
-    assert interval.low == interval.estimate == interval.high == 3.5
-
-
-def test_with_one_run_tasks_are_resampled():
-    interval = stratified_bootstrap([[0.0, 1.0]], statistic=np.mean, confidence=0.4, rng=RNG)
-    # Means of two draws: 0 (1/4), 1/2 (1/2), 1 (1/4): the middle 40 % are all 1/2, the middle 95 % are not.
-    assert (interval.low, interval.estimate, interval.high) == (0.5, 0.5, 0.5)
-    wide = stratified_bootstrap([[0.0, 1.0]], statistic=np.mean, rng=RNG)
-    assert (wide.low, wide.estimate, wide.high) == (0.0, 0.5, 1.0)
-
-
-def test_a_single_score_has_no_spread():
-    interval = stratified_bootstrap([[3.25]], rng=RNG)
-    assert (interval.low, interval.estimate, interval.high) == (3.25, 3.25, 3.25)
-
-
-def test_the_interval_is_a_function_of_the_stream():
-    assert stratified_bootstrap(SCORES, rng=RNG) == stratified_bootstrap(SCORES, rng=RNG)
-    assert stratified_bootstrap(SCORES, rng=RNG["other"]) != stratified_bootstrap(SCORES, rng=RNG)
-
-
-def test_the_interval_covers_the_truth_as_often_as_it_says():
-    # 200 experiments of 30 runs of one task. The percentile interval of a mean of 30 covers 94 % (its width lacks the
-    # factor sqrt(30 / 29) and the t quantile); the standard error of 200 trials is 1.7 %: four of them below is 87 %.
-    draws = np.random.default_rng(3).standard_normal((200, 30, 1))
-    intervals = [stratified_bootstrap(x, np.mean, 1000, rng=RNG[i]) for i, x in enumerate(draws)]
-    covered = sum(interval.low <= 0.0 <= interval.high for interval in intervals)
-    assert 174 <= covered < 200
-
-
-def test_bootstrap_takes_a_blink():
-    scores = np.random.default_rng(0).standard_normal((5, 40))
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        stratified_bootstrap(scores, rng=RNG)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.5  # measured 0.07 s on one core; a loop over 20000 replicates takes seconds
 
 
 def test_probability_of_improvement_by_hand():
@@ -112,25 +53,94 @@ def test_student_t(freedom, confidence):
     assert student_t(freedom, confidence) == pytest.approx(scipy.stats.t.ppf((1 + confidence) / 2, freedom), rel=1e-8)
 
 
-def test_mean_interval_is_students():
+@pytest.mark.parametrize("freedom", [1.1, 32 / 19, 2.5, 7.3])
+def test_student_t_of_a_broken_number_of_degrees(freedom):
+    # With 1 < freedom < 2 the density has no second derivative at the end of its range: cells^-freedom = 1e-6 at 1.1.
+    assert student_t(freedom, 0.95) == pytest.approx(scipy.stats.t.ppf(0.975, freedom), rel=1e-6)
+
+
+def test_the_interval_of_a_mean_is_students():
     values = [1.0, 2.0, 4.0, 9.0]
-    expected = scipy.stats.t.interval(0.9, 3, loc=4.0, scale=scipy.stats.sem(values))
-    interval = mean_interval(values, confidence=0.9)
-    assert interval.estimate == 4.0
-    np.testing.assert_allclose((interval.low, interval.high), expected, rtol=1e-8)
+    low, high = scipy.stats.t.interval(0.9, 3, loc=4.0, scale=scipy.stats.sem(values))
+    assert half_width(values, confidence=0.9) == pytest.approx((high - low) / 2, rel=1e-8)
+    # Of two numbers the standard error is |a - b| / 2, and Student's t with one degree of freedom 12.7062.
+    assert half_width([1.0, 3.0]) == pytest.approx(12.7062, abs=1e-4)
+
+
+@pytest.mark.parametrize("values", [[3.25], [3.25, 3.25], [-200.0] * 40, [11.0714, 11.071400001], [0.0, 0.0]])
+def test_what_has_no_spread_has_no_interval(values):
+    assert half_width(values) is None
+
+
+def test_groups_that_are_given_are_not_drawn_anew():
+    # Means 1 and 101, each of two numbers that differ by 2: variances 2 / 2 = 1 each, of the mean of means 2 / 4, and
+    # 2² / (1 + 1) = 2 degrees of freedom. How far the groups lie apart does not matter.
+    expected = scipy.stats.t.ppf(0.975, 2) * 0.5**0.5
+    assert half_width_of_groups([[0.0, 2.0], [100.0, 102.0]]) == pytest.approx(expected, rel=1e-8)
+
+
+def test_groups_may_lack_numbers():
+    # Variances 2 / 2 = 1 and 1 / 3; degrees of freedom (4/3)² / (1 / 1 + (1/9) / 2) = (16/9) / (19/18) = 32/19.
+    expected = scipy.stats.t.ppf(0.975, 32 / 19) * (4 / 3) ** 0.5 / 2
+    assert half_width_of_groups([[0.0, 2.0, np.nan], [1.0, 2.0, 3.0]]) == pytest.approx(expected, rel=1e-8)
+    assert half_width_of_groups([[0.0, np.nan], [1.0, 2.0]]) is None  # one number does not say how it varies
+
+
+def test_one_group_is_the_interval_of_its_mean():
+    assert half_width_of_groups(SCORES[:1]) == half_width(SCORES[0])
+
+
+def test_over_seeds_each_seed_is_one_number():
+    found = over_seeds([1.0, 3.0], [0.0, 4.0])
+    assert (found.mean, found.iqm, found.over, found.count) == (2.0, 2.0, "seeds", 2)
+    assert found.half_width == half_width([1.0, 3.0]) and found.iqm_half_width == half_width([0.0, 4.0])
+    unknown = over_seeds([1.0, 3.0], [None, 4.0])
+    assert (unknown.iqm, unknown.iqm_half_width) == (None, None)
+
+
+def test_one_seed_says_what_its_interval_is_over():
+    rounds = np.array([[0.0, 2.0, np.nan], [100.0, 102.0, 104.0]])
+    drawn, given = over_one_seed(rounds, "tasks"), over_one_seed(rounds, "episodes")
+    assert (drawn.mean, drawn.iqm) == (given.mean, given.iqm) == (51.5, 51.5)
+    assert (drawn.over, drawn.count, given.over, given.count) == ("tasks", 2, "episodes", 2)
+    assert drawn.half_width == half_width([1.0, 102.0])
+    assert given.half_width == half_width_of_groups(rounds)
+
+
+def test_facts_hold_the_interval_beside_what_it_is_over():
+    assert over_seeds([1.0, 3.0], [None, None]).facts() == {
+        "mean": 2.0,
+        "mean_half_width_95": half_width([1.0, 3.0]),
+        "over": "seeds",
+        "count": 2,
+        "iqm": None,
+        "iqm_half_width_95": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("over", "count", "words"),
+    [
+        ("seeds", 5, "over 5 seeds"),
+        ("tasks", 20000, "over 20,000 tasks, one seed"),
+        ("episodes", 1, "over episodes on 1 task, one seed"),
+    ],
+)
+def test_an_interval_says_what_it_is_over(over, count, words):
+    assert estimand(over, count) == words
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: iqm([]), "at least one score"),
-        (lambda: stratified_bootstrap([1.0, 2.0], rng=RNG), r"scores has shape \[2\], expected \[runs, tasks\]"),
-        (lambda: stratified_bootstrap(np.zeros((3, 0)), rng=RNG), "at least one of each"),
-        (lambda: stratified_bootstrap([[1.0, np.nan]], rng=RNG), "1 of 2 numbers are not finite"),
-        (lambda: stratified_bootstrap([[1.0]], confidence=95, rng=RNG), "confidence is 95"),
+        (lambda: half_width([1.0, 2.0], confidence=95), "confidence is 95"),
+        (lambda: half_width([]), r"groups have shape \[1, 0\]"),
+        (lambda: half_width_of_groups([1.0, 2.0]), r"groups have shape \[2\], expected \[groups, numbers\]"),
+        (lambda: half_width([1.0, np.inf]), "1 of 2 numbers are not finite"),
         (lambda: probability_of_improvement([[1.0]], [[1.0, 2.0]]), "x has 1 tasks and y has 2"),
-        (lambda: mean_interval([1.0]), "at least two values"),
-        (lambda: mean_interval([1.0, np.inf]), "not finite"),
+        (lambda: probability_of_improvement([1.0], [1.0]), r"x has shape \[1\], expected \[runs, tasks\]"),
+        (lambda: probability_of_improvement([[np.nan]], [[1.0]]), "1 of 1 numbers are not finite"),
     ],
 )
 def test_bad_input_is_one_clear_line(call, message):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from drml.core.rng import Streams
 from drml.core.tree import Params, tree_map
 from drml.core.types import Agent, Rollout, Tasks
 from drml.returns import first_episode_returns
-from drml.stats import Interval, stratified_bootstrap
+from drml.stats import over_one_seed
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,14 @@ class AdaptationCost:
     def select(self, rows: Tensor) -> "AdaptationCost":
         """Return the cost on some of the tasks."""
         return AdaptationCost(self.episodes[rows], self.env_steps[rows])
+
+    def pooled(self, task: Tensor) -> "AdaptationCost":
+        """Return the cost on K' tasks that were met in several rounds: the mean over those of a task.
+
+        Args:
+            task: `[K]` int64, the task of each row, in order.
+        """
+        return AdaptationCost(*(_by_task(taken, task).nanmean(1) for taken in (self.episodes, self.env_steps)))
 
 
 def adaptation_cost(history: Sequence[Rollout]) -> AdaptationCost:
@@ -184,12 +192,39 @@ class AdaptationCurve:
         """Return the mean over tasks after each step; NaN where there are none."""
         return self.by_task().mean(0).tolist()
 
-    def intervals(self, rng: Streams) -> list[Interval]:
-        """Return the interquartile mean over tasks after each step with its 95 % bootstrap interval."""
-        scores = self.by_task().to(torch.float64).numpy()
-        return [
-            stratified_bootstrap(scores[None, :, step], rng=rng["bootstrap", step]) for step in range(scores.shape[1])
-        ]
+    def pooled(self, task: Tensor) -> "AdaptationCurve":
+        """Return the curve of K' tasks that were met in several rounds: all episodes of a task in one row.
+
+        Args:
+            task: `[K]` int64, the task of each row, in order.
+        """
+        return AdaptationCurve(_by_task(self.returns.movedim(2, 1), task).flatten(1, 2).movedim(1, 2))
+
+    def facts(self, task: Tensor, over: Literal["tasks", "episodes"]) -> dict[str, Any]:
+        """Return the returns after each step, what adaptation gains and what whole trials return, with their intervals.
+
+        Args:
+            task: `[K]` int64, the task of each row, in order. What varies within a task are rounds: in each it is
+                adapted to anew, and all episodes of a gradient learner after that are played by the one policy.
+            over: `tasks` where they were drawn, `episodes` where they are all there are.
+        """
+        rounds = _by_task(self.by_task().double(), task)  # [K', R, S + 1]
+        steps = range(rounds.shape[2])
+        gain = over_one_seed(rounds[..., -1] - rounds[..., 0], over)
+        return {
+            "return_by_step": [{"step": step, **over_one_seed(rounds[..., step], over).facts()} for step in steps],
+            "gain": gain.facts() if len(steps) > 1 else None,
+            "trial_return": over_one_seed(rounds.sum(2), over).facts(),
+        }
+
+
+def _by_task(values: Tensor, task: Tensor) -> Tensor:
+    """Return values `[K, …]` by task, `[K', R, …]`; NaN where a task has fewer rows than another."""
+    _, group, counts = task.unique_consecutive(return_inverse=True, return_counts=True)
+    place = torch.arange(len(task)) - (counts.cumsum(0) - counts)[group]
+    found = values.new_full((len(counts), int(counts.max()), *values.shape[1:]), torch.nan)
+    found[group, place] = values
+    return found
 
 
 @dataclass(frozen=True)
@@ -208,45 +243,45 @@ class MetaTest:
     faults: tuple[tuple[int, Fault], ...]
     """What failed, each with its phase."""
 
-    def facts(self, rng: Streams) -> dict[str, Any]:
+    def facts(self, tasks: Tasks, rounds: int) -> dict[str, Any]:
         """Return the curve, over all tasks and task by task, as plain values.
 
         `episodes` and `env_steps` are what one agent has taken before a point of the curve.
+
+        Args:
+            tasks: the tasks that were given, each once; row k of the test is task k // `rounds`.
+            rounds: in how many each was met; more than one where they are all there are.
         """
-        by_task, std = self.curve.by_task().tolist(), self.curve.std_by_task().tolist()
-        episodes, env_steps = self.cost.mean()
-        points = zip(self.curve.intervals(rng), self.curve.mean(), episodes, env_steps, strict=True)
+        task = self.rows // rounds
+        curve, cost = self.curve.pooled(task), self.cost.pooled(task)
+        by_step = {"return_by_step": curve.by_task(), "std_by_step": curve.std_by_task()}
+        by_step |= {"episodes_by_step": cost.episodes, "env_steps_by_step": cost.env_steps}
+        facts = self.curve.facts(task, "tasks" if rounds == 1 else "episodes")
+        taken = zip(facts["return_by_step"], *cost.mean(), strict=True)
         return {
-            "adapt_steps": len(episodes) - 1,
+            "adapt_steps": curve.returns.shape[1] - 1,
+            "rounds": rounds,
             "tasks": [
-                {
-                    "params": self.tasks.plain_params(k),
-                    "return_by_step": by_task[k],
-                    "std_by_step": std[k],
-                    "episodes_by_step": self.cost.episodes[k].tolist(),
-                    "env_steps_by_step": self.cost.env_steps[k].tolist(),
-                }
-                for k in range(len(self.tasks))
+                {"params": tasks.plain_params(row), **{key: values[k].tolist() for key, values in by_step.items()}}
+                for k, row in enumerate(task.unique_consecutive().tolist())
             ],
+            **facts,
             "return_by_step": [
-                {
-                    "step": step,
-                    "iqm": interval.estimate,
-                    "low": interval.low,
-                    "high": interval.high,
-                    "mean": mean,
-                    "episodes": episodes_before,
-                    "env_steps": env_steps_before,
-                }
-                for step, (interval, mean, episodes_before, env_steps_before) in enumerate(points)
+                {**point, "episodes": episodes, "env_steps": env_steps} for point, episodes, env_steps in taken
             ],
         }
 
     def unmeasured(self, tasks: Tasks) -> list[dict[str, Any]]:
-        """Return those of the given tasks that count in no mean, each with the first fault on it, as plain values."""
+        """Return those of the given tasks that count in no mean, each once with the first fault on it, as plain values.
+
+        A task that was lost in some of its rounds is among them.
+        """
         first = {fault.row: fault for _, fault in reversed(self.faults)}
         missing = sorted(set(range(len(tasks))) - set(self.rows.tolist()))
-        params = {row: tasks.plain_params(row) for row in missing}
+        rows: dict[str, int] = {}
+        for row in missing:
+            rows.setdefault(repr(tasks.plain_params(row)), row)
+        params = {row: tasks.plain_params(row) for row in rows.values()}
         return [{"params": params[row], "text": f"{label(params[row])}: {first[row].describe()}"} for row in params]
 
 

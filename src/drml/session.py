@@ -20,7 +20,7 @@ from drml.core.errors import CheckpointError, DrmlError, EnvError, InputError, N
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.shell import as_word
-from drml.core.types import EnvSpec, Tasks
+from drml.core.types import EnvSpec
 from drml.envs.api import EnvOptions, Suite
 from drml.envs.isolated.env import isolated
 from drml.envs.registry import suite
@@ -29,7 +29,7 @@ from drml.footprint import Plan, check_fit
 from drml.policies.mlp import MLPConfig
 from drml.runlog import METRICS, RunLog, read_rows
 from drml.tasks.distribution import Split
-from drml.tasks.sampler import StratifiedSampler
+from drml.tasks.sampler import StratifiedSampler, tasks_to_test
 from drml.train import (
     Listener,
     Progress,
@@ -299,15 +299,6 @@ def load(run: Path) -> Trained:
     return Trained(setup, progress, phases)
 
 
-def tasks_for(trained: Trained, split: Split, num_tasks: int, rng: Streams) -> Tasks:
-    """Return the tasks to test on: all of them where they can be counted on one hand, else fresh draws of the split."""
-    distribution = trained.setup.suite.tasks
-    if not distribution.held_out and split != "ood":
-        return distribution.all_tasks()
-    sampler = StratifiedSampler()
-    return sampler.sample(sampler.init(), distribution, split, num_tasks, rng["tasks"])
-
-
 def test(
     run: Path,
     adapt_steps: int = 3,
@@ -318,6 +309,9 @@ def test(
     options: EnvOptions = EnvOptions(),  # noqa: B008 — frozen
 ) -> dict[str, Any]:
     """Return (and write to test.json) the adaptation curve of a run's best policy on held-out tasks.
+
+    Where a family holds none out, or the split has no more than `num_tasks`, all are met, in as many rounds as
+    `num_tasks` allows and two at least: a round is a new adaptation, with `copies` episodes after each step.
 
     Raises:
         InputError: if `run` is not a run directory, or there is nothing to test.
@@ -333,16 +327,19 @@ def test(
     if not os.access(folder, os.W_OK):
         raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")
     setup = trained.setup.with_room(adapt_steps)
-    setup.check_fit(num_tasks, copies, adapt_steps, learns=False)
+    setup.check_fit(num_tasks, copies, adapt_steps, learns=False)  # before so many tasks are drawn
     rng = Streams(seed)["test", split]
-    tasks = tasks_for(trained, split, num_tasks, rng)
+    tasks, is_whole = tasks_to_test(setup.suite.tasks, split, num_tasks, rng["tasks"])
+    rounds = max(2, num_tasks // len(tasks)) if is_whole else 1
+    met = tasks.repeated(rounds) if is_whole else tasks
+    setup.check_fit(len(met), copies, adapt_steps, learns=False)  # all there are may be more than asked
     collect = setup.collector(copies, options, Phases())
-    tested = meta_test(setup.learner, trained.best, tasks, collect, rng, adapt_steps)
+    tested = meta_test(setup.learner, trained.best, met, collect, rng, adapt_steps)
     collect.close()
-    unmeasured = tested.unmeasured(tasks)
+    unmeasured = tested.unmeasured(met)
     if not len(tested.tasks):
         raise EnvError(f"none of the {len(tasks)} tasks could be measured, the first one {unmeasured[0]['text']}")
-    result = _facts(trained, split) | tested.facts(rng) | {"faulty_tasks": unmeasured}
+    result = _facts(trained, split) | tested.facts(tasks, rounds) | {"faulty_tasks": unmeasured}
     rundir.write_json(folder / "test.json", result)
     return result
 

@@ -1,40 +1,66 @@
-"""Statistics of returns over runs and tasks: point estimates with intervals that say how far to trust them.
+"""Statistics of returns: means with intervals that say what they are over, and comparisons of runs.
 
-Scores are `[runs, tasks]`: a run is one training with its own seed, a task one test task. Aggregates are robust (the
-interquartile mean), intervals are bootstrapped within tasks, comparisons are probabilities.
+An interval answers one question: how far would the mean move if *these* were drawn anew? Over seeds, each training is
+one number; over tasks, each test task of one training; over episodes, what was played on given tasks. All are
+Student's: a percentile bootstrap of a handful of numbers is too narrow (with two it is their range, and holds the mean
+half of the time). How often they hold it where numbers are not normal is said in docs/intervals.md.
 
-Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice", section 4.
+Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice" (interquartile mean,
+probability of improvement).
 """
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from drml.core.errors import InputError
-from drml.core.rng import Streams
 
 Floats = NDArray[np.float64]
+Over = Literal["seeds", "tasks", "episodes"]
+ROUNDING = 1e-6  # returns are float32 sums: what differs by less, relative to its size, does not differ
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A point estimate and the confidence interval around it."""
+class Measured:
+    """A mean with its 95 % interval, mean ± half width, and what would be drawn anew for the next such interval."""
 
-    low: float
-    estimate: float
-    high: float
+    mean: float
+    half_width: float | None
+    """None where nothing tells it: a single number, or numbers that are all equal."""
+    over: Over
+    """`seeds`: other trainings. `tasks`: other tasks, the same training. `episodes`: the same tasks and training."""
+    count: int
+    """The seeds; the tasks; for `episodes` the tasks that they were played on."""
+    iqm: float | None
+    """The interquartile mean of the same numbers, where they are known."""
+    iqm_half_width: float | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return the measurement as it stands in files."""
+        return {
+            "mean": self.mean,
+            "mean_half_width_95": self.half_width,
+            "over": self.over,
+            "count": self.count,
+            "iqm": self.iqm,
+            "iqm_half_width_95": self.iqm_half_width,
+        }
 
 
-class Statistic(Protocol):
-    """A statistic along one axis, or of all numbers where `axis` is None: `iqm`, `np.mean`, `np.median`."""
-
-    def __call__(self, scores: Floats, /, axis: int | None = None) -> Floats | np.float64:
-        """Return the statistic of `scores`."""
-        ...
+def estimand(over: str, count: int) -> str:
+    """Return the words that say what an interval is over."""
+    things = f"{count:,} {'task' if count == 1 else 'tasks'}"
+    words = {
+        "seeds": f"over {count} seeds",
+        "tasks": f"over {things}, one seed",
+        "episodes": f"over episodes on {things}, one seed",
+    }
+    return words[over]
 
 
 def iqm(scores: ArrayLike, axis: int | None = None) -> Floats | np.float64:
@@ -56,52 +82,6 @@ def iqm(scores: ArrayLike, axis: int | None = None) -> Floats | np.float64:
     return np.sort(values, axis=-1)[..., cut : count - cut].mean(axis=-1)
 
 
-def stratified_bootstrap(
-    scores: ArrayLike,
-    statistic: Statistic = iqm,
-    reps: int | None = None,
-    confidence: float = 0.95,
-    *,
-    rng: Streams,
-) -> Interval:
-    """Return a statistic of all scores with its percentile bootstrap interval.
-
-    With several runs, each replicate draws runs anew (with replacement) within every task, as rliable does: the tasks
-    are given, and the interval says how much another set of seeds would change the number. One run says nothing about
-    other seeds, so there each replicate draws the tasks anew: the interval then says how much another set of tasks
-    would change the number of *this* run. A single score has no spread: its interval has no width.
-
-    Args:
-        scores: `[runs, tasks]`.
-        statistic: what to compute from all scores of a replicate.
-        reps: replicates; None takes 20,000, and fewer where they would draw more than 10⁸ scores, but 2,000 at least,
-            with which the ends of a 95 % interval lie 3 % of its half width off.
-        confidence: the share of replicates within the interval.
-        rng: the stream of this interval.
-
-    Raises:
-        InputError: if the scores are not a finite, non-empty `[runs, tasks]` table, or confidence is not within (0, 1).
-    """
-    table, tail = _table("scores", scores), _tail(confidence)
-    runs, tasks = table.shape
-    reps = reps or min(20_000, max(2_000, 10**8 // table.size))
-    # A score's place in the flat table is run * tasks + task; with one run each task may stand in for each other.
-    rows, stride, offset = (runs, tasks, np.arange(tasks)) if runs > 1 else (tasks, 1, np.arange(1))
-    estimates = [
-        statistic(table.take(pick * stride + offset).reshape(len(pick), -1), axis=-1)
-        for pick in _picks(rng, reps, rows, table.shape)
-    ]
-    low, high = np.quantile(np.concatenate(estimates), (tail, 1.0 - tail))
-    return Interval(float(low), float(statistic(table)), float(high))
-
-
-def _picks(rng: Streams, reps: int, rows: int, shape: tuple[int, ...]) -> Iterator[NDArray[np.int64]]:
-    """Yield row numbers `[some, runs, tasks]` of the replicates, in blocks that stay in a processor's cache."""
-    generator, block = rng.generator(), max(1, 100_000 // math.prod(shape))
-    for start in range(0, reps, block):
-        yield generator.integers(0, rows, (min(block, reps - start), *shape))
-
-
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
     """Return P(X > Y) + ½ P(X = Y) for one run of each on the same task, averaged over tasks.
 
@@ -119,21 +99,76 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
     return float((0.5 + 0.5 * np.sign(difference)).mean())
 
 
-def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Return the mean of independent numbers with Student's interval x̄ ± t · s/√N, exact where they are normal.
+def over_seeds(means: Sequence[float], iqms: Sequence[float | None]) -> Measured:
+    """Return what several trainings say: each is one number, however many tasks and episodes it was tested on."""
+    known = [value for value in iqms if value is not None]
+    has_iqm = len(known) == len(means)
+    return Measured(
+        float(np.mean(means)),
+        half_width(means),
+        "seeds",
+        len(means),
+        float(np.mean(known)) if has_iqm else None,
+        half_width(known) if has_iqm else None,
+    )
+
+
+def over_one_seed(by_round: ArrayLike, over: Literal["tasks", "episodes"]) -> Measured:
+    """Return what one training says, of the tasks that its test tasks were drawn from or of these very tasks.
+
+    Args:
+        by_round: `[tasks, rounds]`, the mean over the episodes of each round in which a task was met, adaptation
+            included; NaN for a round that is missing. A task that was drawn is met in one round.
+        over: `tasks` where they were drawn independently of each other, `episodes` where they are all there are.
+    """
+    table = np.asarray(by_round, dtype=np.float64)
+    means = np.nanmean(table, axis=1)
+    width = half_width(means) if over == "tasks" else half_width_of_groups(table)
+    return Measured(float(means.mean()), width, over, len(means), float(iqm(means)))
+
+
+def half_width(values: ArrayLike, confidence: float = 0.95) -> float | None:
+    """Return t · s/√N, half the width of Student's interval of the mean of independent numbers.
+
+    None where there is one number, or all are equal up to rounding: neither tells how far the next one may be off.
 
     Raises:
-        InputError: if there are fewer than two numbers (one does not say how much it varies), or any is not finite.
+        InputError: if there is no number, or any is not finite.
     """
-    sample = _table("values", np.atleast_2d(np.asarray(values, dtype=np.float64)))[0]
-    if len(sample) < 2:
-        raise InputError("an interval of a mean needs at least two values, got one")
-    mean = float(sample.mean())
-    margin = student_t(len(sample) - 1, confidence) * float(sample.std(ddof=1)) / math.sqrt(len(sample))
-    return Interval(mean - margin, mean, mean + margin)
+    return half_width_of_groups(np.atleast_2d(np.asarray(values, dtype=np.float64)), confidence)
 
 
-def student_t(freedom: int, confidence: float) -> float:
+def half_width_of_groups(groups: ArrayLike, confidence: float = 0.95) -> float | None:
+    """Return half the width of the interval of the mean of the groups' means, where the groups are given.
+
+    A group's mean has the variance vᵢ = sᵢ²/Nᵢ, the mean of G of them V/G² with V = Σ vᵢ, and the interval is Student's
+    with V²/Σ (vᵢ²/(Nᵢ − 1)) degrees of freedom (Welch 1947, Satterthwaite 1946), which is N − 1 for one group.
+
+    Args:
+        groups: `[groups, numbers]`; NaN stands for a number that a group lacks.
+        confidence: how often such intervals are to hold the truth.
+
+    Raises:
+        InputError: if there is no group or number, or any is infinite.
+    """
+    table = np.asarray(groups, dtype=np.float64)
+    if table.ndim != 2 or table.size == 0:
+        raise InputError(f"groups have shape {list(table.shape)}, expected [groups, numbers] with one of each at least")
+    if np.isinf(table).any():
+        raise InputError(f"groups: {int(np.isinf(table).sum())} of {table.size} numbers are not finite")
+    counts = (~np.isnan(table)).sum(1)
+    if (counts < 2).any():
+        return None
+    variances = np.nanvar(table, axis=1, ddof=1) / counts
+    total = float(variances.sum())
+    if math.sqrt(total) <= ROUNDING * float(np.nanmax(np.abs(table))):
+        return None
+    freedom = total**2 / float((variances**2 / (counts - 1)).sum())
+    return student_t(freedom, confidence) * math.sqrt(total) / len(table)
+
+
+@functools.lru_cache(256)
+def student_t(freedom: float, confidence: float) -> float:
     """Return t with P(|T| ≤ t) = confidence for Student's distribution with `freedom` degrees of freedom ν.
 
     With T = √ν tan θ the density becomes ∝ cosᵛ⁻¹ θ on (−π/2, π/2), which a plain sum integrates well.

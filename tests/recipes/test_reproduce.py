@@ -41,8 +41,38 @@ def test_each_seed_is_a_run_and_is_trained_once(tiny, tmp_path):
     point = first["return_by_step"][1]
     assert point["mean_by_seed"] == pytest.approx(means)
     assert point["mean"] == pytest.approx(sum(means) / 2)
-    # of two numbers the standard deviation is |a - b| / √2, and that of their mean |a - b| / 2
-    assert point["mean_half_width_95"] == pytest.approx(1.96 * abs(means[0] - means[1]) / 2)
+    # Of two numbers the standard error of the mean is |a - b| / 2; Student's t with one degree of freedom is 12.7062.
+    assert point["mean_half_width_95"] == pytest.approx(12.7062 * abs(means[0] - means[1]) / 2, rel=1e-5)
+    assert (point["over"], point["count"]) == ("seeds", 2)
+    gains = [np.subtract(*[np.mean([t["return_by_step"][s] for t in x["tasks"]]) for s in (-1, 0)]) for x in tests]
+    assert first["gain"]["mean_by_seed"] == pytest.approx(gains, rel=1e-5)
+
+
+def test_seeds_are_added_to_a_result_without_training_its_own(tiny, tmp_path):
+    told = []
+    whole = reproduce.reproduce("tiny", 3, tmp_path / "whole", EnvOptions())
+    first = reproduce.reproduce("tiny", 2, tmp_path / "first", EnvOptions())
+    joined = reproduce.reproduce("tiny", 3, tmp_path / "later", EnvOptions(), told.append, base=first)
+    assert [path.name for path in (tmp_path / "later").iterdir()] == ["tiny-seed3"] and len(told) == 1
+    assert joined | {"seconds": []} == whole | {"seconds": []}
+    again = reproduce.reproduce("tiny", 2, tmp_path / "never", EnvOptions(), base=joined)
+    assert again == joined and not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"recipe": "rl2-tmaze"}, "seeds of tiny cannot be added to a result of rl2-tmaze"),
+        ({"config": {"learner": "rl2"}}, "other settings than the recipe's: config.learner was 'rl2' and is 'maml'"),
+        ({"config": {"speed": 1}}, "other settings than the recipe's: config.speed is no setting now"),
+        ({"return_by_step": [{}]}, "tiny is tested with 3 adaptation steps, the given result with others"),
+    ],
+)
+def test_seeds_are_not_added_to_another_result(tiny, tmp_path, change, message):
+    base = {"recipe": "tiny", "config": {}, "return_by_step": [{}] * 4, "seeds": []} | change
+    with pytest.raises(InputError, match=message):
+        reproduce.reproduce("tiny", 1, tmp_path / "runs", EnvOptions(), base=base)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_seeds_side_by_side_reach_the_same_numbers(tiny, tmp_path):
@@ -77,79 +107,6 @@ def test_a_learning_curve_means_stretches_of_training(monkeypatch):
     assert reproduce.learning_curve(rows[:1]) == {"env_steps": [10], "pre_return": [1.0], "post_return": [2.0]}
 
 
-def result(by_seed):
-    return [
-        {"seed": i, "tasks": [{"return_by_step": [value]}], "env_steps": 1, "seconds": 1.0, "curve": {}}
-        for i, value in enumerate(by_seed)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("by_seed", "published", "reached"),
-    [
-        ((1.0, 3.0), 3.9, True),  # 2 ± 1.96
-        ((1.0, 3.0), 4.0, False),
-        ((5.0,), 4.0, True),
-        ((3.9,), 4.0, False),  # one seed has no interval
-    ],
-)
-def test_a_number_is_reached_where_the_interval_over_seeds_is_not_below_it(by_seed, published, reached):
-    recipe = replace(TINY, published=(published,))
-    (point,) = reproduce.summary("tiny", recipe, result(by_seed))["return_by_step"]
-    assert point["reached"] is reached
-
-
-@pytest.mark.parametrize(
-    ("at_least", "reached"),
-    [(0.0, True), (0.1, False)],  # 2 ± 1.96: the lower end counts
-)
-def test_a_share_of_an_optimum_is_reached_where_the_interval_lies_above_it(at_least, reached):
-    recipe = replace(TINY, published=(1.0,), at_least=(at_least,))
-    (point,) = reproduce.summary("tiny", recipe, result((1.0, 3.0)))["return_by_step"]
-    assert point["reached"] is reached
-
-
-def test_the_return_of_a_trial_is_the_sum_over_its_episodes():
-    tests = [
-        {
-            "seed": i,
-            "tasks": [{"return_by_step": [i, 10.0]}, {"return_by_step": [i, 30.0]}],
-            "env_steps": 1,
-            "seconds": 1.0,
-            "curve": {},
-        }
-        for i in (1, 3)
-    ]
-    recipe = replace(TINY, at_least_trial=22.0)
-    trial = reproduce.summary("tiny", recipe, tests)["trial_return"]
-    assert trial["mean_by_seed"] == [21.0, 23.0] and trial["mean"] == 22.0
-    assert trial["reached"] is False  # 22 - 1.96
-    assert reproduce.summary("tiny", TINY, tests)["trial_return"] is None
-
-
-def test_a_point_says_what_came_before_it_where_the_tests_do():
-    taken = {"episodes_by_step": [0.0, 4.0], "env_steps_by_step": [0.0, 12.0]}
-    tests = [
-        {
-            "seed": i,
-            "tasks": [{"return_by_step": [1.0, 2.0], **taken}, {"return_by_step": [1.0, 2.0], **other}],
-            "env_steps": 1,
-            "seconds": 1.0,
-            "curve": {},
-        }
-        for i, other in enumerate((taken, {**taken, "env_steps_by_step": [0.0, 20.0]}))
-    ]
-    points = reproduce.summary("tiny", TINY, tests)["return_by_step"]
-    assert [(point["episodes"], point["env_steps"]) for point in points] == [(0.0, 0.0), (4.0, 14.0)]  # by hand
-    older = reproduce.summary("tiny", TINY, result((1.0, 2.0)))["return_by_step"]
-    assert "env_steps" not in older[0]
-
-
-def test_nothing_published_is_nothing_reached():
-    (point,) = reproduce.summary("tiny", replace(TINY, published=()), result((1.0, 2.0)))["return_by_step"]
-    assert point["published"] is None and point["reached"] is None
-
-
 def test_the_budget_counts_the_steps_of_every_phase():
     assert reproduce.budget(TINY) == 1 * 2 * 2 * 2 * 100
 
@@ -159,7 +116,35 @@ def test_the_command_prints_a_table_and_writes_the_result(tiny, tmp_path, capsys
     assert main(["reproduce", "tiny", "--seeds", "1", "--runs", str(tmp_path / "runs"), "--json", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "-11.68" in printed and "published" in printed
+    assert "over 3 tasks, one seed: other seeds are not in them" in printed
     assert json.loads(out.read_text())["recipe"] == "tiny"
+
+
+def test_the_command_adds_seeds_to_a_file_and_judges_it_again(tiny, tmp_path, capsys):
+    out, words = tmp_path / "result.json", ["reproduce", "tiny", "--runs", str(tmp_path / "runs")]
+    assert main([*words, "--seeds", "1", "--add-to", str(out)]) == 0
+    first = json.loads(out.read_text())
+    assert main([*words, "--seeds", "2", "--add-to", str(out)]) == 0
+    assert "over 2 seeds" in capsys.readouterr().out
+    both = json.loads(out.read_text())
+    assert (first["seeds"], both["seeds"]) == ([1], [1, 2])
+    assert both["return_by_step"][1]["mean_by_seed"][0] == first["return_by_step"][1]["mean"]
+    wrong = {**both, "return_by_step": [{**point, "mean": 0.0, "reached": None} for point in both["return_by_step"]]}
+    out.write_text(json.dumps(wrong))
+    assert main(["reproduce", "--judge", str(out)]) == 0
+    assert json.loads(out.read_text()) == both
+    assert "tiny, 2 seeds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"recipe": 1}', '{"recipe": "tiny"}', '{"recipe": "other"}'])
+@pytest.mark.parametrize("words", [["--judge"], ["tiny", "--add-to"]])
+def test_what_is_no_result_is_one_line_and_kept(tiny, tmp_path, capsys, words, content):
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    assert main(["reproduce", *words, str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and ("result.json is no result of" in error or "unknown recipe" in error)
+    assert path.read_text() == content
 
 
 def test_the_list_names_every_recipe_with_its_budget(tmp_path, capsys):

@@ -26,9 +26,8 @@ TEST = {
         {"params": {"direction": -1.0}, "return_by_step": [1.125, 140.5, 191.375], "std_by_step": [4.5, 3.5, 2.5]},
     ],
     "return_by_step": [
-        {"step": 0, "iqm": -1.0625, "low": -3.25, "high": 1.125, "mean": -1.0625},
-        {"step": 1, "iqm": 145.5, "low": 140.5, "high": 150.5, "mean": 145.5},
-        {"step": 2, "iqm": 196.5625, "low": 191.375, "high": 201.75, "mean": 196.5625},
+        {"step": step, "mean": mean, "mean_half_width_95": width, "over": "episodes", "count": 2, "iqm": mean}
+        for step, mean, width in ((0, -1.0625, 2.1875), (1, 145.5, 5.0), (2, 196.5625, None))
     ],
     "best_meta_iter": 20,
     "env_steps": 2_400_000,

@@ -14,7 +14,8 @@ def axes():
 def test_adaptation_draws_each_task_and_their_mean():
     data = {
         "step": [0, 1, 2],
-        "iqm": [1.0, 2.0, 3.0],
+        "mean": [1.0, 2.0, 3.0],
+        "estimand": "over 2 tasks, one seed",
         "low": [0.5, 1.5, 2.5],
         "high": [2.0, 2.5, 3.5],
         "tasks": [{"return_by_step": [0.0, 1.0, 2.0]}, {"return_by_step": [2.0, 3.0, 4.0]}],
@@ -24,7 +25,21 @@ def test_adaptation_draws_each_task_and_their_mean():
     assert [list(line.get_ydata()) for line in drawn.lines] == [[0, 1, 2], [2, 3, 4], [1, 2, 3]]
     band = drawn.collections[0].get_paths()[0].vertices
     assert {(0, 0.5), (1, 1.5), (2, 2.5), (0, 2.0), (1, 2.5), (2, 3.5)} <= set(map(tuple, band.tolist()))
-    assert drawn.get_legend_handles_labels()[1] == ["single tasks", "95 % interval", "interquartile mean"]
+    assert drawn.get_legend_handles_labels()[1] == ["single tasks", "95 % interval over 2 tasks, one seed", "mean"]
+
+
+def test_a_band_that_is_not_known_is_not_drawn():
+    nan = float("nan")
+    data = {
+        "step": [0, 1],
+        "mean": [1.0, 2.0],
+        "estimand": "over 1 task, one seed",
+        "low": [nan] * 2,
+        "high": [nan] * 2,
+    }
+    drawn = axes()
+    paint_adaptation(drawn, {**data, "tasks": []})
+    assert not drawn.collections and drawn.get_legend_handles_labels()[1] == ["mean"]
 
 
 def test_learning_marks_validations_and_the_best_policy():

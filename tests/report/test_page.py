@@ -77,7 +77,7 @@ def test_numbers_on_the_page_are_those_of_the_files(full_page, run_files):
     _, page = full_page
     _, _, test, _ = run_files
     ends = (0, 1)  # the number of steps trained with, though the test took two
-    expected = [test["return_by_step"][end]["iqm"] for end in ends]  # the headline
+    expected = [test["return_by_step"][end]["mean"] for end in ends]  # the headline
     expected += [-3.5, 154.5]  # the films, before adaptation first
     for task in test["tasks"]:
         before, after = (task["return_by_step"][end] for end in ends)
@@ -86,8 +86,9 @@ def test_numbers_on_the_page_are_those_of_the_files(full_page, run_files):
     assert page.values == expected
     for words in (
         "promp on half_cheetah_direction",
-        "95 % interval −3.2 to 1.1",
-        "95 % interval 140.5 to 150.5",
+        "95 % interval −3.2 to 1.1 over episodes on 2 tasks, one seed",
+        "95 % interval 140.5 to 150.5 over episodes on 2 tasks, one seed",
+        "depends on how adaptation and its episodes went (Student's t); other seeds are not in it",
         "after 1 adaptation step ",
         "before adaptation and after 1 step of it",
         "2.4 million",
@@ -105,8 +106,10 @@ def test_figures_lie_beside_the_page_with_their_numbers(full_run, full_page, run
     _, _, test, rows = run_files
     load = {path.stem: json.loads(path.read_text()) for path in (full_run / "figures").glob("*.json")}
     assert sorted(load) == ["adaptation", "learning", "phases"]
-    for key in ("step", "iqm", "low", "high", "mean"):
+    for key in ("step", "iqm", "mean"):
         assert load["adaptation"][key] == [row[key] for row in test["return_by_step"]]
+    assert load["adaptation"]["low"] == [-3.25, 140.5, None] and load["adaptation"]["high"] == [1.125, 150.5, None]
+    assert load["adaptation"]["estimand"] == "over episodes on 2 tasks, one seed"
     assert [task["return_by_step"] for task in load["adaptation"]["tasks"]] == [
         task["return_by_step"] for task in test["tasks"]
     ]
@@ -157,6 +160,27 @@ def test_the_headline_is_the_return_after_as_many_steps_as_trained_with_and_test
     page = Page(write_report(run_dir).read_text())
     assert page.values[:2] == [-1.0625, 196.5625]
     assert "after 2 adaptation steps" in page.text
+
+
+def test_an_interval_that_is_not_known_is_not_shown(tmp_path, run_files):
+    write_run, _, test, _ = run_files
+    points = [{**point, "mean_half_width_95": None, "over": "tasks"} for point in test["return_by_step"]]
+    run_dir = write_run(tmp_path / "run", test={**test, "return_by_step": points}, films=False)
+    page = Page(write_report(run_dir).read_text())
+    assert "no interval over 2 tasks, one seed: no spread to tell it from" in page.text
+    assert "depends on which tasks were drawn" in page.text and "95 % interval −" not in page.text
+
+
+def test_intervals_of_older_versions_are_not_shown(tmp_path, run_files):
+    write_run, _, test, _ = run_files
+    points = [
+        {"step": point["step"], "mean": point["mean"], "iqm": point["mean"], "low": -3.25, "high": 1.125}
+        for point in test["return_by_step"]
+    ]
+    run_dir = write_run(tmp_path / "run", test={**test, "return_by_step": points}, films=False)
+    page = Page(write_report(run_dir).read_text())
+    assert "no interval: tested by an older version" in page.text and "test the run anew" in page.text
+    assert "−3.2" not in page.text.split("Task by task")[0] and page.values[:2] == [-1.0625, 145.5]
 
 
 def test_a_run_without_test_or_films_says_so(tmp_path, run_files):

@@ -7,13 +7,18 @@ from drml.core.errors import InputError
 from drml.report.record import read_run
 
 
+def over(what):
+    beside = {"split": "test", "held_out": True, "trained_adapt_steps": 1, "tasks": []}
+    return json.dumps({**beside, "return_by_step": [{"step": 0, "over": what, "count": 2}]})
+
+
 def test_a_full_run_is_read_as_it_was_written(full_run, run_files):
     _, config, test, rows = run_files
     run = read_run(full_run)
     assert (run.suite, run.learner, run.seed) == (config["suite"], config["learner"], config["seed"])
     assert [p.post_return for p in run.train] == [row["post_return"] for row in rows if row["kind"] == "train"]
     assert [(p.meta_iter, p.is_best) for p in run.validation] == [(10, True), (20, True), (30, False)]
-    assert [step.iqm for step in run.evaluation.return_by_step] == [row["iqm"] for row in test["return_by_step"]]
+    assert [step.mean for step in run.evaluation.return_by_step] == [row["mean"] for row in test["return_by_step"]]
     assert [(film.step, film.episode_return) for film in run.films.films] == [(1, 154.5), (0, -3.5)]
 
 
@@ -77,6 +82,8 @@ def test_what_is_not_a_run_directory_is_refused(tmp_path):
             '{"suite": "a", "learner": "b", "seed": 1, "tasks": []}',
             "should be an object, found []",
         ),
+        ("test.json", over(1), "'over' should be a text, found 1"),
+        ("test.json", over("seeds"), "'over' should be 'tasks' or 'episodes', found 'seeds'"),
         ("metrics.jsonl", "nonsense\n", "line 1: not a row of a log"),
         ("metrics.jsonl", '{"kind": "train", "meta_iter": 1, "env_steps": "x"}\n', "'env_steps' should be a number"),
         (

@@ -22,6 +22,7 @@ SUITE, LEARNER = "half-cheetah-dir-promp-v1", "promp"
 SUMMARY = "summary.json"
 TRAIN = TrainConfig(meta_iters=70, max_seconds=300.0, validate_every=5)
 ADAPT_STEPS = 3
+TEST_TASKS = 10  # both directions in five rounds
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def run(words: list[str]) -> int:
     if outcome.exit_code:
         say(f"stopped and saved after {outcome.progress.meta_iter} meta-iterations; go on with the same command")
         return outcome.exit_code
-    result = session.test(args.out, ADAPT_STEPS, seed=args.seed, options=options)
+    result = session.test(args.out, ADAPT_STEPS, TEST_TASKS, seed=args.seed, options=options)
     page = report_command.write(args.out, film=True)
     summary = _summary(result, page)
     rundir.write_json(args.out / SUMMARY, summary)

@@ -1,6 +1,6 @@
 """`drml reproduce`: train a published recipe with several seeds and hold it against the published numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,16 +14,26 @@ from drml.cli.terminal import check_json, check_threads, say, show
 from drml.core.errors import InputError
 from drml.envs.api import EnvOptions
 from drml.recipes.catalog import RECIPES
-from drml.recipes.reproduce import TAKEN, Stopped, budget, reproduce, stored_result
+from drml.recipes.judge import TAKEN, judged, read_result
+from drml.recipes.reproduce import Stopped, budget, reproduce, stored_result
+from drml.recipes.tables import write_tables
 from drml.rundir import write_json
+from drml.stats import estimand
 
 MAX_SEEDS = 1000
-WORDS = {True: "reached", False: "below", None: ""}
+WORDS = {True: "reached", False: "below", None: "not decided"}
+ABOUT = (
+    "95 % intervals of the mean (Student's t) {over}{warning}; IQM: interquartile mean over tasks. 'reached': the "
+    "upper end is not below what was published, the lower end not below what is asked"
+)
 
 
 @dataclass(frozen=True)
 class ReproduceArgs:
-    """Train a recipe with several seeds, test them, and hold the result against the published numbers."""
+    """Train a recipe with several seeds, test them, and hold the result against the published numbers.
+
+    Instead, --list shows the recipes, --judge FILE judges results again, --tables PAGE writes tables of stored results.
+    """
 
     name: tyro.conf.Positional[str]
     """The recipe; --list shows them."""
@@ -35,8 +45,26 @@ class ReproduceArgs:
     """Simulator threads; 0 takes all cores."""
     jobs: int = 1
     """Seeds that run side by side, each on its share of the cores."""
+    add_to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Go on from this result: seeds that it holds are not trained, and those that are trained now are added to it."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the result to this file."""
+
+
+@dataclass(frozen=True)
+class JudgeArgs:
+    """Judge results again from what each of their seeds gave, and write them back."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Results that --json or --add-to wrote."""
+
+
+@dataclass(frozen=True)
+class TablesArgs:
+    """Write the tables of stored results into a page, between the lines that mark their places."""
+
+    page: tyro.conf.Positional[Path]
+    """A Markdown file such as README.md."""
 
 
 @dataclass(frozen=True)
@@ -49,43 +77,72 @@ class ListArgs:
 
 def run(words: list[str]) -> int:
     """Run the command; the exit code is 0 whether or not the published numbers were reached."""
-    if "--list" in words:
-        return _list(parse(ListArgs, "drml reproduce --list", [word for word in words if word != "--list"]))
+    for flag, (kind, act) in INSTEAD.items():
+        if flag in words:
+            return act(parse(kind, f"drml reproduce {flag}", [word for word in words if word != flag]))
     args = parse(ReproduceArgs, "drml reproduce", words)
     if args.seeds > MAX_SEEDS:
         raise InputError(f"--seeds is {args.seeds}, must be {MAX_SEEDS:,} or less")
-    check_json(args.json)
+    targets = [path for path in (args.add_to, args.json) if path]
+    for path in targets:
+        check_json(path)
     check_threads(args.threads)
+    base = read_result(args.add_to) if args.add_to and args.add_to.exists() else None
     options = EnvOptions(threads=args.threads)
     with StopSignals(is_patient=args.jobs == 1) as stop:  # seeds side by side end at once: they go on from checkpoints
         try:
-            result = reproduce(args.name, args.seeds, args.runs, options, say, args.jobs, stop)
+            result = reproduce(args.name, args.seeds, args.runs, options, say, args.jobs, stop, base)
         except Stopped:
             say("stopped and saved; go on with the same command")
             return stop.exit_code
     show_result(result, stored_result(args.name))
-    if args.json:
-        write_json(args.json, result)
+    for path in targets:
+        write_json(path, result)
+    return 0
+
+
+def _tables(args: TablesArgs) -> int:
+    write_tables(args.page)
+    return 0
+
+
+def _judge(args: JudgeArgs) -> int:
+    for path in args.files:
+        check_json(path)
+    results = [judged(read_result(path)) for path in args.files]  # all of them, before any is written
+    for path, result in zip(args.files, results, strict=True):
+        show_result(result, None)
+        write_json(path, result)
     return 0
 
 
 def show_result(result: Mapping[str, Any], stored: Mapping[str, Any] | None) -> None:
     """Print the return after each adaptation step and of whole trials beside the published and the stored one."""
     table = Table()
-    numbers = ("mean", "± 95 %", "IQM", "95 % from", "to", "published", "at least", "", "stored mean")
+    numbers = ("mean", "± 95 %", "IQM", "± 95 %", "published", "at least", "", "stored mean")
     for column in ("steps", "episodes", "env steps", *numbers):
         table.add_column(column, justify="right")
     points, kept = _points(result), _points(stored) if stored else {}
     for name, point in points.items():
+        asked = "" if point["above"] is None else f"above {_number(point['above'])}"
+        is_held = asked or point["published"] is not None or point["at_least"] is not None
         table.add_row(
             name,
-            *(f"{point[column]:,.5g}" if column in point else "" for column in TAKEN),
-            *(_number(point[column]) for column in ("mean", "mean_half_width_95", "iqm", "low", "high")),
-            *(_number(point[column]) for column in ("published", "at_least")),
-            WORDS[point["reached"]],
+            *(_taken(point.get(key)) for key in TAKEN.values()),
+            *(_number(point[column]) for column in ("mean", "mean_half_width_95", "iqm", "iqm_half_width_95")),
+            _number(point["published"]),
+            asked or _number(point["at_least"]),
+            WORDS[point["reached"]] if is_held else "",
             _number(kept[name]["mean"] if name in kept else None),
         )
-    show(f"{result['recipe']}, {len(result['seeds'])} seeds; {result['source']}", table)
+    num_seeds, point = len(result["seeds"]), result["return_by_step"][0]
+    over = estimand(point["over"], point["count"])
+    warning = ": other seeds are not in them" if num_seeds == 1 else ""
+    show(
+        f"{result['recipe']}, {num_seeds} seed{'s' if num_seeds > 1 else ''}; {result['source']}",
+        table,
+        ABOUT.format(over=over, warning=warning),
+    )
     if result["references"]:
         say("whole trials under other strategies: " + ", ".join(f"{n} {v:g}" for n, v in result["references"].items()))
 
@@ -95,6 +152,10 @@ def _points(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     rows = {str(point["step"]): point for point in result["return_by_step"]}
     rows |= {"gain": result["gain"]} if result.get("gain") else {}
     return rows | {"trial": result["trial_return"]} if result["trial_return"] else rows
+
+
+def _taken(value: float | None) -> str:
+    return "" if value is None else f"{value:,.5g}"
 
 
 def _number(value: float | None) -> str:
@@ -122,3 +183,10 @@ def _list(args: ListArgs) -> int:
     if args.json:
         write_json(args.json, {"recipes": rows})
     return 0
+
+
+INSTEAD: Mapping[str, tuple[type[Any], Callable[[Any], int]]] = {
+    "--list": (ListArgs, _list),
+    "--judge": (JudgeArgs, _judge),
+    "--tables": (TablesArgs, _tables),
+}

@@ -14,6 +14,7 @@ from drml.cli.terminal import check_json, check_threads, show
 from drml.core.fault import label
 from drml.envs.api import EnvOptions, Isolation
 from drml.rundir import write_json
+from drml.stats import estimand
 from drml.tasks.distribution import Split
 
 MAX_ROWS = 10
@@ -28,9 +29,9 @@ class TestArgs:
     adapt_steps: int = 3
     """Adaptation steps; may be more than in training."""
     num_tasks: int = 40
-    """Tasks to test on (short: --tasks)."""
+    """Tasks to test on (short: --tasks); where there are no more, each is met in several rounds."""
     copies: int = 20
-    """Episodes per task and step (short: --episodes); see the table for what each step really took."""
+    """Episodes per task, round and step (short: --episodes); see the table for what each step really took."""
     split: Split = "test"
     """Which tasks: held-out ones (test), out of the training range (ood), or those of training and validation."""
     seed: int = 0
@@ -70,14 +71,12 @@ def show_curve(result: Mapping[str, Any]) -> None:
     table.add_column("tasks")
     for point in result["return_by_step"]:
         table.add_column(str(point["step"]), justify="right")
-    table.add_row("after episodes", *(f"{point['episodes']:,.5g}" for point in result["return_by_step"]))
-    table.add_row(
-        "after env steps", *(f"{point['env_steps']:,.0f}" for point in result["return_by_step"]), end_section=True
-    )
-    table.add_row("mean", *(f"{point['mean']:.1f}" for point in result["return_by_step"]))
-    table.add_row("IQM", *(f"{point['iqm']:.1f}" for point in result["return_by_step"]))
-    table.add_row("95 % from", *(f"{point['low']:.1f}" for point in result["return_by_step"]))
-    table.add_row("95 % to", *(f"{point['high']:.1f}" for point in result["return_by_step"]), end_section=True)
+    points = result["return_by_step"]
+    table.add_row("after episodes", *(f"{point['episodes']:,.5g}" for point in points))
+    table.add_row("after env steps", *(f"{point['env_steps']:,.0f}" for point in points), end_section=True)
+    table.add_row("mean", *(f"{point['mean']:.1f}" for point in points))
+    table.add_row("± 95 %", *(_half_width(point["mean_half_width_95"]) for point in points))
+    table.add_row("IQM", *(f"{point['iqm']:.1f}" for point in points), end_section=True)
     for task in result["tasks"][:MAX_ROWS]:
         table.add_row(label(task["params"]), *(f"{value:.1f}" for value in task["return_by_step"]))
     title = f"{result['suite']}, {result['learner']}: return by number of adaptation steps"
@@ -87,4 +86,10 @@ def show_curve(result: Mapping[str, Any]) -> None:
     beyond = [f"training took {steps}; points beyond show how far what was learned carries"]
     beyond = beyond if trained < result["adapt_steps"] else []
     faulty = [f"not measured: {task['text']}" for task in result["faulty_tasks"]]
-    show(title, table, *more, *beyond, *faulty)
+    over = estimand(points[0]["over"], points[0]["count"])
+    about = f"± 95 %: interval of the mean (Student's t) {over}; other seeds are not in it. IQM: interquartile mean"
+    show(title, table, *more, about, *beyond, *faulty)
+
+
+def _half_width(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1f}"

@@ -67,6 +67,11 @@ class Tasks:
         """Return the tasks at `index` (int64 or bool), ids included."""
         return Tasks({name: value[index] for name, value in self.params.items()}, self.ids[index])
 
+    def repeated(self, times: int) -> "Tasks":
+        """Return each task so many times in a row, to be met in rounds of their own: with ids 0, 1, 2, …"""
+        params = {name: value.repeat_interleave(times, 0) for name, value in self.params.items()}
+        return Tasks(params, torch.arange(times * len(self)))
+
     def plain_params(self, row: int) -> dict[str, Any]:
         """Return the parameters of one task as plain numbers and lists of them."""
         return {name: value[row].tolist() for name, value in self.params.items()}

@@ -83,7 +83,7 @@ RECIPES: dict[str, Recipe] = {
         RunConfig(
             "navigation-maml-v1",
             "maml",
-            MAMLConfig(inner=InnerConfig(lr=0.1, later_lr=0.04)),
+            MAMLConfig(inner=InnerConfig(lr=0.1, later_lr=0.04), curvature_episodes=2),
             PAPER_NET,
             TrainConfig(meta_iters=80, num_tasks=40, copies=20, validate_every=80),  # the last policy, as in the paper
         ),
@@ -96,7 +96,7 @@ RECIPES: dict[str, Recipe] = {
         RunConfig(
             HALF_CHEETAH,
             "maml",
-            MAMLConfig(inner=InnerConfig(lr=0.1, later_lr=0.05)),
+            MAMLConfig(inner=InnerConfig(lr=0.1, later_lr=0.05), curvature_episodes=2),
             HALF_CHEETAH_NET,
             replace(HALF_CHEETAH_TRAIN, meta_iters=100),
         ),
@@ -131,7 +131,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "rl2-bandit-5-20": _bandit(5, 20, 350, 2000, 0.985 * 14.2873, random=10.0, greedy=14.11, optimum=14.2873),
     "rl2-bandit-2-100": _bandit(2, 100, 200, 500, 0.99 * 64.9184, random=50.0, greedy=63.95, optimum=64.9184),
-    "rl2-bandit-5-100": _bandit(  # 64 units and 50 million steps gave 77.86 ± 0.14
+    "rl2-bandit-5-100": _bandit(  # 64 units and 50 million steps gave 77.86 ± 0.14 over tasks
         5,
         100,
         500,
@@ -170,15 +170,15 @@ RECIPES: dict[str, Recipe] = {
         "Ni et al. 2023, passive T-maze: 1 is the best return, 0.5 that of a policy without memory",
         at_least=(0.95,),
         adapt_steps=0,
-        test_tasks=1,
-        test_copies=4000,
+        test_tasks=4000,  # rounds of the one task that there is
+        test_copies=1,
     ),
     "rl2-tmaze-without-memory": Recipe(
         _remembered("tmaze-passive-v1", 150, 500, memory=MemoryConfig("none", 64)),
         "beside rl2-tmaze: one layer of units that see the present and the step before it",
         adapt_steps=0,
-        test_tasks=1,
-        test_copies=4000,
+        test_tasks=4000,  # rounds of the one task that there is
+        test_copies=1,
     ),
     "rl2-half-cheetah-dir": Recipe(
         RunConfig(

@@ -1,7 +1,8 @@
 """Short recipes: does a learner learn to adapt on each family of robots and of classic control?
 
 Each takes minutes. What it is to show is that one adaptation step gains on held-out tasks (or on all tasks, where a
-family has only a few): that the interval of the gain excludes zero. None of them is trained to the end.
+family has only a few): that the interval of the gain, over the tasks or episodes of one seed, excludes zero. None of
+them is trained to the end.
 """
 
 from drml.algos.promp import ProMPConfig

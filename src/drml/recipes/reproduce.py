@@ -1,8 +1,4 @@
-"""Reproducing a recipe: several seeds, each a run of its own, held against what was published and what we stored.
-
-A published number is reached where the upper end of our 95 % interval over seeds is not below it; a share of an exact
-optimum, which is no estimate, where the lower end is not. Three seeds make a wide interval, and the table shows it.
-"""
+"""Reproducing a recipe: several seeds, each a run of its own, held against what was published and what we stored."""
 
 import json
 import multiprocessing
@@ -15,21 +11,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from drml import rundir, session
+from drml import session
 from drml.core.config import to_dict
 from drml.core.errors import EnvError, InputError
 from drml.core.lookup import look_up
-from drml.core.rng import Streams
 from drml.core.signals import leave_to_parent
 from drml.envs.api import EnvOptions
 from drml.envs.registry import suite
 from drml.recipes.catalog import RECIPES
+from drml.recipes.judge import Part, by_seed, check_settings, part_of, summary
 from drml.recipes.recipe import Recipe
 from drml.runlog import read_rows
-from drml.stats import stratified_bootstrap
 
 RESULTS = Path(__file__).parent / "results"
-TAKEN = ("episodes", "env_steps")  # of what a test counts by step
 CURVE_POINTS = 40
 RETURNS = ("pre_return", "post_return")
 
@@ -42,32 +36,43 @@ def reproduce(
     tell: Callable[[str], None] = lambda _: None,
     jobs: int = 1,
     stop_requested: Callable[[], bool] = lambda: False,
+    base: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a recipe's result over seeds 1 … N; seeds that were trained already are not trained again.
+    """Return a recipe's result over seeds 1 … N and those of `base`; what was trained already is not trained again.
 
     Each seed is the run directory `runs/NAME-seedN`, and is resumed where it stopped. `jobs` seeds run side by side,
     each in a process and on a share of the cores of its own; they change no number. One that runs alone heeds
-    `stop_requested`.
+    `stop_requested`. The seeds of `base`, a result of the same recipe, need no run directory.
 
     Raises:
-        InputError: if there is no such recipe, or a run directory holds something else.
+        InputError: if there is no such recipe, a run directory holds something else, or `base` is of another recipe.
         Stopped: if a stop was requested; what was trained is saved.
     """
     recipe = look_up("recipe", name, RECIPES)
     if seeds < 1 or jobs < 1:
         raise InputError(f"seeds is {seeds} and jobs is {jobs}, both must be 1 or more")
-    work = [(recipe, seed, runs / f"{name}-seed{seed}", options) for seed in range(1, seeds + 1)]
+    parts = [] if base is None else _parts(base, name, recipe)
+    have = {part["seed"] for part in parts}
+    work = [(recipe, seed, runs / f"{name}-seed{seed}", options) for seed in range(1, seeds + 1) if seed not in have]
     for _, seed, run, _ in work:
         _check(recipe, seed, run)
-    results: list[dict[str, Any]] = []
-    for (_, seed, run, _), result in zip(work, _each(work, min(jobs, seeds), stop_requested), strict=True):
+    for (_, seed, run, _), result in zip(work, _each(work, min(jobs, len(work)), stop_requested), strict=True):
         for faulty in result["faulty_tasks"]:
             raise EnvError(
                 f"{run}: a published number is over all tasks, and one could not be measured: {faulty['text']}"
             )
         tell(f"{run}: seed {seed} of {seeds} was trained and tested")
-        results.append(result)
-    return summary(name, recipe, results)
+        parts.append(part_of(result, result["curve"]))
+    return summary(name, recipe, sorted(parts, key=lambda part: part["seed"]))
+
+
+def _parts(base: Mapping[str, Any], name: str, recipe: Recipe) -> list[Part]:
+    if base["recipe"] != name:
+        raise InputError(f"seeds of {name} cannot be added to a result of {base['recipe']}")
+    check_settings(base, recipe)
+    if len(base["return_by_step"]) != recipe.adapt_steps + 1:
+        raise InputError(f"{name} is tested with {recipe.adapt_steps} adaptation steps, the given result with others")
+    return by_seed(base)
 
 
 Work = tuple[Recipe, int, Path, EnvOptions]
@@ -78,7 +83,7 @@ class Stopped(Exception):  # noqa: N818 — no error
 
 
 def _each(work: Sequence[Work], jobs: int, stop_requested: Callable[[], bool]) -> Iterator[dict[str, Any]]:
-    if jobs == 1:
+    if jobs <= 1:
         for one in work:
             yield _train_and_test(one, stop_requested)
         return
@@ -126,76 +131,6 @@ def _train(recipe: Recipe, seed: int, run: Path, options: EnvOptions, stop_reque
         session.resume(run, options=options, stop_requested=stop_requested, train=recipe.config.train)
     else:
         session.start(replace(recipe.config, seed=seed), run, options=options, stop_requested=stop_requested)
-
-
-def summary(name: str, recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what tests of several seeds say together, per adaptation step and on whole trials."""
-    scores = np.array([[task["return_by_step"] for task in result["tasks"]] for result in results])  # [seeds, tasks, S]
-    published, at_least = dict(enumerate(recipe.published)), dict(enumerate(recipe.at_least))
-    trial = recipe.published_trial, recipe.at_least_trial
-    return {
-        "recipe": name,
-        "source": recipe.source,
-        "config": to_dict(recipe.config),
-        "seeds": [result["seed"] for result in results],
-        "return_by_step": [
-            {
-                "step": step,
-                **_point(name, step, scores[:, :, step], published.get(step), at_least.get(step)),
-                **_taken(results, step),
-            }
-            for step in range(scores.shape[2])
-        ],
-        "gain": _gain(name, scores, recipe.gain_above),
-        "trial_return": None if trial == (None, None) else _point(name, "trial", scores.sum(2), *trial),
-        "references": dict(recipe.references),
-        "curve_by_seed": [result["curve"] for result in results],
-        "env_steps": [result["env_steps"] for result in results],
-        "seconds": [result["seconds"] for result in results],
-        "versions": rundir.versions(),
-    }
-
-
-def _taken(results: Sequence[Mapping[str, Any]], step: int) -> dict[str, float]:
-    """Return the episodes and environment steps that one agent took before a point, the mean over tasks and seeds."""
-    tasks = [task for result in results for task in result["tasks"]]
-    said = [kind for kind in TAKEN if all(f"{kind}_by_step" in task for task in tasks)]  # not by older versions
-    return {kind: float(np.mean([task[f"{kind}_by_step"][step] for task in tasks])) for kind in said}
-
-
-def _gain(name: str, scores: np.ndarray, above: float | None) -> dict[str, Any] | None:
-    """Return what adaptation gains, last step over none, task by task, from returns `[seeds, tasks, steps]`."""
-    if scores.shape[2] == 1:
-        return None
-    point = _point(name, "gain", scores[:, :, -1] - scores[:, :, 0], None, None)
-    return point | {"reached": None if above is None else bool(point["low"] > above)}
-
-
-def _point(
-    name: str, what: int | str, scores: np.ndarray, published: float | None, at_least: float | None
-) -> dict[str, Any]:
-    """Return the numbers of one kind of return from `[seeds, tasks]` of it."""
-    interval = stratified_bootstrap(scores, rng=Streams(0)["recipe", name, what])
-    by_seed = scores.mean(1)
-    mean, half = float(by_seed.mean()), None
-    if len(by_seed) > 1:
-        half = 1.96 * float(by_seed.std(ddof=1)) / len(by_seed) ** 0.5
-    met: list[bool] = []
-    if published is not None:
-        met.append(mean + (half or 0.0) >= published)
-    if at_least is not None:
-        met.append(mean - (half or 0.0) >= at_least)
-    return {
-        "mean": mean,
-        "mean_half_width_95": half,
-        "iqm": interval.estimate,
-        "low": interval.low,
-        "high": interval.high,
-        "published": published,
-        "at_least": at_least,
-        "reached": all(met) if met else None,
-        "mean_by_seed": by_seed.tolist(),
-    }
 
 
 def stored_result(name: str) -> dict[str, Any] | None:

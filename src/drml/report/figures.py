@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from drml.report.markup import count, plain, share
-from drml.report.record import POINT, Evaluation, RunRecord, TrainPoint, ValidationPoint
+from drml.report.record import Evaluation, RunRecord, TrainPoint, ValidationPoint
 from drml.rundir import make_directories, replace_file, write_json
 
 # Light values of the page's colours; told apart by people with any kind of colour vision, and in grey.
@@ -90,8 +90,9 @@ def write_figures(drawings: Mapping[str, Drawing], folder: Path) -> None:
 
 def adaptation_data(evaluation: Evaluation) -> dict[str, Any]:
     """Return the numbers of the adaptation figure, as they stand in test.json."""
-    names = ("step", *POINT)
+    names = ("step", "mean", "low", "high", "iqm", "episodes", "env_steps")
     data: dict[str, Any] = {name: [getattr(row, name) for row in evaluation.return_by_step] for name in names}
+    data["estimand"] = evaluation.estimand
     return data | {"tasks": [{"params": t.params, "return_by_step": t.return_by_step} for t in evaluation.tasks]}
 
 
@@ -114,13 +115,15 @@ def learning_data(train: Sequence[TrainPoint], validation: Sequence[ValidationPo
 
 
 def paint_adaptation(axes: Axes, data: Mapping[str, Any]) -> None:
-    """Draw return against adaptation steps: each task thin, their interquartile mean with its interval on top."""
+    """Draw return against adaptation steps: each task thin, their mean with its interval on top."""
     steps = data["step"]
     for i, task in enumerate(data["tasks"]):
         label = "single tasks" if i == 0 else None
         axes.plot(steps, task["return_by_step"], color=PRE, linewidth=0.8, alpha=0.45, label=label)
-    axes.fill_between(steps, data["low"], data["high"], color=POST, alpha=0.16, linewidth=0, label="95 % interval")
-    axes.plot(steps, data["iqm"], color=POST, linewidth=2.4, marker="o", markersize=6.5, label="interquartile mean")
+    if np.isfinite(data["low"]).any():
+        over = f"95 % interval {data['estimand']}"
+        axes.fill_between(steps, data["low"], data["high"], color=POST, alpha=0.16, linewidth=0, label=over)
+    axes.plot(steps, data["mean"], color=POST, linewidth=2.4, marker="o", markersize=6.5, label="mean")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.set_xlim(min(steps) - 0.06 * max(1, len(steps) - 1), max(steps) + 0.06 * max(1, len(steps) - 1))
     _label(axes, "adaptation steps", "return")

@@ -16,6 +16,7 @@ from drml.core.types import EnvSpec, Step, Tasks
 from drml.envs.api import BatchEnv, EnvOptions
 from drml.evaluate import episode_returns, meta_episode
 from drml.report.film import save_film, save_strip
+from drml.tasks.sampler import tasks_to_test
 
 MAX_SHOWN = 4  # numbers of a task parameter
 FRAMES_PER_SECOND = 20  # one picture per control step: real time where it takes 0.05 s, slow motion where less
@@ -87,7 +88,7 @@ def _film(
 ) -> list[dict[str, Any]]:
     recorder = _PoseRecorder(env, filmed)
     rng = Streams(seed)["film"]
-    tasks = session.tasks_for(trained, "test", max_tasks, rng)
+    tasks, _ = tasks_to_test(trained.setup.suite.tasks, "test", max_tasks, rng["tasks"])
     learner = trained.setup.learner
     one_episode = learner.adapts_on == "episodes"
     collect = Collector(recorder, trained.setup.suite.spec.horizon, copies, Phases(), one_episode=one_episode)

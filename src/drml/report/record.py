@@ -14,9 +14,10 @@ from drml.core.errors import CheckpointError, InputError
 from drml.core.fields import Fields, read_json
 from drml.rundir import CONFIG, read_fields
 from drml.runlog import METRICS, read_rows
+from drml.stats import estimand
 
 JsonObject = Mapping[str, Any]
-POINT = ("iqm", "low", "high", "mean", "episodes", "env_steps")
+POINT = ("mean", "mean_half_width_95", "iqm", "episodes", "env_steps")
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,27 @@ class WarningPoint:
 
 @dataclass(frozen=True)
 class StepReturn:
-    """The return over test tasks after some adaptation steps: interquartile mean, 95 % interval, mean."""
+    """The return over test tasks after some adaptation steps."""
 
     step: int
-    iqm: float
-    low: float
-    high: float
     mean: float
+    half_width: float
+    """Of the 95 % interval of the mean; NaN where it is not known."""
+    iqm: float
+    """The interquartile mean."""
     episodes: float = math.nan
     """What one agent had taken by then, the mean over tasks; NaN in tests of older versions."""
     env_steps: float = math.nan
+
+    @property
+    def low(self) -> float:
+        """Return the lower end of the interval."""
+        return self.mean - self.half_width
+
+    @property
+    def high(self) -> float:
+        """Return the upper end of the interval."""
+        return self.mean + self.half_width
 
 
 @dataclass(frozen=True)
@@ -100,12 +112,21 @@ class Evaluation:
     """The adaptation steps of one meta-training episode."""
     tasks: tuple[TaskReturn, ...]
     return_by_step: tuple[StepReturn, ...]
+    over: str
+    """What the intervals are over: tasks or episodes; '' in tests of older versions, whose intervals are not shown."""
+    count: int
+    """The tasks that were tested."""
     best_meta_iter: int
     env_steps: float
     seconds: float
     phases: Mapping[str, float]
     unmeasured: tuple[str, ...] = ()
     """Tasks that count in no mean, each with what failed on it."""
+
+    @property
+    def estimand(self) -> str:
+        """Return what the intervals are over, in words."""
+        return estimand(self.over, self.count) if self.over else ""
 
     @property
     def adapted_index(self) -> int:
@@ -225,9 +246,8 @@ def _warning_points(row: Fields) -> list[WarningPoint]:
 
 
 def _evaluation(test: Fields) -> Evaluation:
-    steps = tuple(
-        StepReturn(step.count("step"), *(step.number(key) for key in POINT)) for step in test.objects("return_by_step")
-    )
+    points = test.objects("return_by_step")
+    steps = tuple(StepReturn(point.count("step"), *(point.number(key) for key in POINT)) for point in points)
     if not steps:
         raise test.wrong("a list with at least one step", [], "return_by_step")
     has_faulty = "faulty_tasks" in test.values  # tests of older versions have no such list
@@ -237,12 +257,22 @@ def _evaluation(test: Fields) -> Evaluation:
         trained_adapt_steps=test.count("trained_adapt_steps"),
         tasks=tuple(_task_return(task, len(steps)) for task in test.objects("tasks")),
         return_by_step=steps,
+        over=_over(points[0]),
+        count=points[0].count("count") if "over" in points[0].values else 0,
         best_meta_iter=test.count("best_meta_iter"),
         env_steps=test.amount("env_steps"),
         seconds=test.amount("seconds"),
         phases=test.numbers_by_name("phases"),
         unmeasured=tuple(task.text("text") for task in test.objects("faulty_tasks")) if has_faulty else (),
     )
+
+
+def _over(point: Fields) -> str:
+    if "over" not in point.values:  # tests of older versions took another interval, too narrow where tasks are few
+        return ""
+    if (over := point.text("over")) not in ("tasks", "episodes"):
+        raise point.wrong("'tasks' or 'episodes'", over, "over")
+    return over
 
 
 def _task_return(task: Fields, num_steps: int) -> TaskReturn:

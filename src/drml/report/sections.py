@@ -33,13 +33,13 @@ def _returns(run: RunRecord) -> str:
     found = run.evaluation
     if found is not None:
         before, after = found.return_by_step[0], found.return_by_step[found.adapted_index]
-        decimals = places((before.iqm, after.iqm))
-        intervals = (_interval(before, decimals), _interval(after, decimals))
+        decimals = places((before.mean, after.mean))
+        intervals = (_interval(before, found.estimand, decimals), _interval(after, found.estimand, decimals))
         lead = (
-            f"Return per episode: interquartile mean over {plural(len(found.tasks), 'task')} of the "
+            f"Return per episode: mean over {plural(len(found.tasks), 'task')} of the "
             f"{text(found.split)} split, played by the policy that did best on validation tasks."
         )
-        return _big(before.iqm, after.iqm, intervals, after.step, lead) + _held_out_note(found)
+        return _big(before.mean, after.mean, intervals, after.step, lead) + _held_out_note(found)
     if not run.train:
         return '<p class="absent">No meta-iteration has been logged yet.</p>'
     newest = run.train[-1]
@@ -47,8 +47,12 @@ def _returns(run: RunRecord) -> str:
     return _big(newest.pre_return, newest.post_return, ("training tasks", "training tasks"), None, lead)
 
 
-def _interval(found: StepReturn, decimals: int) -> str:
-    return f"95 % interval {decimal(found.low, decimals)} to {decimal(found.high, decimals)}"
+def _interval(found: StepReturn, estimand: str, decimals: int) -> str:
+    if not estimand:
+        return "no interval: tested by an older version"
+    if not math.isfinite(found.half_width):
+        return f"no interval {estimand}: no spread to tell it from"
+    return f"95 % interval {decimal(found.low, decimals)} to {decimal(found.high, decimals)} {estimand}"
 
 
 def _big(pre: float, post: float, below: tuple[str, str], step: int | None, lead: str) -> str:
@@ -100,10 +104,9 @@ def adaptation(run: RunRecord, drawings: Drawings) -> str:
     whose = "held-out tasks" if found.held_out else "the tasks of this family"
     lead = (
         f"Return on {whose}, {count(found.return_by_step[0].step)} to "
-        f"{plural(found.return_by_step[-1].step, 'step')} of adaptation after meeting them. The band shows "
-        "how far the mean depends on which tasks were drawn; other seeds are not in it."
+        f"{plural(found.return_by_step[-1].step, 'step')} of adaptation after meeting them. {_band(found)}"
     )
-    key = (("post", "interquartile mean"), ("band", "95 % bootstrap interval"), ("thin", "single tasks"))
+    key = (("post", "mean"), ("band", f"95 % interval {found.estimand}"), ("thin", "single tasks"))
     plot = _plot(drawings["adaptation"], "Return by adaptation step", key, _taken(found.return_by_step))
     return _section("Adaptation", lead, plot)
 
@@ -116,6 +119,14 @@ def _taken(points: Iterable[StepReturn]) -> str:
         if point.step and math.isfinite(point.env_steps)
     ]
     return f"Taken by one agent before it, mean over tasks: {'; '.join(listed)}." if listed else ""
+
+
+def _band(found: Evaluation) -> str:
+    """Return what the band around the mean says, and what it does not."""
+    if not found.estimand:
+        return "It was tested by an older version, whose intervals are not shown: test the run anew."
+    what = "which tasks were drawn" if found.over == "tasks" else "how adaptation and its episodes went"
+    return f"The band shows how far the mean depends on {what} (Student's t); other seeds are not in it."
 
 
 def learning(run: RunRecord, drawings: Drawings) -> str:
