@@ -255,7 +255,7 @@ def starts() -> Iterator[tuple[list[str], str]]:
         for when in ("logging", "torch", "tyro"):
             yield words.get(name, [name]), when
     yield ["train", "--resume", "run", "--meta-iters", "9"], "drml.session"
-    yield ["train", "--resume", "run", "--meta-iters", "9"], "torch.utils.tensorboard.writer"
+    yield ["train", "--resume", "run", "--meta-iters", "9"], "tensorboard.compat.proto"
     yield ["report", "run"], "matplotlib"
 
 
@@ -272,7 +272,7 @@ def test_a_signal_in_the_first_seconds(words: list[str], when: str, number: int,
     started = subprocess.run(
         [sys.executable, "-c", code], cwd=run.parent, capture_output=True, text=True, check=False, timeout=120
     )
-    if when == "torch.utils.tensorboard.writer":  # within the training, which is asked and then goes on
+    if when == "tensorboard.compat.proto":  # within the training, which is asked and then goes on
         assert "stopping after this meta-iteration" in started.stderr
     else:
         assert started.returncode == EXIT_CODES[number], started.stderr

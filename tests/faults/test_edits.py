@@ -15,9 +15,9 @@ TEST = ["test", "run", "--tasks", "1", "--episodes", "1"]
 RESUME = ["train", "--resume", "run", "--meta-iters", "5"]
 COMMANDS = {"config.json": [TEST, RESUME], FACTS: [TEST], "test.json": [["report", "run"]]}
 BY_TASK = ("episodes_by_step", "env_steps_by_step")  # a report shows their means, which stand beside them
-FREE = ("versions", "params", "config", "text", *BY_TASK)  # what no command reads, or shows as it stands
+FREE = ("versions", "params", "config", "text", "iqm_half_width_95", *BY_TASK)  # what none reads, or shows as it is
 # of test.json: a report has them from elsewhere, or it is for results over seeds
-UNREAD = ("suite", "learner", "seed", "meta_iter", "adapt_steps", "adapts_on", "gain", "trial_return")
+UNREAD = ("suite", "learner", "seed", "meta_iter", "adapt_steps", "adapts_on", "rounds", "gain", "trial_return")
 BROKEN = {
     "empty": b"",
     "no object": b"[]",

@@ -110,11 +110,11 @@ def test_a_killed_check_leaves_no_environment_behind(in_zoo: Path, ids: Path):
     environment = {**os.environ, "PYTHONPATH": source}
     with subprocess.Popen([*words, "--timeout", "600"], cwd=in_zoo, env=environment) as running:
         end = time.monotonic() + 60.0
-        while not (ids.exists() and len(ids_in(ids)) == 4) and time.monotonic() < end:
+        while not (ids.exists() and len(ids_in(ids)) == 6) and time.monotonic() < end:
             time.sleep(0.05)
         os.kill(running.pid, signal.SIGKILL)
-    # the environment that is asked for its tasks, and the one that hangs, each with a process of its own
-    assert len(ids_in(ids)) == 4 and not wait_until_gone(ids_in(ids))
+    # of three environments, two that are looked at and one that hangs: the process, and what it has started
+    assert len(ids_in(ids)) == 6 and not wait_until_gone(ids_in(ids))
 
 
 @needs_proc
