@@ -128,10 +128,23 @@ def test_a_state_that_is_not_finite_ends_the_training_before_anyone_hears_of_it(
         return after, metrics
 
     trainer.learner.update = overflowing
-    message = "^meta-iteration 2, after the update: optimiser/second/log_std: 1 of 2 numbers are not finite; lower"
+    message = "^meta-iteration 2, after the update: state/optimiser/second/log_std: 1 of 2 numbers are not finite"
     with pytest.raises(NumericError, match=message):
         meta_train(trainer, init_progress(trainer), [lambda progress, _: heard.append(progress.meta_iter)])
     assert heard == [1]
+
+
+def test_the_state_of_a_sampler_is_looked_at_as_the_learners_is():
+    trainer = make_trainer()
+
+    class Curriculum(StratifiedSampler):
+        def observe(self, state, tasks, post_return):
+            return {"weight": torch.tensor([torch.nan, 1.0])}
+
+    heard = []
+    with pytest.raises(NumericError, match="^meta-iteration 1, after the update: sampler/weight: 1 of 2 numbers are"):
+        meta_train(replace(trainer, sampler=Curriculum()), init_progress(trainer), [lambda *_: heard.append(1)])
+    assert not heard
 
 
 def test_returns_beyond_float32_are_numbers_like_any():
