@@ -196,7 +196,8 @@ def test_a_rollout_of_whole_episodes_ends_with_them_and_cuts_none(limits):
     """Copies that take one episode each: where all tasks have a limit below the horizon, the rollout ends at it."""
     longest = max(limits)
     data = with_limits(limits, steps=longest)
-    taken = (data.elapsed == torch.arange(longest).view(1, -1, 1)).expand_as(data.valid)  # what follows is waited through
+    # each copy waits through what follows its first episode
+    taken = (data.elapsed == torch.arange(longest).view(1, -1, 1)).expand_as(data.valid)
     data = dataclasses.replace(data, valid=taken, taken=taken, truncated=data.truncated & taken)
     baseline = LinearFeatureBaseline(HORIZON, gamma=1.0, whole_episodes=True)
     values = baseline.fit_values(data)

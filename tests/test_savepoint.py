@@ -107,7 +107,7 @@ def test_a_progress_that_is_not_finite_is_not_saved(run: Path):
     progress = session.load(run).progress
     params = {name: torch.full_like(value, torch.inf) for name, value in progress.best_params.items()}
     before = sorted(path.name for path in (run / "checkpoints").iterdir())
-    with pytest.raises(NumericError, match="^after meta-iteration 2: best_params/.* numbers are not finite; lower"):
+    with pytest.raises(NumericError, match=r"^after meta-iteration 2: best_params/.* numbers are not finite; lower"):
         savepoint.save(run / "checkpoints", dataclasses.replace(progress, best_params=params), {})
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == before
 
@@ -135,8 +135,8 @@ def test_numbers_that_stop_being_finite_end_the_run_with_the_last_finite_ones_sa
 
 def test_the_line_and_the_exit_code_of_numbers_that_stop_being_finite(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = "--tasks 2 --episodes 2 --validation-tasks 2 --policy.hidden 4 --learner.meta-lr 1e30 --out run".split()
-    assert main(["train", "navigation-maml-v1", "promp", *words]) == 5
+    size = ["--tasks", "2", "--episodes", "2", "--validation-tasks", "2", "--policy.hidden", "4"]
+    assert main(["train", "navigation-maml-v1", "promp", *size, "--learner.meta-lr", "1e30", "--out", "run"]) == 5
     line = capsys.readouterr().err.splitlines()[-1]
     found = re.fullmatch(
         r"drml: error: (meta-iteration (\d+), .+ numbers are not finite|the policy's actions .+|meta-gradient: .+); "

@@ -142,7 +142,7 @@ def test_the_state_of_a_sampler_is_looked_at_as_the_learners_is():
             return {"weight": torch.tensor([torch.nan, 1.0])}
 
     heard = []
-    with pytest.raises(NumericError, match="^meta-iteration 1, after the update: sampler/weight: 1 of 2 numbers are"):
+    with pytest.raises(NumericError, match=r"^meta-iteration 1, after the update: sampler/weight: 1 of 2 numbers are"):
         meta_train(replace(trainer, sampler=Curriculum()), init_progress(trainer), [lambda *_: heard.append(1)])
     assert not heard
 

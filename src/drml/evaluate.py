@@ -30,7 +30,7 @@ class AdaptationCost:
     """
 
     episodes: Tensor
-    """`[K, S + 1]` float64 by adaptation step: episodes so far, the mean over a task's agents; NaN where none is left."""
+    """`[K, S + 1]` float64 by adaptation step: episodes so far, meaned over a task's agents; NaN where none is left."""
     env_steps: Tensor
     """`[K, S + 1]` float64: environment steps so far."""
 
