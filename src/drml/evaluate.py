@@ -21,7 +21,7 @@ from drml.stats import over_one_seed
 
 @dataclass(frozen=True)
 class AdaptationCost:
-    """What one agent has taken before each point of its adaptation curve: nothing before the first.
+    """What one agent has taken before each point of its adaptation curve: nothing before the first, unless it lost one.
 
     All copies of a task adapt one agent of a gradient learner, whose step takes the episodes of all of them. Each copy
     is an agent of its own where a memory adapts, and takes one. Episodes that were begun count, also those that were
