@@ -113,7 +113,7 @@ def test_too_many_unsound_episodes_stop_the_run():
     one_task_lost = rollout.valid.clone()
     one_task_lost[0] = False  # half of all steps: more than the allowed share
     assert float((~one_task_lost).float().mean()) > MAX_UNSOUND_SHARE
-    with pytest.raises(EnvError, match="50% of the steps"):
+    with pytest.raises(EnvError, match=r"^meta-iteration 1: 50% of the steps"):
         advance(trainer, progress, progress.state, tasks, [replace(rollout, valid=one_task_lost)], 0.0)
 
 

@@ -213,7 +213,8 @@ def advance(
     env_steps = sum(rollout.env_steps for rollout in history)
     unsound = sum(int(rollout.unsound.sum()) for rollout in history) / max(env_steps, 1)
     if unsound > MAX_UNSOUND_SHARE:
-        raise EnvError(f"meta-iteration {progress.meta_iter}: {unsound:.0%} of the steps had to be dropped as unsound")
+        number = progress.meta_iter + 1
+        raise EnvError(f"meta-iteration {number}: {unsound:.0%} of the steps had to be dropped as unsound")
     post_return = returns_by_step(history)[:, -1].nanmean(-1) if history else torch.empty(0)
     return replace(
         progress,
