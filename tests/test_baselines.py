@@ -191,6 +191,23 @@ def test_a_time_limit_of_the_environments_own_is_the_tasks_horizon(limits):
         torch.testing.assert_close(values.final_value[k], own.final_value[0], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("limits", [(5, 5, 5), (1, 3, 5), (6, 6, 6)])
+def test_a_rollout_of_whole_episodes_ends_with_them_and_cuts_none(limits):
+    """Copies that take one episode each: where all tasks have a limit below the horizon, the rollout ends at it."""
+    longest = max(limits)
+    data = with_limits(limits, steps=longest)
+    # each copy waits through what follows its first episode
+    taken = (data.elapsed == torch.arange(longest).view(1, -1, 1)).expand_as(data.valid)
+    data = dataclasses.replace(data, valid=taken, taken=taken, truncated=data.truncated & taken)
+    baseline = LinearFeatureBaseline(HORIZON, gamma=1.0, whole_episodes=True)
+    values = baseline.fit_values(data)
+    assert torch.equal(values.fitted, taken)
+    assert not values.final_value.any()
+    for k, limit in enumerate(limits):
+        left = (limit - data.elapsed[k].double())[taken[k]]  # with weights of norm up to hypot(100, 6): as above
+        torch.testing.assert_close(values.value[k][taken[k]], left, rtol=0, atol=0.5 * 1e-5**0.5 * 101)
+
+
 def test_an_episode_that_its_environment_cuts_is_no_limit_where_another_one_lasts_longer():
     data = rollout(horizon=5, steps=HORIZON)
     truncated, elapsed = data.truncated.clone(), data.elapsed.clone()

@@ -13,7 +13,7 @@ from drml.core.rng import Streams
 from drml.core.types import ActionSpec, EnvSpec
 from drml.envs.api import EnvOptions
 from drml.envs.episode import Outcome, native_suite
-from drml.evaluate import AdaptationCost, meet, meta_test
+from drml.evaluate import AdaptationCost, meet, meta_test, returns_by_step
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.tasks.distribution import TaskDistribution
@@ -131,6 +131,41 @@ def test_inner_steps_on_episodes_learn_from_one_episode_of_each_copy():
     garbage = type(garbage)(**{**vars(garbage), "obs": changed.obs})  # what lies where a copy waited is never read
     for name, value in learner.adapt(agent, rollout, 0).params.items():
         assert torch.equal(value, learner.adapt(agent, garbage, 0).params[name]), name
+
+
+class Unsound(Ending):
+    """As `Ending`, but copy 0 loses the second of its episodes, and copy 3 the first two."""
+
+    lost = ((3,), (0, 3), (), ())  # by phase
+    phase = 0
+
+    def __init__(self, tasks, copies, rng):
+        super().__init__(tasks, copies, rng)
+        self.bad, Unsound.phase = list(self.lost[Unsound.phase]), Unsound.phase + 1
+
+    def move(self, state, action, t):
+        outcome = super().move(state, action, t)
+        outcome.reward[:, self.bad] = torch.nan
+        return outcome
+
+
+def test_a_memory_that_lost_an_episode_comes_to_its_next_point_after_two():
+    family = native_suite("unsound-v1", "", "", FAMILY.tasks, SPEC, Unsound)
+    learner, tasks, rng = rl2(), FAMILY.tasks.all_tasks(), Streams(1)
+    collect = Collector(family.make(EnvOptions()), HORIZON, COPIES, Phases(), one_episode=True)
+    Unsound.phase = 0
+    met = meet(learner, learner.init(rng), tasks, collect, rng, 3)
+    # episodes begun before each point: 0 2 3 – by copy 0, 0 1 2 3 by copies 1 and 2, 2 3 – – by copy 3
+    before = [(0 + 0 + 0 + 2) / 4, (2 + 1 + 1 + 3) / 4, (3 + 2 + 2) / 3, (3 + 3) / 2]
+    for k, length in enumerate(LENGTHS):
+        assert (~returns_by_step(met.history)[k].isnan()).sum(1).tolist() == [4, 4, 3, 2]
+        assert met.cost.episodes[k].tolist() == pytest.approx(before)
+        assert met.cost.env_steps[k].tolist() == pytest.approx([length * episodes for episodes in before])
+
+
+def test_a_point_that_no_copy_of_a_task_came_to_counts_in_no_mean():
+    cost = AdaptationCost(torch.tensor([[0.0, torch.nan], [0.0, 4.0]]), torch.tensor([[0.0, torch.nan], [2.0, 7.0]]))
+    assert cost.mean() == ([0.0, 4.0], [1.0, 7.0])
 
 
 def test_what_rounds_of_a_task_took_is_meaned_over_them():

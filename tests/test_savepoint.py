@@ -1,7 +1,9 @@
 """What a checkpoint says: finite when it is saved, of its type and in its range when it is read, whatever its hash."""
 
+import dataclasses
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from drml import checkpoint, session
+from drml import checkpoint, savepoint, session
 from drml.algos.promp import ProMPConfig
 from drml.algos.rl2 import RL2Config
 from drml.cli.main import main
@@ -97,8 +99,17 @@ def test_a_checkpoint_that_is_not_finite_is_not_loaded(run: Path, value: float):
     name = next(name for name in leaves if name.startswith("state/optimiser/") and leaves[name].dim())
     leaves[name].view(-1)[0] = value
     forge(run, checkpoint.STATE, safetensors.torch.save(leaves))
-    with pytest.raises(CheckpointError, match=f"1 of the {leaves[name].numel()} numbers of {name} are not finite"):
+    with pytest.raises(CheckpointError, match=f"{name}: 1 of {leaves[name].numel()} numbers are not finite; the run"):
         session.load(run)
+
+
+def test_a_progress_that_is_not_finite_is_not_saved(run: Path):
+    progress = session.load(run).progress
+    params = {name: torch.full_like(value, torch.inf) for name, value in progress.best_params.items()}
+    before = sorted(path.name for path in (run / "checkpoints").iterdir())
+    with pytest.raises(NumericError, match=r"^after meta-iteration 2: best_params/.* numbers are not finite; lower"):
+        savepoint.save(run / "checkpoints", dataclasses.replace(progress, best_params=params), {})
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == before
 
 
 CONFIGS = {
@@ -118,5 +129,20 @@ def test_numbers_that_stop_being_finite_end_the_run_with_the_last_finite_ones_sa
     assert "\n" not in str(error.value)
     trained = session.load(tmp_path / "run")
     assert f"after {trained.progress.meta_iter} meta-iterations" in str(error.value)
-    for _, value in tree_leaves(trained.progress.state.tree()):
+    for _, value in tree_leaves(trained.progress.tree()):
         assert torch.isfinite(value).all()
+
+
+def test_the_line_and_the_exit_code_of_numbers_that_stop_being_finite(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    size = ["--tasks", "2", "--episodes", "2", "--validation-tasks", "2", "--policy.hidden", "4"]
+    assert main(["train", "navigation-maml-v1", "promp", *size, "--learner.meta-lr", "1e30", "--out", "run"]) == 5
+    line = capsys.readouterr().err.splitlines()[-1]
+    found = re.fullmatch(
+        r"drml: error: (meta-iteration (\d+), .+ numbers are not finite|the policy's actions .+|meta-gradient: .+); "
+        r"lower the step sizes; saved as it was before, after (\d+) meta-iterations: drml test .+",
+        line,
+    )
+    assert found, line
+    rows = [json.loads(row)["meta_iter"] for row in Path("run/metrics.jsonl").read_text().splitlines()]
+    assert session.load(Path("run")).progress.meta_iter == int(found[3]) == max(rows, default=0)

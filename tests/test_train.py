@@ -113,7 +113,7 @@ def test_too_many_unsound_episodes_stop_the_run():
     one_task_lost = rollout.valid.clone()
     one_task_lost[0] = False  # half of all steps: more than the allowed share
     assert float((~one_task_lost).float().mean()) > MAX_UNSOUND_SHARE
-    with pytest.raises(EnvError, match="50% of the steps"):
+    with pytest.raises(EnvError, match=r"^meta-iteration 1: 50% of the steps"):
         advance(trainer, progress, progress.state, tasks, [replace(rollout, valid=one_task_lost)], 0.0)
 
 
@@ -128,10 +128,23 @@ def test_a_state_that_is_not_finite_ends_the_training_before_anyone_hears_of_it(
         return after, metrics
 
     trainer.learner.update = overflowing
-    message = "^meta-iteration 2, after the update: optimiser/second/log_std: 1 of 2 numbers are not finite; lower"
+    message = "^meta-iteration 2, after the update: state/optimiser/second/log_std: 1 of 2 numbers are not finite"
     with pytest.raises(NumericError, match=message):
         meta_train(trainer, init_progress(trainer), [lambda progress, _: heard.append(progress.meta_iter)])
     assert heard == [1]
+
+
+def test_the_state_of_a_sampler_is_looked_at_as_the_learners_is():
+    trainer = make_trainer()
+
+    class Curriculum(StratifiedSampler):
+        def observe(self, state, tasks, post_return):
+            return {"weight": torch.tensor([torch.nan, 1.0])}
+
+    heard = []
+    with pytest.raises(NumericError, match=r"^meta-iteration 1, after the update: sampler/weight: 1 of 2 numbers are"):
+        meta_train(replace(trainer, sampler=Curriculum()), init_progress(trainer), [lambda *_: heard.append(1)])
+    assert not heard
 
 
 def test_returns_beyond_float32_are_numbers_like_any():

@@ -76,6 +76,10 @@ class InnerConfig:
         """Return the step size of an inner step; steps count from 0."""
         return self.lr if adapt_step == 0 else self.later_lr
 
+    def baseline(self, horizon: int) -> LinearFeatureBaseline:
+        """Return the baseline of the rollouts that are adapted to."""
+        return LinearFeatureBaseline(horizon, self.gamma, whole_episodes=self.adapts_on == "episodes")
+
 
 def estimate_advantages(rollout: Rollout, baseline: LinearFeatureBaseline, gae_lambda: float) -> Advantages:
     """Return generalised advantage estimates, normalised per task to mean 0 and standard deviation 1.

@@ -45,6 +45,8 @@ class LinearFeatureBaseline:
     """Discount per step of the returns that are fitted."""
     ridge: float = 1e-5
     """Regularisation λ (rllab, ProMP: 1e-5)."""
+    whole_episodes: bool = False
+    """Whether rollouts hold one whole episode of each copy, so that their end cuts none."""
     obs_limit: float = 10.0
     """Observations are clipped to ± this in the features (rllab, ProMP: 10)."""
 
@@ -71,12 +73,13 @@ class LinearFeatureBaseline:
     def _horizons(self, rollout: Rollout) -> Tensor:
         """Return the horizon of each task, `[K, 1, 1]`.
 
-        Where a rollout goes on behind a truncation it was the environment's own. If no episode of the task lasted
-        longer, that is its time limit; if one did, the truncated one is cut short.
+        Where a rollout goes on behind a truncation, or ends with its episodes, it was the environment's own. If no
+        episode of the task lasted longer, that is its time limit; if one did, the truncated one is cut short.
         """
         length = (rollout.elapsed + 1) * rollout.valid
         stopped = length * rollout.truncated
-        stopped[:, -1] = 0
+        if not self.whole_episodes:
+            stopped[:, -1] = 0
         longest, limit = length.amax((1, 2), keepdim=True), stopped.amax((1, 2), keepdim=True)
         return torch.where((limit == longest) & (limit > 0), limit, self.horizon)
 

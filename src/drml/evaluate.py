@@ -21,21 +21,22 @@ from drml.stats import over_one_seed
 
 @dataclass(frozen=True)
 class AdaptationCost:
-    """What one agent has taken before each point of its adaptation curve: nothing before the first.
+    """What one agent has taken before each point of its adaptation curve: nothing before the first, unless it lost one.
 
     All copies of a task adapt one agent of a gradient learner, whose step takes the episodes of all of them. Each copy
     is an agent of its own where a memory adapts, and takes one. Episodes that were begun count, also those that were
-    cut short or unsound.
+    cut short or unsound: a memory that lost one comes to its next point after two. Agents that never come to a point,
+    because they lost too many, do not count there.
     """
 
     episodes: Tensor
-    """`[K, S + 1]` float64 by adaptation step: episodes so far, the mean over a task's agents."""
+    """`[K, S + 1]` float64 by adaptation step: episodes so far, meaned over a task's agents; NaN where none is left."""
     env_steps: Tensor
     """`[K, S + 1]` float64: environment steps so far."""
 
     def mean(self) -> tuple[list[float], list[float]]:
         """Return episodes and environment steps before each point, meaned over tasks; NaN where there are none."""
-        return self.episodes.mean(0).tolist(), self.env_steps.mean(0).tolist()
+        return self.episodes.nanmean(0).tolist(), self.env_steps.nanmean(0).tolist()
 
     def select(self, rows: Tensor) -> "AdaptationCost":
         """Return the cost on some of the tasks."""
@@ -54,13 +55,12 @@ def adaptation_cost(history: Sequence[Rollout]) -> AdaptationCost:
     """Return what came before each of the rollouts of K tasks, one per phase."""
 
     def before_each(counted: Callable[[Rollout], Tensor]) -> Tensor:
-        per_agent = [
-            counted(rollout).sum((1, 2)).cpu().to(torch.float64)
-            / (rollout.reward.shape[2] if rollout.last_carry else 1)
-            for rollout in history[:-1]
-        ]
-        nothing = torch.zeros(len(history[0].reward), dtype=torch.float64)
-        return torch.stack([nothing, *per_agent], 1).cumsum(1)
+        taken = torch.stack([counted(rollout).sum(1) for rollout in history], 1).to(torch.float64)
+        before = taken.cumsum(1) - taken  # [K, S + 1, B] by phase
+        if not history[0].first_carry:
+            return before.sum(2).cpu()
+        phase, is_missing = phase_of_points(history)
+        return before.gather(1, phase).masked_fill(is_missing, torch.nan).nanmean(2).cpu()
 
     return AdaptationCost(
         before_each(lambda rollout: rollout.taken & rollout.ended), before_each(lambda rollout: rollout.taken)
@@ -166,9 +166,16 @@ def returns_by_step(history: Sequence[Rollout]) -> Tensor:
     of a copy is the one after j − 1 steps, and what is missing is missing at the end.
     """
     returns = torch.stack([episode_returns(rollout) for rollout in history], 1)
-    if not history[0].first_carry:
-        return returns
-    return returns.gather(1, returns.isnan().to(torch.int8).argsort(dim=1, stable=True))
+    return returns.gather(1, phase_of_points(history)[0]) if history[0].first_carry else returns
+
+
+def phase_of_points(history: Sequence[Rollout]) -> tuple[Tensor, Tensor]:
+    """Return in which phase each copy that adapts by its carry came to a point of its curve, and where it never did.
+
+    Both are `[K, S + 1, B]`; phases of points that were not reached are those of the unsound episodes.
+    """
+    is_unsound = torch.stack([~rollout.valid[:, 0] for rollout in history], 1).to(torch.int8)
+    return is_unsound.argsort(dim=1, stable=True), is_unsound.sort(dim=1, stable=True).values > 0
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ A right hash says that a file is what somebody wrote, not that it makes sense. S
 out is of its type and in its range, or it is refused in one line.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from drml import checkpoint
 from drml.algos.api import LearnerState
-from drml.core.errors import CheckpointError, NumericError
+from drml.core.check import check_tree, not_finite
+from drml.core.errors import CheckpointError
 from drml.core.fields import Fields
-from drml.core.tree import Params, Tree, tree_leaves
+from drml.core.tree import Params, Tree
 from drml.quarantine import Quarantine
 from drml.rundir import JSON
 from drml.train import Progress
@@ -33,24 +33,11 @@ def save(directory: Path, progress: Progress, facts: Mapping[str, JSON]) -> None
         NumericError: if a number of it is not finite.
         ResourceError: if it cannot be written; earlier checkpoints are untouched.
     """
-    check_finite(progress)
+    check_tree(f"after meta-iteration {progress.meta_iter}:", progress.tree())
     counted: dict[str, Any] = {name: getattr(progress, name) for name in (*COUNTERS, "seconds")}
     counted["best_return"] = None if progress.best_meta_iter == 0 else progress.best_return
     counted["quarantine"] = progress.quarantine.facts()
-    checkpoint.save(directory, name_of(progress), _tree(progress), {**counted, **facts})
-
-
-def check_finite(progress: Progress) -> None:
-    """Refuse a progress of which a number is not finite: nothing can be learned from there on.
-
-    Raises:
-        NumericError: names the first such tensor.
-    """
-    found = _not_finite(_tree(progress))
-    if not found and progress.best_meta_iter and not math.isfinite(progress.best_return):
-        found = f"the best validation return is {progress.best_return}"
-    if found:
-        raise NumericError(f"after meta-iteration {progress.meta_iter}: {found}")
+    checkpoint.save(directory, name_of(progress), progress.tree(), {**counted, **facts})
 
 
 def load(path: Path, like: Progress, belongs_to: Mapping[str, str]) -> tuple[Progress, dict[str, float]]:
@@ -64,12 +51,12 @@ def load(path: Path, like: Progress, belongs_to: Mapping[str, str]) -> tuple[Pro
     Raises:
         CheckpointError: if it is damaged, belongs to something else, or a fact or number of it cannot be.
     """
-    tree, values = checkpoint.load(path, _tree(like))
+    tree, values = checkpoint.load(path, like.tree())
     facts = Fields(path / checkpoint.FACTS, values, CheckpointError)
     for key, value in belongs_to.items():
         if facts.text(key) != value:
             raise CheckpointError(f"{path} belongs to {key} '{facts.text(key)}', not '{value}'")
-    if found := _not_finite(tree):
+    if found := not_finite(tree):
         raise CheckpointError(f"{path / checkpoint.STATE}: {found}; the run diverged, or the file was changed")
     state = cast(dict[str, Tree], tree["state"])
     progress = Progress(
@@ -101,16 +88,3 @@ def _quarantine(facts: Fields) -> Quarantine:
     if "quarantine" not in facts.values:  # checkpoints of before there was one
         return Quarantine()
     return Quarantine.from_facts(facts.mapping("quarantine"), facts.place("quarantine"))
-
-
-def _tree(progress: Progress) -> Tree:
-    return {"state": progress.state.tree(), "sampler": progress.sampler, "best_params": dict(progress.best_params)}
-
-
-def _not_finite(tree: Tree) -> str:
-    """Return what to say of the first tensor of a tree that is not finite; '' where all are."""
-    for path, value in tree_leaves(tree):
-        is_finite = value.isfinite()
-        if not bool(is_finite.all()):
-            return f"{int((~is_finite).sum())} of the {value.numel()} numbers of {path} are not finite"
-    return ""

@@ -210,7 +210,6 @@ def _run(
 
         def record(progress: Progress, rows: Sequence[Row]) -> None:
             nonlocal reached, text
-            savepoint.check_finite(progress)
             reached, text = progress, [text, *fault_texts(rows)][-1]
             for row in rows:
                 rest = {key: value for key, value in row.items() if key not in ("kind", "meta_iter")}

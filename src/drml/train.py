@@ -91,6 +91,10 @@ class Progress:
     quarantine: Quarantine = field(default_factory=Quarantine)
     """Strikes of tasks whose environment failed; three put a task out."""
 
+    def tree(self) -> Tree:
+        """Return its tensors, as a checkpoint holds them."""
+        return {"state": self.state.tree(), "sampler": self.sampler, "best_params": dict(self.best_params)}
+
 
 @dataclass(frozen=True)
 class Trainer:
@@ -151,9 +155,9 @@ def iterate(trainer: Trainer, progress: Progress) -> tuple[Progress, list[Row]]:
     _check_blame(trainer, met)
     with trainer.collect.phases("update"):
         state, metrics = learner.update(progress.state, met.history) if len(met.tasks) else (progress.state, {})
-    check_tree(f"meta-iteration {progress.meta_iter + 1}, after the update:", state.tree())
     progress, incidents = judge(progress, len(draw), met)
     progress = advance(trainer, progress, state, met.tasks, met.history, time.perf_counter() - start)
+    check_tree(f"meta-iteration {progress.meta_iter}, after the update:", progress.tree())
     rows = [train_row(progress, met, metrics, incidents)]
     if progress.meta_iter % config.validate_every == 0 or stop_reason(config, progress):
         progress, row = validate(trainer, progress)
@@ -209,7 +213,8 @@ def advance(
     env_steps = sum(rollout.env_steps for rollout in history)
     unsound = sum(int(rollout.unsound.sum()) for rollout in history) / max(env_steps, 1)
     if unsound > MAX_UNSOUND_SHARE:
-        raise EnvError(f"meta-iteration {progress.meta_iter}: {unsound:.0%} of the steps had to be dropped as unsound")
+        number = progress.meta_iter + 1
+        raise EnvError(f"meta-iteration {number}: {unsound:.0%} of the steps had to be dropped as unsound")
     post_return = returns_by_step(history)[:, -1].nanmean(-1) if history else torch.empty(0)
     return replace(
         progress,

@@ -37,7 +37,6 @@ from drml.adapt import (
     share_without_difference,
 )
 from drml.algos.api import LearnerState
-from drml.baselines import LinearFeatureBaseline
 from drml.core.check import check_finite, check_ranges
 from drml.core.parallel import parallel_map
 from drml.core.rng import Streams
@@ -91,7 +90,7 @@ class MAML:
         self.adapts_on: AdaptsOn = config.inner.adapts_on
         self._inner = InnerLoop(
             GradientAdaptation(policy, INNER_LOSSES[config.inner_loss], config.inner, config.order),
-            LinearFeatureBaseline(spec.horizon, config.inner.gamma),
+            config.inner.baseline(spec.horizon),
             config.tasks_per_chunk,
         )
 

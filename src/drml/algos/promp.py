@@ -26,7 +26,6 @@ from drml.adapt import (
     value_and_gradient,
 )
 from drml.algos.api import LearnerState
-from drml.baselines import LinearFeatureBaseline
 from drml.core.check import check_ranges
 from drml.core.rng import Streams
 from drml.core.tree import Params, held_within, params_map, stack_shared
@@ -75,7 +74,7 @@ class ProMP:
         self.adapts_on: AdaptsOn = config.inner.adapts_on
         self._inner = InnerLoop(
             GradientAdaptation(policy, INNER_LOSSES[config.inner_loss], config.inner, order=2),
-            LinearFeatureBaseline(spec.horizon, config.inner.gamma),
+            config.inner.baseline(spec.horizon),
             config.tasks_per_chunk,
         )
 

@@ -16,12 +16,11 @@ from drml.envs.api import EnvOptions
 from drml.recipes.catalog import RECIPES
 from drml.recipes.judge import TAKEN, judged, read_result
 from drml.recipes.reproduce import Stopped, budget, reproduce, stored_result
-from drml.recipes.tables import write_tables
+from drml.recipes.tables import WORDS, write_tables
 from drml.rundir import write_json
 from drml.stats import estimand
 
 MAX_SEEDS = 1000
-WORDS = {True: "reached", False: "below", None: "not decided"}
 ABOUT = (
     "95 % intervals of the mean (Student's t) {over}{warning}; IQM: interquartile mean over tasks. 'reached': the "
     "upper end is not below what was published, the lower end not below what is asked"

@@ -41,9 +41,8 @@ def check_shapes(**named: tuple[Tensor, str]) -> None:
 
 def check_finite(what: str, tensor: Tensor) -> None:
     """Raise NumericError unless every number of `tensor` is finite."""
-    if not bool(tensor.isfinite().all()):
-        bad = int((~tensor.isfinite()).sum())
-        raise NumericError(f"{what}: {bad} of {tensor.numel()} numbers are not finite; lower the step sizes")
+    if found := _not_finite(what, tensor):
+        raise NumericError(f"{found}; lower the step sizes")
 
 
 def check_ranges(
@@ -78,8 +77,20 @@ def check_ranges(
 
 def check_tree(what: str, tree: Tree) -> None:
     """Raise NumericError unless every number of a tree is finite; names the first leaf where one is not."""
-    for path, leaf in tree_leaves(tree):
-        check_finite(f"{what} {path}", leaf)
+    if found := not_finite(tree):
+        raise NumericError(f"{what} {found}; lower the step sizes")
+
+
+def not_finite(tree: Tree) -> str:
+    """Return what to say of the first leaf of a tree that is not finite; "" where all are."""
+    return next((found for path, leaf in tree_leaves(tree) if (found := _not_finite(path, leaf))), "")
+
+
+def _not_finite(name: str, tensor: Tensor) -> str:
+    is_finite = tensor.isfinite()
+    if bool(is_finite.all()):
+        return ""
+    return f"{name}: {int((~is_finite).sum())} of {tensor.numel()} numbers are not finite"
 
 
 def machine_memory() -> int:

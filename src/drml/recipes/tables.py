@@ -12,7 +12,7 @@ from drml.rundir import replace_file
 from drml.stats import estimand
 
 Result = Mapping[str, Any]
-WORDS = {True: "reached", False: "below", None: "not decided"}
+WORDS = {True: "reached", False: "not reached", None: "not decided"}
 
 
 def write_tables(page: Path) -> None:
