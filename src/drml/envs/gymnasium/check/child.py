@@ -122,7 +122,7 @@ def _announce_calls(env: AnyEnv, announce: Callable[[Where], None]) -> None:
 
 def _with_metadata(env: AnyEnv) -> list[Remark]:
     """Give an environment a dictionary of metadata where it has none: what reads it is rendering, and the checker."""
-    metadata: object = env.metadata
+    metadata = getattr(env, "metadata", None)
     if isinstance(metadata, Mapping):
         return []
     env.metadata = {"render_modes": []}
