@@ -219,7 +219,7 @@ PACKAGES: dict[str, Package] = {
         "1.12.1",
         "parking-v0",
         "steering angle, motor force",
-        "a horizon; its own `duration` is 20 s",
+        "a horizon; its own `duration` is 100 s",
         "pandas==3.1.1",
     ),
     "streets": Package(
