@@ -185,6 +185,15 @@ class TestSuite:
         with pytest.raises(InputError, match=r"tapes: vector environment .* declares no autoreset mode"):
             GymFamily("tapes", lambda task, num_envs: Tape(num_envs, task, mode), TASKS, 9).suite()
 
+    def test_a_vector_environment_without_metadata_is_told_the_same(self):
+        def make(task, num_envs):
+            tape = Tape(num_envs, task, None)
+            tape.metadata = None
+            return tape
+
+        with pytest.raises(InputError, match=r"tapes: vector environment .* declares no autoreset mode"):
+            GymFamily("tapes", make, TASKS, 9).suite()
+
     @pytest.mark.parametrize("space", [Sequence(Discrete(2)), None])
     def test_another_task_with_a_space_of_no_use_is_the_environments_fault(self, space):
         """The run is saved where a family breaks its contract, unlike where it was never sound."""

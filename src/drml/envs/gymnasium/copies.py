@@ -205,7 +205,7 @@ class VectorCopies:
 
     def __init__(self, env: AnyVectorEnv, write: Write) -> None:
         self._env, self._write = env, write
-        declared = env.metadata.get("autoreset_mode")
+        declared = (env.metadata or {}).get("autoreset_mode")
         try:
             mode = AutoresetMode(getattr(declared, "value", declared))
         except ValueError:

@@ -174,7 +174,7 @@ def test_what_only_looks_faulty_is_left_in_peace(name: str, check: Check):
     assert not check(f"sound_oddities:{name}")
 
 
-@pytest.mark.parametrize("name", ["TellsTheTime", "OtherArguments", "SeedsLate"])
+@pytest.mark.parametrize("name", ["TellsTheTime", "OtherArguments", "SeedsLate", "NoMetadata"])
 def test_what_gymnasium_alone_minds_is_a_warning(name: str, check: Check):
     wrong = check(f"sound_oddities:{name}")
     assert list(wrong) == ["gymnasium"] and wrong["gymnasium"].verdict == "warning"

@@ -109,6 +109,12 @@ class OtherArguments(Sound):
         return super().reset(**others)
 
 
+class NoMetadata(Sound):
+    """As some environments of the old gym have it; nothing but rendering reads it."""
+
+    metadata: Any = None
+
+
 class TasksMadeInInit(Reach):
     """Speaks a convention by an attribute that its class does not have."""
 

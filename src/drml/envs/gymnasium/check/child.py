@@ -120,6 +120,15 @@ def _announce_calls(env: AnyEnv, announce: Callable[[Where], None]) -> None:
             setattr(env, call, announced(call, getattr(env, call)))
 
 
+def _with_metadata(env: AnyEnv) -> list[Remark]:
+    """Give an environment a dictionary of metadata where it has none: what reads it is rendering, and the checker."""
+    metadata = getattr(env, "metadata", None)
+    if isinstance(metadata, Mapping):
+        return []
+    env.metadata = {"render_modes": []}
+    return [Remark(False, f"metadata is {metadata!r}, expected a dictionary")]
+
+
 def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str], tuple[Remark, ...] | None]:
     """Return where the environment's methods are defined, and what Gymnasium's checker says of it, if it can be asked.
 
@@ -134,6 +143,7 @@ def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str]
         options = subject.turn(env, subject.tasks[0]) if subject.turn else None
         defined.update(places(subject.maker, env))
         _announce_calls(env, recorder.announce)
+        remarks.extend(_with_metadata(env))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
