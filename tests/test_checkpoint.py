@@ -173,11 +173,30 @@ def test_a_name_is_never_overwritten(tmp_path):
     with pytest.raises(InputError, match="exists already") as error:
         checkpoint.save(tmp_path, "meta_iter-1", small_tree(2), {"value": 2})
     one_line(error)
-    (tmp_path / "notes").write_text("mine")
-    with pytest.raises(InputError, match="exists already"):
-        checkpoint.save(tmp_path, "notes", small_tree(2), {"value": 2})
     assert newest_value(tmp_path) == 1
-    assert (tmp_path / "notes").read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["file", "link to a folder", "link to a file", "link to nothing", "pipe"])
+def test_what_is_no_checkpoint_gives_up_its_name_and_is_kept_aside(kind, tmp_path):
+    """A training of hours is not lost to it, and what a link points to is not touched."""
+    save_values(tmp_path / "two", 1)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("three years of work")
+    path = tmp_path / "two" / "meta_iter-2"
+    targets = {"link to a folder": mine, "link to a file": mine / "thesis.txt", "link to nothing": mine / "none"}
+    if kind == "file":
+        path.write_text("mine")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(targets[kind])
+    before = os.lstat(path).st_ino
+    checkpoint.save(tmp_path / "two", "meta_iter-2", small_tree(2), {"value": 2})
+    assert newest_value(tmp_path / "two") == 2
+    aside = [entry for entry in (tmp_path / "two").iterdir() if entry.name.startswith(".damaged-meta_iter-2-")]
+    assert [os.lstat(entry).st_ino for entry in aside] == [before]
+    assert [(entry.name, entry.read_text()) for entry in mine.iterdir()] == [("thesis.txt", "three years of work")]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from drml.envs.api import EnvOptions
 from drml.evaluate import meta_test
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
+from drml.runlog import read_rows
 from drml.tasks.sampler import tasks_to_test
 from drml.train import TrainConfig
 
@@ -69,19 +70,34 @@ def test_global_generators_are_neither_read_nor_moved(tmp_path):
     assert bits(first) == bits(second)
 
 
-def test_an_interrupted_run_is_saved_and_goes_on_to_the_same_bits(tmp_path):
-    asked = []
+class _StopAt:
+    """A request to stop that comes with the n-th question for it."""
 
-    def stop_after_two():
-        asked.append(1)
-        return len(asked) > 2
+    def __init__(self, at=0):
+        self.at, self.asked = at, 0
 
-    whole, _ = session.start(config_of(checkpoint_every=100), tmp_path / "whole")
-    half, reason = session.start(config_of(checkpoint_every=100), tmp_path / "half", stop_requested=stop_after_two)
-    assert (reason, half.meta_iter) == ("interrupted", 2)
-    resumed, reason = session.resume(tmp_path / "half")
-    assert (reason, resumed.meta_iter) == ("budget", 4)
-    assert bits(whole) == bits(resumed)
+    def __call__(self):
+        self.asked += 1
+        return 0 < self.at <= self.asked
+
+
+def test_a_run_that_is_interrupted_anywhere_goes_on_to_the_same_bits(tmp_path):
+    never, config = _StopAt(), config_of(checkpoint_every=100)
+    whole, _ = session.start(config, tmp_path / "whole", stop_requested=never)
+    per_iter = never.asked // 4
+    assert per_iter > 200  # before each of 100 steps of two phases
+    reached = []
+    for at in (1, 2, per_iter - 1, per_iter + 2, 2 * per_iter, never.asked - 1, never.asked):
+        run, stop = tmp_path / str(at), _StopAt(at)
+        half, reason = session.start(config, run, stop_requested=stop)
+        assert (reason, stop.asked) == ("interrupted", at)  # at once: nothing is done after the request
+        reached.append(half.meta_iter)
+        resumed, reason = session.resume(run)
+        assert (reason, resumed.meta_iter) == ("budget", 4)
+        assert bits(whole) == bits(resumed)
+        logs = [read_rows(path) for path in (tmp_path / "whole", run)]
+        assert [log[-1]["meta_iter"] for log in logs] == [4, 4] and len({len(log) for log in logs}) == 1
+    assert reached == sorted(reached) and reached[0] == 0 and reached[-1] in (3, 4)
 
 
 def test_a_test_is_a_function_of_the_run_and_its_seed(tmp_path):

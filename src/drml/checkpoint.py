@@ -32,7 +32,7 @@ from torch import Tensor
 
 from drml.core.errors import CheckpointError, InputError, ResourceError
 from drml.core.fields import parse_json
-from drml.core.plain_files import open_plain
+from drml.core.plain_files import kind_of, open_plain
 from drml.core.tree import Tree, tree_leaves
 from drml.rundir import JSON, make_directories, sync_directory, write_durably, writing
 
@@ -242,12 +242,13 @@ def _is_own_directory(path: Path) -> bool:
 
 
 def _clear_name(target: Path) -> None:
-    """See that no checkpoint has this name: a sound one is an error, a damaged one is set aside."""
-    if not os.path.lexists(target):
+    """See that no checkpoint has this name: a sound one is an error, whatever else has it is set aside as it is."""
+    if not (found := kind_of(target)):
         return
     try:
-        if _is_own_directory(target):
-            _verify(_read_manifest(target))
+        if found != "a directory":
+            raise CheckpointError(f"it is {found}, expected a directory")
+        _verify(_read_manifest(target))
     except CheckpointError as error:
         aside = target.with_name(f".damaged-{target.name}-{os.getpid()}")
         _log.warning("setting a damaged checkpoint aside as %s: %s", aside, error)

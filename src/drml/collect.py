@@ -4,7 +4,7 @@ An episode that holds a diverged or non-finite step is not valid, and blanked. W
 beside the rollout: learners see sound data and nothing else, and a task without any is left out before they see it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -37,6 +37,8 @@ class Collector:
     """Where the policy runs and the rollout lies."""
     one_episode: bool = False
     """Whether a copy waits once its first episode has ended; if not, others follow until it has its T steps."""
+    heed: Callable[[], None] = lambda: None
+    """Called before each step; what it raises ends the collecting there."""
 
     def __call__(self, policy: Policy, agent: Agent, tasks: Tasks, rng: Streams) -> Rollout:
         """Return what was observed.
@@ -66,6 +68,7 @@ class Collector:
             record = _Record(self.steps, obs, self.device, _Waiting() if self.one_episode else None)
         carry = first_carry = agent.carry or policy.initial_carry(len(tasks), self.copies)
         while not record.is_full:
+            self.heed()
             before = carry
             with self.phases("policy"):
                 distribution, carry = policy.step(agent.params, record.see(obs), carry)

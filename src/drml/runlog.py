@@ -99,13 +99,11 @@ class RunLog:
     def _open(self) -> tuple[int, int]:
         """Open the log for appending, a last line that a crash cut short cut off; return handle and checksum."""
         with writing(self._path):
-            is_new = not self._path.exists()
-            handle = open_plain(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
-            if is_new:
-                sync_directory(self._directory)
-            lines, cut_short = _split(self._path)
+            lines, cut_short = _split(self._path) if self._path.exists() else ([], b"")
             if cut_short:
-                os.ftruncate(handle, sum(map(len, lines)))
+                replace_file(self._path, b"".join(lines))  # not in place, as it may be some other file's second name
+            handle = open_plain(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            sync_directory(self._directory)
         return handle, crc32(b"".join(lines))
 
     def _open_events(self) -> EventFile:

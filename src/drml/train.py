@@ -17,7 +17,7 @@ from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
 from drml.core.types import Rollout, Tasks
-from drml.evaluate import AdaptationCost, Meeting, MetaTest, meet, meta_test, returns_by_step
+from drml.evaluate import AdaptationCost, Meeting, meet, meta_test, returns_by_step
 from drml.quarantine import Incident, Quarantine
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.sampler import TaskSampler
@@ -107,7 +107,17 @@ class Trainer:
     config: TrainConfig
     rng: Streams
     stop_requested: Callable[[], bool] = field(default=lambda: False)
-    """Asked after each meta-iteration; true ends the training as interrupted."""
+    """Asked before each step of the environment and each update; true ends the training as interrupted, after the last
+    whole meta-iteration."""
+
+    def heed(self) -> None:
+        """End the meta-iteration if a stop was requested: it does not count, and is made anew when the run goes on.
+
+        Not only since it may take longer than whoever asks will wait: the signal has often been sent to all processes
+        of a job, those of environments included, and their failures are not to be held against tasks.
+        """
+        if self.stop_requested():
+            raise _StopRequested
 
 
 Row = Mapping[str, object]
@@ -130,18 +140,19 @@ def meta_train(trainer: Trainer, progress: Progress, listeners: Sequence[Listene
     Raises:
         NumericError: if a number of the learner's state is no longer finite; the listeners know the state before.
     """
+    trainer = replace(trainer, collect=replace(trainer.collect, heed=trainer.heed))
     while not (reason := "interrupted" if trainer.stop_requested() else stop_reason(trainer.config, progress)):
         try:
             progress, rows = iterate(trainer, progress)
-        except _StoppedAmidFaults:
+        except _StopRequested:
             return progress, "interrupted"
         for listener in listeners:
             listener(progress, rows)
     return progress, reason
 
 
-class _StoppedAmidFaults(Exception):  # noqa: N818 — no error, but the end of the training
-    """A meta-iteration is not to count: it would blame tasks for what a signal has done to their processes."""
+class _StopRequested(Exception):  # noqa: N818 — no error, but the end of the training
+    """A meta-iteration is not to count."""
 
 
 def iterate(trainer: Trainer, progress: Progress) -> tuple[Progress, list[Row]]:
@@ -152,7 +163,7 @@ def iterate(trainer: Trainer, progress: Progress) -> tuple[Progress, list[Row]]:
     draw = trainer.sampler.sample(progress.sampler, trainer.distribution, "train", config.num_tasks, rng["tasks"])
     tasks = progress.quarantine.admitted(draw, "train")
     met = meet(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
-    _check_blame(trainer, met)
+    trainer.heed()
     with trainer.collect.phases("update"):
         state, metrics = learner.update(progress.state, met.history) if len(met.tasks) else (progress.state, {})
     progress, incidents = judge(progress, len(draw), met)
@@ -163,16 +174,6 @@ def iterate(trainer: Trainer, progress: Progress) -> tuple[Progress, list[Row]]:
         progress, row = validate(trainer, progress)
         rows.append(row)
     return progress, rows
-
-
-def _check_blame(trainer: Trainer, met: Meeting | MetaTest) -> None:
-    """Let a meta-iteration not count whose processes failed by the time that a stop was asked for.
-
-    Whoever asks often sends the signal to all processes of a job, those of environments included. The meta-iteration
-    is made anew when the run goes on, with the faults that it has then.
-    """
-    if not all(fault.is_of_numbers for _, fault in met.faults) and trainer.stop_requested():
-        raise _StoppedAmidFaults
 
 
 def stop_reason(config: TrainConfig, progress: Progress) -> StopReason:
@@ -293,7 +294,7 @@ def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:
     learner = trainer.learner
     tasks = progress.quarantine.admitted(tasks, "validation")
     tested = meta_test(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
-    _check_blame(trainer, tested)
+    trainer.heed()
     quarantine, incidents = progress.quarantine.strike(tested.faults, tested.lost, "validation")
     progress = replace(progress, quarantine=quarantine)
     curve = tested.curve.mean()

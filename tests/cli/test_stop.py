@@ -273,8 +273,30 @@ def test_a_signal_in_the_first_seconds(words: list[str], when: str, number: int,
         [sys.executable, "-c", code], cwd=run.parent, capture_output=True, text=True, check=False, timeout=120
     )
     if when == "tensorboard.compat.proto":  # within the training, which is asked and then goes on
-        assert "stopping after this meta-iteration" in started.stderr
+        assert "stopping and saving" in started.stderr
     else:
         assert started.returncode == EXIT_CODES[number], started.stderr
         assert started.stderr.startswith("drml: error: stopped at once by SIG") and started.stderr.count("\n") == 1
     assert not (run.parent / "new").exists()
+
+
+AT_THE_END = """
+import os, sys
+from drml import __main__ as program
+
+class Last:
+    def __del__(self):  # when the interpreter has taken down its handlers
+        os.kill(os.getpid(), {number})
+        os.write(1, b"gone on")
+
+kept = Last()
+sys.argv = ["drml", "--version"]
+sys.exit(program.main())
+"""
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS, ids=lambda number: number.name)
+def test_a_signal_in_the_last_seconds(number: int):
+    code = AT_THE_END.format(number=int(number))
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "") and ended.stdout.endswith("gone on")

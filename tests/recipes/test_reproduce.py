@@ -1,13 +1,16 @@
 """Reproducing a tiny recipe: what is trained, what is not trained again, and when a number counts as reached."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from drml import session
 from drml.cli.main import main
-from drml.core.errors import InputError
+from drml.core.errors import CheckpointError, InputError
 from drml.envs.api import EnvOptions
 from drml.recipes import catalog, reproduce
 from drml.recipes.catalog import RECIPES
@@ -105,6 +108,57 @@ def test_a_learning_curve_means_stretches_of_training(monkeypatch):
     curve = reproduce.learning_curve([*rows, {"kind": "validation"}])
     assert curve == {"env_steps": [20, 30], "pre_return": [1.5, 3.0], "post_return": [3.0, 6.0]}
     assert reproduce.learning_curve(rows[:1]) == {"env_steps": [10], "pre_return": [1.0], "post_return": [2.0]}
+
+
+def test_a_learning_curve_leaves_out_what_could_not_be_measured(monkeypatch):
+    monkeypatch.setattr(reproduce, "CURVE_POINTS", 2)
+    rows = [
+        {"kind": "train", "env_steps": n, "pre_return": pre, "post_return": post}
+        for n, pre, post in ((1, 4.0, None), (2, None, None), (3, 6.0, 1.0), (4, 8.0, 2.0))
+    ]
+    curve = reproduce.learning_curve(rows)
+    assert (curve["env_steps"], curve["pre_return"]) == ([2, 4], [4.0, 7.0])
+    assert np.isnan(curve["post_return"][0]) and curve["post_return"][1] == 1.5
+    for wrong in ({"pre_return": "high"}, {"env_steps": -3}, {"post_return": [1.0]}):
+        with pytest.raises(CheckpointError, match=next(iter(wrong))):
+            reproduce.learning_curve([{**rows[0], **wrong}])
+
+
+def test_a_stop_is_saved_and_the_same_command_goes_on(tiny, tmp_path, monkeypatch):
+    config = replace(TINY.config, train=replace(TINY.config.train, meta_iters=2))
+    monkeypatch.setitem(catalog.RECIPES, "tiny", replace(TINY, config=config))
+    whole = reproduce.reproduce("tiny", 1, tmp_path / "whole", EnvOptions())
+    asked = []
+
+    def later():
+        asked.append(1)
+        return len(asked) > 250  # in the second of two meta-iterations of 2 x 100 steps
+
+    with pytest.raises(reproduce.Stopped):
+        reproduce.reproduce("tiny", 1, tmp_path / "parts", EnvOptions(), stop_requested=later)
+    run = tmp_path / "parts" / "tiny-seed1"
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["000001"]
+    assert not (run / "test.json").exists()
+    parts = reproduce.reproduce("tiny", 1, tmp_path / "parts", EnvOptions())
+    assert [parts[key] for key in ("return_by_step", "curve_by_seed")] == [
+        whole[key] for key in ("return_by_step", "curve_by_seed")
+    ]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_a_signal_stops_and_saves(number, code, tiny, tmp_path, monkeypatch, capsys):
+    """The first signal comes in the training, in this very process; what was made of it is a run to go on with."""
+    before = session.start
+
+    def signalled(*args, **options):
+        os.kill(os.getpid(), number)
+        return before(*args, **options)
+
+    monkeypatch.setattr(session, "start", signalled)
+    assert main(["reproduce", "tiny", "--seeds", "2", "--runs", str(tmp_path)]) == code
+    assert "stopped and saved; go on with the same command" in capsys.readouterr().out
+    assert (tmp_path / "tiny-seed1" / "checkpoints" / "000000").is_dir()
+    assert not (tmp_path / "tiny-seed2").exists()
 
 
 def test_the_budget_counts_the_steps_of_every_phase():

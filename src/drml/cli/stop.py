@@ -1,10 +1,11 @@
-"""Stopping on request: the first signal ends the work at the next boundary, where it is saved; the second at once.
+"""Stopping on request: the first signal ends the work as soon as it can be saved; the second at once.
 
 Nothing is raised: within a step that would pass for a failure of the environment. And a thread waits for the signals
 too, since a handler is not called while the main thread is in foreign code that hangs. Only code that keeps the
 interpreter's lock and never looks for signals holds out until SIGKILL, which costs no more than a second signal.
 """
 
+import atexit
 import os
 import select
 import signal
@@ -18,7 +19,7 @@ from drml.core.descendants import end_descendants
 from drml.core.signals import STOP_SIGNALS, be_terminable, leave_to_parent
 
 EXIT_CODES: dict[int, int] = {number: 130 if number == signal.SIGINT else 75 for number in STOP_SIGNALS}
-NOTICE = b"\ndrml: stopping after this meta-iteration; once more to stop at once, unsaved\n"
+NOTICE = b"\ndrml: stopping and saving; once more to stop at once, unsaved\n"
 SHOW_CURSOR = b"\x1b[?25h"
 BURST_SECONDS = 0.1  # a process and then its group are told, as `timeout` does: one request
 
@@ -111,9 +112,16 @@ class StopSignals:
 def heed_from_now_on() -> None:
     """Let the first stop signal end this process with its exit code, until another watch is entered and after it.
 
-    It is never left: a signal while the interpreter ends is no failure either.
+    It is never left. While the interpreter ends, which takes down all handlers first, signals go unheard: the exit
+    code is decided by then.
     """
+    atexit.register(_go_unheard)  # the first one to be registered is the last one to be called
     StopSignals(is_patient=False).__enter__()
+
+
+def _go_unheard() -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def leave(number: int) -> None:

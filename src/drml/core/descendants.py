@@ -11,7 +11,7 @@ _MAX_ROUNDS = 20  # one that starts processes faster than they are found is not 
 def end_descendants() -> None:
     """Kill every process below this one; where there is no /proc, none is found."""
     for _ in range(_MAX_ROUNDS):
-        found = list(_descendants(os.getpid()))
+        found = list(descendants(os.getpid()))
         for pid in found:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
@@ -19,7 +19,7 @@ def end_descendants() -> None:
             return
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
     """Yield the living processes below one, the nearest first."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():

@@ -1,6 +1,7 @@
 """Reproducing a recipe: several seeds, each a run of its own, held against what was published and what we stored."""
 
 import json
+import math
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,7 +14,8 @@ import torch
 
 from drml import session
 from drml.core.config import to_dict
-from drml.core.errors import EnvError, InputError
+from drml.core.errors import CheckpointError, EnvError, InputError
+from drml.core.fields import Fields
 from drml.core.lookup import look_up
 from drml.core.signals import leave_to_parent
 from drml.envs.api import EnvOptions
@@ -21,6 +23,7 @@ from drml.envs.registry import suite
 from drml.recipes.catalog import RECIPES
 from drml.recipes.judge import Part, by_seed, check_settings, part_of, summary
 from drml.recipes.recipe import Recipe
+from drml.rundir import METRICS
 from drml.runlog import read_rows
 
 RESULTS = Path(__file__).parent / "results"
@@ -109,11 +112,21 @@ def _train_and_test(work: Work, stop_requested: Callable[[], bool] = lambda: Fal
 
 
 def learning_curve(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
-    """Return training returns before and after adaptation, meaned over at most `CURVE_POINTS` stretches of training."""
-    train = [row for row in rows if row["kind"] == "train"]
+    """Return training returns before and after adaptation, meaned over at most `CURVE_POINTS` stretches of training.
+
+    A meta-iteration in which no task could be measured is in no mean; NaN where a stretch has none other.
+
+    Raises:
+        CheckpointError: if a number of a row is none.
+    """
+    train = [Fields(METRICS, row, CheckpointError) for row in rows if row["kind"] == "train"]
     stretches = [part for part in np.array_split(np.arange(len(train)), CURVE_POINTS) if len(part)]
-    means = {key: [float(np.mean([train[i][key] for i in part])) for part in stretches] for key in RETURNS}
-    return {"env_steps": [train[part[-1]]["env_steps"] for part in stretches], **means}
+    means = {key: [_mean([train[i].number(key) for i in part]) for part in stretches] for key in RETURNS}
+    return {"env_steps": [train[part[-1]].count("env_steps") for part in stretches], **means}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(measured)) if (measured := [v for v in values if not math.isnan(v)]) else math.nan
 
 
 def _check(recipe: Recipe, seed: int, run: Path) -> None:

@@ -370,3 +370,43 @@ def test_copies_wait_in_processes_of_their_own_as_they_do_here(zoo):
     assert torch.equal(first, first_there) and same(steps, steps_there, slice(None))
     ended = torch.stack([step.terminated | step.truncated for step in steps])
     assert ended.sum(0).eq(1).all() and ended[:4].any() and not ended[:4].all(0).any()
+
+
+A_JOB = """
+import os, signal
+from drml.core.descendants import descendants
+from drml.core.errors import ResourceError
+from drml.core.rng import Streams
+from drml.core.signals import STOP_SIGNALS
+from drml.envs.api import Isolation
+from drml.envs.isolated.env import isolated
+from drml.envs.registry import suite
+
+chosen = suite("probe-goal-flip-v1")
+tasks = chosen.tasks.all_tasks()
+env = isolated(chosen, Isolation(True))
+env.reset(tasks, 2, Streams(0))
+before = set(descendants(os.getpid()))
+for pid in before:
+    for number in STOP_SIGNALS:
+        os.kill(pid, number)
+env.step(Streams(0)["action"].normal((2, 2, env.spec.action.size)))
+env.reset(tasks, 3, Streams(1))
+print(len(before), set(descendants(os.getpid())) == before, env.take_faults())
+
+from multiprocessing import forkserver
+os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+try:
+    isolated(chosen, Isolation(True)).reset(tasks, 2, Streams(0))
+except ResourceError as error:
+    print(error)
+"""
+
+
+def test_signals_to_a_whole_job_end_no_process_of_a_task_nor_the_one_that_starts_them():
+    done = subprocess.run([sys.executable, "-c", A_JOB], capture_output=True, text=True, check=False, timeout=120)
+    assert done.stderr == ""
+    # two tasks with a guard each, the fork server, and the tracker that multiprocessing starts
+    told, failure = done.stdout.splitlines()
+    assert told == "6 True ()"
+    assert failure.startswith("the process that starts those of tasks has been killed")

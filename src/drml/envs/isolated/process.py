@@ -14,13 +14,15 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
 from typing import final
 
 from drml.core.child import without_the_script
-from drml.core.errors import InputError
+from drml.core.errors import InputError, ResourceError
 from drml.core.fault import FaultKind, Moment, how_it_ended
 from drml.core.signals import held_back
 from drml.envs.isolated import wire
@@ -69,7 +71,7 @@ class Process:
         self._asked = time.monotonic()
         self._is_ready = False
         with without_the_script(), held_back():  # from the fork server for good, which is a process of the job as well
-            self._process.start()
+            _start(self._process)
         theirs.close()
         self._finalizer = Finalize(
             self, _kill, (self._process.pid, self._process.sentinel, ours), exitpriority=BEFORE_ITS_JOIN
@@ -202,7 +204,19 @@ def gather(processes: Iterable[Process]) -> dict[Process, Answer | Failure]:
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["drml.envs.isolated.preload"])
+    with held_back():  # before the fork server, which would make it: its start lets go of some that are held back
+        resource_tracker.ensure_running()
     return context
+
+
+def _start(process: BaseProcess) -> None:
+    try:
+        process.start()
+    except (EOFError, ConnectionError) as error:
+        raise ResourceError(
+            "the process that starts those of tasks has been killed (by whoever watches over memory?); go on with "
+            "fewer tasks at a time (--num-tasks), or with more memory"
+        ) from error
 
 
 def _kill(pid: int, sentinel: int, connection: socket.socket) -> None:
