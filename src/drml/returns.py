@@ -162,7 +162,9 @@ class RunningScale(NamedTuple):
         return (returns - mean) / std
 
     def restore(self, normalised: Tensor) -> Tensor:
-        """Return mean + std · R̂, the inverse."""
+        """Return mean + std · R̂, the inverse; before any observation there is no unit, and 0 is the only value."""
+        if not bool(self.weight > 0.0):
+            return torch.zeros_like(normalised)
         mean, std = self._moments()
         return mean + std * normalised
 

@@ -215,7 +215,10 @@ def advance(
     unsound = sum(int(rollout.unsound.sum()) for rollout in history) / max(env_steps, 1)
     if unsound > MAX_UNSOUND_SHARE:
         number = progress.meta_iter + 1
-        raise EnvError(f"meta-iteration {number}: {unsound:.0%} of the steps had to be dropped as unsound")
+        raise EnvError(
+            f"meta-iteration {number}: {unsound:.0%} of the steps had to be dropped ({MAX_UNSOUND_SHARE:.0%} may), "
+            "because simulations diverged or gave numbers that are not finite; `drml check TASKS` looks for the cause"
+        )
     post_return = returns_by_step(history)[:, -1].nanmean(-1) if history else torch.empty(0)
     return replace(
         progress,

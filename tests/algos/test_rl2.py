@@ -62,13 +62,10 @@ def test_the_first_loss_is_the_formula_number_by_number():
         carry = rollout.last_carry
     output, entropy = torch.cat(values, 1).detach(), torch.cat(entropies, 1).detach()
     steps = output.shape[1]
-    earned = torch.stack([sum(0.9**i * reward[:, t + i] for i in range(steps - t)) for t in range(steps)], 1)
-    value = earned.mean() + earned.std(unbiased=False) * output  # before anything was learned, in the returns' own unit
-    gain, following, target = torch.zeros_like(value), torch.zeros(K, B).double(), torch.zeros_like(value)
-    for t in reversed(range(steps)):  # through the ends of the episodes, to the end of the trial
-        after = value[:, t + 1] if t + 1 < steps else 0.0
-        following = reward[:, t] + 0.9 * after - value[:, t] + 0.9 * 0.7 * following
-        gain[:, t], target[:, t] = following, following + value[:, t]
+    target, following = torch.zeros_like(output), torch.zeros(K, B).double()
+    for t in reversed(range(steps)):  # through the ends of the episodes; before any trial the critic counts as 0
+        following = reward[:, t] + 0.9 * 0.7 * following
+        target[:, t] = following
     normalised = (target - target.mean()) / target.std(unbiased=False)
     # the acting policy is the new one, so the ratio is 1 and normalised advantages have mean 0
     expected = 0.3 * 0.5 * (output - normalised).square().mean() - 0.05 * entropy.mean()
@@ -140,16 +137,38 @@ def test_where_no_trial_is_sound_there_is_nothing_to_learn_from():
     assert float(after.optimiser["num_updates"]) == 1.0  # step size and entropy weight fall by the meta-iteration
 
 
+def test_before_any_trial_the_critic_says_nothing():
+    learner = make(gamma=0.9)
+    state, history = history_of(learner)
+    trials = one_by_one(join_rollouts(history))
+    loud = {**state.params, **{k: v + 3.0 for k, v in state.params.items() if k.startswith("critic")}}
+    assert not torch.equal(flatten(loud), flatten(state.params))
+    (one, _), (other, _) = (learner._targets(p, trials, RunningScale.initial()) for p in (state.params, loud))
+    assert torch.equal(one.advantages.advantage, other.advantages.advantage)
+    assert torch.equal(one.target, other.target)
+    gain = torch.zeros(K * B, trials.reward.shape[1] + 1).double()  # and an action counts for the rewards after it
+    for t in reversed(range(trials.reward.shape[1])):
+        gain[:, t] = trials.reward[:, t, 0].double() + 0.9 * 0.3 * gain[:, t + 1]
+    gain = gain[:, :-1]
+    expected = (gain - gain.mean()) / gain.std(unbiased=False)
+    torch.testing.assert_close(one.advantages.advantage[..., 0].double(), expected, rtol=0, atol=1e-5)
+
+
 class TestUnitsOfReward:
+    @pytest.mark.parametrize("seen", [None, [1.0, 4.0, 9.0]])
     @pytest.mark.parametrize("unit", [1e-9, 1e-4, 1e9])
-    def test_advantages_and_targets_are_those_of_unit_rewards(self, unit):
+    def test_advantages_and_targets_are_those_of_unit_rewards(self, unit, seen):
+        def scale_in(c):
+            start = RunningScale.initial()
+            return start if seen is None else start.observe(c * torch.tensor(seen).double(), torch.ones(3))
+
         learner = make(gamma=0.9)
         state, history = history_of(learner)
         plain, scaled = ([replace(r, reward=c * r.reward) for r in history] for c in (1.0, unit))
-        found = [learner._targets(state.params, one_by_one(join_rollouts(plain)), RunningScale.initial())]
+        found = [learner._targets(state.params, one_by_one(join_rollouts(plain)), scale_in(1.0))]
         # what the memory takes in is the reward itself: the critic's outputs are held to those of unit rewards
         learner.policy = Frozen(learner.policy, one_by_one(join_rollouts(plain)))
-        found += [learner._targets(state.params, one_by_one(join_rollouts(scaled)), RunningScale.initial())]
+        found += [learner._targets(state.params, one_by_one(join_rollouts(scaled)), scale_in(unit))]
         (one, scale), (other, other_scale) = found
         # rewards are rounded to 2^-24, and gains of size 1/30 are differences of numbers of size 1
         torch.testing.assert_close(other.advantages.advantage, one.advantages.advantage, rtol=0, atol=1e-4)

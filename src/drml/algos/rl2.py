@@ -161,16 +161,14 @@ class RL2:
     def _targets(self, params: Params, trials: Rollout, scale: RunningScale) -> tuple["_Loss", RunningScale]:
         """Return the loss on whole trials, with advantages and value targets by the parameters that acted.
 
-        The scale of the returns moves on with these trials, and the targets are by the scale after it. Before any
-        trial the critic's unit is that of the first ones' returns.
+        The scale of the returns moves on with these trials, and the targets are by the scale after it.
         """
         parts = chunks(len(trials.reward), self.config.trials_per_chunk)
         evaluated = parallel_map(lambda part: self.policy.evaluate(params, trials.select_tasks(part))[1], parts)
         reward, dtype = trials.reward.double(), trials.reward.dtype
         sound = ~trials.unsound.any(1, keepdim=True)  # of a trial with an unsound episode nothing is learned from
         valid = (sound & trials.taken).to(dtype)
-        unit = scale if bool(scale.weight > 0.0) else scale.observe(returns_to_go(reward, self.config.gamma), valid)
-        value = unit.restore(torch.cat(evaluated).double())
+        value = scale.restore(torch.cat(evaluated).double())
         last = last_taken(trials.taken)  # the trial is all there is: beyond it nothing is earned
         follows = next_values(value, torch.zeros_like(value), last, torch.zeros_like(last))
         gain = gae(reward, value, follows, last, self.config.gamma, self.config.gae_lambda)
