@@ -15,26 +15,6 @@ README = Path(__file__).parents[1] / "README.md"
 SMALL = TrainConfig(meta_iters=1, num_tasks=2, copies=2, validation_tasks=2)
 
 
-def listed(tree: str) -> set[str]:
-    """Return the files of a tree drawn by indentation, four spaces a level."""
-    folders: list[str] = []
-    found: set[str] = set()
-    for line in tree.splitlines():
-        name, level = line.split()[0], (len(line) - len(line.lstrip())) // 4
-        folders[level:] = [name]
-        if not name.endswith("/"):
-            found.add("".join(folders[: level + 1]))
-    return found
-
-
-def test_the_tree_of_files_is_the_tree_there_is():
-    (tree,) = re.findall(r"## Files\n\n```\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    files = listed(tree)
-    assert [name for name in sorted(files) if not (README.parent / name).exists()] == []
-    code = {str(path.relative_to(README.parent)) for path in (README.parent / "src/drml").rglob("*.py")}
-    assert code - files == set()
-
-
 def test_the_tables_of_results_are_those_that_the_command_writes(tmp_path):
     text = README.read_text(encoding="utf-8")
     page = tmp_path / "README.md"

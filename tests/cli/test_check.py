@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from drml.envs.gymnasium.check.checks import CHECKS
+from drml.check.checks import CHECKS
 
 from .conftest import Answer
 

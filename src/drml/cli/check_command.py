@@ -8,12 +8,12 @@ import tyro
 from rich.table import Table
 from rich.text import Text
 
+from drml.check.checks import Report, check_tasks
+from drml.check.finding import Finding
 from drml.cli.parse import parse
 from drml.cli.terminal import check_json, say, show
 from drml.core.errors import EnvError, InputError
 from drml.core.fault import label
-from drml.envs.gymnasium.check.checks import Report, check_tasks
-from drml.envs.gymnasium.check.finding import Finding
 from drml.rundir import write_json
 
 COLOURS = {"ok": "green", "warning": "yellow", "fault": "bold red", "skipped": "dim"}

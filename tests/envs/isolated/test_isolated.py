@@ -338,7 +338,7 @@ SCRIPT = """
 import sys
 from drml.core.rng import Streams
 from drml.envs.api import Isolation
-from drml.envs.gymnasium.check.checks import check_tasks
+from drml.check.checks import check_tasks
 from drml.envs.isolated.env import isolated
 from drml.envs.registry import suite
 

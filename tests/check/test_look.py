@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from drml.envs.gymnasium.check.actions import Actions
-from drml.envs.gymnasium.check.look import (
+from drml.check.actions import Actions
+from drml.check.look import (
     as_numbers,
     bounds_problem,
     flags_problem,

@@ -4,9 +4,9 @@ from functools import partial
 
 import numpy as np
 
-from drml.envs.gymnasium.check.evidence import Evidence, Problem, Recording
-from drml.envs.gymnasium.check.finding import UNTRIED, Finding, Probe, Verdict, ok, place_of, skipped, where
-from drml.envs.gymnasium.check.look import kept_entries
+from drml.check.evidence import Evidence, Problem, Recording
+from drml.check.finding import UNTRIED, Finding, Probe, Verdict, ok, place_of, skipped, where
+from drml.check.look import kept_entries
 from drml.envs.gymnasium.spaces import PICTURE, bytes_note
 
 MENDS = {

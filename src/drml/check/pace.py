@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import final
 
-from drml.envs.gymnasium.check.evidence import Call, Where
+from drml.check.evidence import Call, Where
 
 Tell = Callable[[str], None]
 

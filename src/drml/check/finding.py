@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from drml.envs.gymnasium.check.evidence import Evidence, Recording, Where
+from drml.check.evidence import Evidence, Recording, Where
 
 UNTRIED = "the check ended before this was tried"
 Verdict = Literal["ok", "warning", "fault", "skipped"]

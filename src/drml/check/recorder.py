@@ -8,12 +8,10 @@ from typing import Any, final
 import gymnasium as gym
 import numpy as np
 
-from drml.core.errors import InputError
-from drml.envs.gymnasium.answers import only
-from drml.envs.gymnasium.check.actions import Actions
-from drml.envs.gymnasium.check.evidence import Plan, Problem, Recording, Stop, Where
-from drml.envs.gymnasium.check.handed import Handed
-from drml.envs.gymnasium.check.look import (
+from drml.check.actions import Actions
+from drml.check.evidence import Plan, Problem, Recording, Stop, Where
+from drml.check.handed import Handed
+from drml.check.look import (
     as_numbers,
     bounds_problem,
     digests,
@@ -26,10 +24,12 @@ from drml.envs.gymnasium.check.look import (
     space_note,
     spaces_problem,
 )
-from drml.envs.gymnasium.check.own_modules import outside_state
-from drml.envs.gymnasium.check.plans import BASE
-from drml.envs.gymnasium.check.subject import Subject
-from drml.envs.gymnasium.check.surroundings import Surroundings
+from drml.check.own_modules import outside_state
+from drml.check.plans import BASE
+from drml.check.subject import Subject
+from drml.check.surroundings import Surroundings
+from drml.core.errors import InputError
+from drml.envs.gymnasium.answers import only
 from drml.envs.gymnasium.copies import AnyEnv, Options
 from drml.envs.gymnasium.limits import time_limit
 from drml.envs.gymnasium.place import raised, torch_modes, undone

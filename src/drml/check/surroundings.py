@@ -19,9 +19,9 @@ from typing import Any, final
 import numpy as np
 import torch
 
-from drml.envs.gymnasium.check.evidence import Call, Clock
-from drml.envs.gymnasium.check.own_modules import rebind
-from drml.envs.gymnasium.check.stand_in import stand_in
+from drml.check.evidence import Call, Clock
+from drml.check.own_modules import rebind
+from drml.check.stand_in import stand_in
 from drml.envs.gymnasium.place import shown
 
 CLOCKS = ("time", "monotonic", "perf_counter", "process_time")

@@ -13,13 +13,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, final
 
+from drml.check.child import ASK_WHERE, About, main
+from drml.check.evidence import Evidence, Recording, Remark, Stop, Where
+from drml.check.pace import Pace, Tell, silently
+from drml.check.plans import plans
 from drml.core.child import without_the_script
 from drml.core.errors import DrmlError, EnvError
 from drml.core.fault import how_it_ended
-from drml.envs.gymnasium.check.child import ASK_WHERE, About, main
-from drml.envs.gymnasium.check.evidence import Evidence, Recording, Remark, Stop, Where
-from drml.envs.gymnasium.check.pace import Pace, Tell, silently
-from drml.envs.gymnasium.check.plans import plans
 from drml.envs.gymnasium.place import traced
 
 IMPORT_SECONDS = 120.0  # until the user's modules are imported

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from drml.envs.gymnasium.check.checks import Report, check_tasks
-from drml.envs.gymnasium.check.finding import Finding
+from drml.check.checks import Report, check_tasks
+from drml.check.finding import Finding
 
-ZOO = Path(__file__).parents[1] / "zoo"
+ZOO = Path(__file__).parent / "zoo"
 STEPS = 420  # episodes of 210 steps are looked at: one fault shows at step 200
 Check = Callable[..., dict[str, Finding]]
 

@@ -6,8 +6,8 @@ from typing import Any, final
 import gymnasium as gym
 import numpy as np
 
+from drml.check.evidence import Style
 from drml.core.rng import Streams
-from drml.envs.gymnasium.check.evidence import Style
 
 HELD_STEPS = 10  # long enough to get somewhere: independent actions stay around where they started
 

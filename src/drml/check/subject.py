@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from drml.check.look import spaces_problem
 from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.envs.api import Closable, EnvOptions, Suite
-from drml.envs.gymnasium.check.look import spaces_problem
 from drml.envs.gymnasium.copies import AnyEnv, Options
 from drml.envs.gymnasium.family import GymFamily, is_vectorised
 from drml.envs.gymnasium.imported import family_or_suite, imported
 from drml.envs.gymnasium.legacy import modern
 from drml.envs.gymnasium.maker import is_maker
 from drml.envs.gymnasium.protocols import brings_tasks
-from drml.envs.gymnasium.single import TaskEnv
 from drml.envs.gymnasium.spaces import actions, observations
 from drml.envs.registry import suite
+from drml.gym.single import TaskEnv
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.sampler import StratifiedSampler
 

@@ -14,8 +14,8 @@ from gymnasium.vector.utils import batch_space
 
 from drml.core.errors import InputError
 from drml.envs.api import EnvOptions, Suite
-from drml.envs.gymnasium.given_task import Task, as_tasks, drawn_task, given_task
-from drml.envs.gymnasium.single import NUM_IDS, ROOT, action_space, as_actions, observation_space
+from drml.gym.given_task import Task, as_tasks, drawn_task, given_task
+from drml.gym.single import NUM_IDS, ROOT, action_space, as_actions, observation_space
 from drml.tasks.distribution import Split
 
 Info = dict[str, Any]

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from drml.envs.gymnasium.check import probe_contract, probe_repeat, probe_tasks
-from drml.envs.gymnasium.check.checks import CHECKS
-from drml.envs.gymnasium.check.compare import difference, later_difference
-from drml.envs.gymnasium.check.evidence import Evidence, Plan, Problem, Recording, Remark, SpaceNote, Stop, Where
-from drml.envs.gymnasium.check.plans import AGAIN, AHEAD, BASE, SEEDS, STYLES, TICKING, TICKING_AGAIN, of_task, plans
+from drml.check import probe_contract, probe_repeat, probe_tasks
+from drml.check.checks import CHECKS
+from drml.check.compare import difference, later_difference
+from drml.check.evidence import Evidence, Plan, Problem, Recording, Remark, SpaceNote, Stop, Where
+from drml.check.plans import AGAIN, AHEAD, BASE, SEEDS, STYLES, TICKING, TICKING_AGAIN, of_task, plans
 
 SPACES = {"observation": SpaceNote("Box", "a", "Box(1)"), "action": SpaceNote("Discrete(2)", "b", "Discrete(2)")}
 

@@ -19,7 +19,7 @@ from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec
 from drml.envs.api import Closable, EnvOptions, Suite
-from drml.envs.gymnasium.given_task import Task, as_tasks, drawn_task, given_task
+from drml.gym.given_task import Task, as_tasks, drawn_task, given_task
 from drml.tasks.distribution import Split
 
 NUM_IDS = 2**63

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from drml.envs.gymnasium.check.evidence import Plan, Style
+from drml.check.evidence import Plan, Style
 
 BASE = Plan("base")
 AGAIN = Plan("again")  # nothing differs

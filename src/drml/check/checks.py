@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from drml.check import probe_contract, probe_repeat, probe_tasks
+from drml.check.evidence import Evidence
+from drml.check.finding import Finding, Probe, named
+from drml.check.pace import Tell, silently
+from drml.check.watch import gather
 from drml.core.errors import InputError
-from drml.envs.gymnasium.check import probe_contract, probe_repeat, probe_tasks
-from drml.envs.gymnasium.check.evidence import Evidence
-from drml.envs.gymnasium.check.finding import Finding, Probe, named
-from drml.envs.gymnasium.check.pace import Tell, silently
-from drml.envs.gymnasium.check.watch import gather
 
 CHECKS: Mapping[str, Probe] = {
     "gymnasium": probe_contract.gymnasium,

@@ -21,12 +21,12 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
+from drml.check.evidence import Call, Remark, Where
+from drml.check.plans import BASE, plans
+from drml.check.recorder import Recorder, Stopped
+from drml.check.subject import Subject, find_subject
 from drml.core.child import go_on_guarded
 from drml.core.errors import DrmlError, InputError
-from drml.envs.gymnasium.check.evidence import Call, Remark, Where
-from drml.envs.gymnasium.check.plans import BASE, plans
-from drml.envs.gymnasium.check.recorder import Recorder, Stopped
-from drml.envs.gymnasium.check.subject import Subject, find_subject
 from drml.envs.gymnasium.copies import AnyEnv, Options
 from drml.envs.gymnasium.place import places, raised
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from drml.envs.gymnasium.check.compare import difference, later_difference
-from drml.envs.gymnasium.check.evidence import Evidence, Recording
-from drml.envs.gymnasium.check.finding import UNTRIED, Finding, ok, place_of, skipped, where
-from drml.envs.gymnasium.check.plans import AGAIN, BASE, SEEDS, STYLES, of_task
-from drml.envs.gymnasium.check.probe_repeat import drifts, repeats
+from drml.check.compare import difference, later_difference
+from drml.check.evidence import Evidence, Recording
+from drml.check.finding import UNTRIED, Finding, ok, place_of, skipped, where
+from drml.check.plans import AGAIN, BASE, SEEDS, STYLES, of_task
+from drml.check.probe_repeat import drifts, repeats
 
 NO_TASKS = "one environment, no tasks"
 

@@ -1,11 +1,11 @@
 """The way back: importing this module registers every suite with Gymnasium, as `drml/` and the suite's name.
 
-    import gymnasium, drml.envs.gymnasium.register
+    import gymnasium, drml.gym.register
     env = gymnasium.make("drml/navigation-maml-v1", task={"goal": (0.3, -0.2)})         # a single.TaskEnv
     envs = gymnasium.make_vec("drml/half-cheetah-dir-promp-v1", num_envs=64)            # a vector.TaskVectorEnv
 
 A suite's name ends in its version, so it is Gymnasium's id as it is. A program that takes nothing but an id finds them
-as well, since Gymnasium imports what stands before a colon: `drml.envs.gymnasium.register:drml/navigation-maml-v1`.
+as well, since Gymnasium imports what stands before a colon: `drml.gym.register:drml/navigation-maml-v1`.
 Gymnasium 1 loads no plugins by itself. Episodes end at the suite's horizon without a `TimeLimit`.
 """
 
@@ -15,9 +15,9 @@ from typing import Any
 import gymnasium as gym
 
 from drml.envs.api import EnvOptions
-from drml.envs.gymnasium.single import TaskEnv
-from drml.envs.gymnasium.vector import TaskVectorEnv
 from drml.envs.registry import SUITES, suite
+from drml.gym.single import TaskEnv
+from drml.gym.vector import TaskVectorEnv
 from drml.tasks.distribution import Split
 
 NAMESPACE = "drml"

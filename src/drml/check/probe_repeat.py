@@ -1,9 +1,9 @@
 """Probes of repeatability: the same seed, task and actions give the same episode, whatever else is going on."""
 
-from drml.envs.gymnasium.check.compare import Difference, difference
-from drml.envs.gymnasium.check.evidence import Evidence, Plan
-from drml.envs.gymnasium.check.finding import UNTRIED, Finding, Verdict, ok, place_of, skipped, where
-from drml.envs.gymnasium.check.plans import (
+from drml.check.compare import Difference, difference
+from drml.check.evidence import Evidence, Plan
+from drml.check.finding import UNTRIED, Finding, Verdict, ok, place_of, skipped, where
+from drml.check.plans import (
     AGAIN,
     AHEAD,
     BASE,

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
+from drml.check import pace as pace_module
+from drml.check.checks import CHECKS, check_tasks
+from drml.check.evidence import Where
+from drml.check.pace import Pace
+from drml.check.plans import BASE
 from drml.core.errors import InputError
-from drml.envs.gymnasium.check import pace as pace_module
-from drml.envs.gymnasium.check.checks import CHECKS, check_tasks
-from drml.envs.gymnasium.check.evidence import Where
-from drml.envs.gymnasium.check.pace import Pace
-from drml.envs.gymnasium.check.plans import BASE
 
 from .conftest import Check
 
@@ -75,7 +75,7 @@ def test_slow_resets_that_each_answer_in_time_are_no_hanging_call(check: Check):
 def test_a_call_of_gymnasiums_checker_that_hangs_is_named(check: Check):
     wrong = check("planted_faults:HangsInReset", timeout=2.0)
     assert wrong["responds"].seen == "reset hung: no answer within 2 s"
-    assert wrong["responds"].place.startswith("tests/envs/gymnasium/zoo/planted_faults.py:")
+    assert wrong["responds"].place.startswith("tests/check/zoo/planted_faults.py:")
 
 
 def test_all_of_it_is_bounded_and_what_was_not_tried_is_skipped(in_zoo: object):

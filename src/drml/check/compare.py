@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drml.envs.gymnasium.check.evidence import Recording
+from drml.check.evidence import Recording
 
 ROUNDING = 1e-6  # relative: a first difference below it is one of rounding
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from drml.check.checks import check_tasks
 from drml.core.errors import InputError
-from drml.envs.gymnasium.check.checks import check_tasks
 
 from .conftest import Check
 
@@ -58,7 +58,7 @@ def test_a_hanging_environment_is_killed_with_all_that_it_started(check: Check, 
     begun = time.monotonic()
     wrong = check("planted_processes:StartsAProcessAndHangs", timeout=1.0)
     assert time.monotonic() - begun < 30.0
-    assert wrong["responds"].place.startswith("tests/envs/gymnasium/zoo/planted_processes.py:")
+    assert wrong["responds"].place.startswith("tests/check/zoo/planted_processes.py:")
     assert ids_in(ids) and not wait_until_gone(ids_in(ids))
 
 
@@ -88,7 +88,7 @@ def test_an_interrupted_check_ends_and_leaves_no_environment_behind(number: int,
     listens = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # it may be ignored in a job
     code = f"{listens}; from drml.cli.main import main; raise SystemExit(main())"
     words = [sys.executable, "-c", code, "check", "planted_processes:hanging_in_processes", "--timeout", "600"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4] / "src")}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     with subprocess.Popen(words, cwd=in_zoo, env=environment, stderr=subprocess.PIPE) as running:
         end = time.monotonic() + 60.0
         while len(ids.read_text().split() if ids.exists() else []) < 3 and time.monotonic() < end:
@@ -106,7 +106,7 @@ def test_an_interrupted_check_ends_and_leaves_no_environment_behind(number: int,
 @pytest.mark.slow
 def test_a_killed_check_leaves_no_environment_behind(in_zoo: Path, ids: Path):
     words = [sys.executable, "-m", "drml.cli.main", "check", "planted_processes:StartsAProcessAndHangs"]
-    source = str(Path(__file__).parents[4] / "src")
+    source = str(Path(__file__).parents[2] / "src")
     environment = {**os.environ, "PYTHONPATH": source}
     with subprocess.Popen([*words, "--timeout", "600"], cwd=in_zoo, env=environment) as running:
         end = time.monotonic() + 60.0
@@ -121,7 +121,7 @@ def test_a_killed_check_leaves_no_environment_behind(in_zoo: Path, ids: Path):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_check_that_ends_while_the_interpreter_is_held_leaves_nothing_behind(number: int, in_zoo: Path, ids: Path):
     words = [sys.executable, "-m", "drml.cli.main", "check", "planted_processes:HoldsTheInterpreter"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4] / "src")}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     with subprocess.Popen([*words, "--timeout", "600"], cwd=in_zoo, env=environment) as running:
         end = time.monotonic() + 120.0
         while not (ids.exists() and len(ids_in(ids)) == 4) and time.monotonic() < end:

@@ -7,8 +7,8 @@ from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from drml.core.errors import InputError
-from drml.envs.gymnasium.register import NAMESPACE, register_all
 from drml.envs.registry import SUITES
+from drml.gym.register import NAMESPACE, register_all
 
 MAML, CORNERS, CHEETAH = "drml/navigation-maml-v1", "drml/navigation-promp-corners-v1", "drml/half-cheetah-vel-promp-v1"
 GOAL = {"goal": (0.3, -0.2)}
@@ -144,7 +144,7 @@ def test_a_step_beyond_the_end_is_refused():
 
 
 def test_an_id_is_enough():
-    assert gym.make("drml.envs.gymnasium.register:drml/navigation-maml-v1").reset(seed=0)[0].shape == (2,)
+    assert gym.make("drml.gym.register:drml/navigation-maml-v1").reset(seed=0)[0].shape == (2,)
 
 
 @pytest.mark.filterwarnings("ignore")  # of other people's packages

@@ -1,0 +1,1 @@
+"""Our suites in Gymnasium's clothes: for libraries that train on Gymnasium environments."""
