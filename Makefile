@@ -29,7 +29,7 @@ test-all: lint
 
 # Never by exchanging MuJoCo in place: 4 leaves parts behind that keep 3 from being loaded.
 test-mujoco3: $(MUJOCO3)/.ready-to-test
-	OMP_NUM_THREADS=1 $(MUJOCO3)/bin/pytest -n 2 tests/envs/mujoco
+	OMP_NUM_THREADS=1 $(MUJOCO3)/bin/pytest -n 2 tests/envs/mujoco tests/suites/robots
 
 bench: $(VENV)/.ready-to-test
 	$(THROUGHPUT) --suite half-cheetah-dir-promp-v1 --learner promp --json -

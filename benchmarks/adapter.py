@@ -28,8 +28,8 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.envs.api import EnvOptions
-from drml.envs.gymnasium import classic
-from drml.envs.gymnasium.family import GymFamily, task_family
+from drml.envs.foreign.family import GymFamily, task_family
+from drml.suites import classic
 from drml.tasks.parameter import Uniform
 from drml.tasks.sampler import UniformSampler
 

@@ -11,8 +11,8 @@ import torch
 
 from drml.core.rng import Streams
 from drml.envs.api import BatchEnv, Closable, EnvOptions, Isolation, Suite
-from drml.envs.isolated.env import isolated
-from drml.envs.registry import suite
+from drml.executors.isolated.env import isolated
+from drml.suites.registry import suite
 from drml.tasks.sampler import UniformSampler
 
 

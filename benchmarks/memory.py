@@ -28,10 +28,10 @@ from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.types import Agent
 from drml.envs.api import EnvOptions
-from drml.envs.registry import suite
 from drml.policies.actor_critic import input_size
 from drml.policies.memory.api import Memory
 from drml.policies.memory.registry import MemoryConfig, MemoryKind, memory_of
+from drml.suites.registry import suite
 from drml.tasks.sampler import UniformSampler
 
 SUITE, TRIALS, SIZE = "bandit-bernoulli-k5-n100-v1", 480, 256

@@ -25,7 +25,7 @@ from drml.core.rng import Streams
 from drml.envs.api import EnvOptions
 from drml.envs.mujoco.robot_env import RobotEnv
 from drml.envs.mujoco.simulation import Floats, Indices, Simulation
-from drml.envs.registry import suite
+from drml.suites.registry import suite
 from drml.tasks.sampler import StratifiedSampler
 
 WARM_UP_TURNS = 1

@@ -11,8 +11,8 @@ from drml.core.phases import Phases
 from drml.core.rng import Streams, task_noise
 from drml.core.types import ActionSpec, Agent, EnvSpec, Noise, Step, Tasks
 from drml.envs.api import EnvOptions
-from drml.envs.bandit import bandit_suite
 from drml.policies.mlp import CategoricalMLP, GaussianMLP
+from drml.suites.bandit import bandit_suite
 from drml.tasks.distribution import content_hashes
 from drml.tasks.sampler import UniformSampler
 

@@ -12,7 +12,7 @@ from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.types import ActionSpec, EnvSpec
 from drml.envs.api import EnvOptions
-from drml.envs.episode import Outcome, native_suite
+from drml.envs.native import Outcome, native_suite
 from drml.evaluate import AdaptationCost, meet, meta_test, returns_by_step
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig, mlp_policy

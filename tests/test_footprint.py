@@ -16,10 +16,10 @@ from drml.core.rng import Streams
 from drml.core.tree import tree_leaves
 from drml.core.types import ActionSpec, Agent, EnvSpec
 from drml.envs.api import EnvOptions
-from drml.envs.registry import suite
 from drml.footprint import Plan, check_fit
 from drml.policies.memory.registry import MemoryConfig, memory_of
 from drml.policies.mlp import MLPConfig, mlp_policy
+from drml.suites.registry import suite
 from drml.tasks.sampler import UniformSampler
 
 PICTURES = EnvSpec(64 * 64 * 3, ActionSpec("discrete", 4), 50)

@@ -14,7 +14,7 @@ from drml.algos.registry import LEARNERS
 from drml.core.rng import Streams
 from drml.core.tree import tree_leaves
 from drml.envs.api import EnvOptions
-from drml.envs.registry import suite
+from drml.suites.registry import suite
 from drml.evaluate import meta_test
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig

@@ -12,8 +12,8 @@ from drml.core.errors import EnvError, InputError, NumericError
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.envs.api import EnvOptions
-from drml.envs.registry import suite
 from drml.policies.mlp import MLPConfig, mlp_policy
+from drml.suites.registry import suite
 from drml.tasks.sampler import StratifiedSampler
 from drml.train import (
     MAX_UNSOUND_SHARE,

@@ -10,8 +10,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 __version__ = "0.1.0"
 
 _HOME_OF = {  # what a module of the user's own tasks imports; found when asked for, since torch takes seconds to import
-    "task_family": "drml.envs.gymnasium.family",
-    "GymFamily": "drml.envs.gymnasium.family",
+    "task_family": "drml.envs.foreign.family",
+    "GymFamily": "drml.envs.foreign.family",
     "TaskDistribution": "drml.tasks.distribution",
     "Uniform": "drml.tasks.parameter",
     "LogUniform": "drml.tasks.parameter",

@@ -22,12 +22,12 @@ from drml.core.rng import Streams
 from drml.core.shell import as_word
 from drml.core.types import EnvSpec
 from drml.envs.api import EnvOptions, Suite
-from drml.envs.isolated.env import isolated
-from drml.envs.registry import suite
 from drml.evaluate import meta_test
+from drml.executors.isolated.env import isolated
 from drml.footprint import Plan, check_fit
 from drml.policies.mlp import MLPConfig
 from drml.runlog import METRICS, RunLog, read_rows
+from drml.suites.registry import suite
 from drml.tasks.distribution import Split
 from drml.tasks.sampler import StratifiedSampler, tasks_to_test
 from drml.train import (

@@ -16,10 +16,10 @@ from drml.core.rng import Streams
 from drml.core.tree import tree_leaves
 from drml.core.types import Step
 from drml.envs.api import EnvOptions
-from drml.envs.bandit import bandit_suite
-from drml.envs.registry import suite
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig, mlp_policy
+from drml.suites.bandit import bandit_suite
+from drml.suites.registry import suite
 from drml.tasks.sampler import UniformSampler
 from drml.train import TrainConfig, Trainer, init_progress, meta_train
 

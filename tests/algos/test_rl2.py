@@ -17,12 +17,12 @@ from drml.core.rng import BlockNoise, Streams
 from drml.core.tree import flatten, tree_leaves
 from drml.core.types import ActionSpec, EnvSpec, join_rollouts
 from drml.envs.api import EnvOptions
-from drml.envs.bandit import bandit_suite
-from drml.envs.episode import Outcome, native_suite
-from drml.envs.registry import suite
+from drml.envs.native import Outcome, native_suite
 from drml.evaluate import episode_returns, meta_episode, returns_by_step
 from drml.policies.memory.registry import MemoryConfig
 from drml.returns import RunningScale
+from drml.suites.bandit import bandit_suite
+from drml.suites.registry import suite
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Uniform
 from drml.tasks.sampler import UniformSampler

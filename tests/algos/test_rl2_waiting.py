@@ -14,7 +14,7 @@ from drml.core.rng import Streams
 from drml.core.tree import flatten, tree_leaves
 from drml.core.types import ActionSpec, EnvSpec, join_rollouts
 from drml.envs.api import EnvOptions
-from drml.envs.episode import Outcome, native_suite
+from drml.envs.native import Outcome, native_suite
 from drml.evaluate import meta_episode
 from drml.policies.memory.registry import MemoryConfig
 from drml.returns import RunningScale

@@ -11,8 +11,8 @@ FLOORS = [
     {"core", "__init__"},
     {"tasks", "policies"},
     {"envs", "returns", "losses", "baselines", "adapt", "optim"},
-    {"collect", "algos"},
-    {"train", "evaluate", "caveats", "quarantine", "stats", "gym", "references"},
+    {"suites", "collect", "algos"},
+    {"train", "evaluate", "caveats", "quarantine", "stats", "executors", "gym", "references"},
     {"footprint", "session", "savepoint", "checkpoint", "runlog", "eventfile", "rundir", "check"},
     {"recipes", "report"},
     {"cli", "__main__"},  # shows reports, so it stands on them
@@ -20,7 +20,7 @@ FLOORS = [
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ROOMS_OF = {  # which third parties may be imported where; torch and numpy everywhere
     "mujoco": {"envs/mujoco"},
-    "gymnasium": {"envs/gymnasium", "check", "gym"},
+    "gymnasium": {"envs/foreign", "suites", "check", "gym"},
     "matplotlib": {"report"},
     "PIL": {"report", "envs/mujoco"},
     "tyro": {"cli"},
@@ -33,7 +33,7 @@ GLOBAL_RNG = {"manual_seed", "seed", "rand", "randn", "randint", "randperm", "mu
 GLOBAL_RNG |= {"rand_like", "randn_like", "normal", "get_rng_state", "set_rng_state", "default_generator"}
 SEEDED = {"Generator", "Philox", "PCG64"}  # of numpy.random: these hold a state of their own
 SEEDS_FOREIGN_CODE = {  # which draws from global generators
-    "envs/gymnasium/protocols",  # puts them back as they were
+    "envs/foreign/protocols",  # puts them back as they were
     "check/surroundings",  # in a process of its own
 }
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from drml.check.checks import check_tasks
-from drml.envs.registry import SUITES
+from drml.suites.registry import SUITES
 
 from .conftest import Check
 

@@ -7,8 +7,8 @@ from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from drml.core.errors import InputError
-from drml.envs.registry import SUITES
 from drml.gym.register import NAMESPACE, register_all
+from drml.suites.registry import SUITES
 
 MAML, CORNERS, CHEETAH = "drml/navigation-maml-v1", "drml/navigation-promp-corners-v1", "drml/half-cheetah-vel-promp-v1"
 GOAL = {"goal": (0.3, -0.2)}

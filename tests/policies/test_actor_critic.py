@@ -11,10 +11,10 @@ from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.types import Agent, join_rollouts
 from drml.envs.api import EnvOptions
-from drml.envs.registry import suite
 from drml.policies.actor_critic import MemoryPolicy, input_size
 from drml.policies.heads import LinearHead
 from drml.policies.memory.registry import MemoryConfig, head_of, memory_of
+from drml.suites.registry import suite
 from drml.tasks.sampler import UniformSampler
 
 K, B, EPISODES = 3, 2, 3

@@ -13,7 +13,7 @@ from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.types import ActionSpec, EnvSpec, Tasks, join_rollouts
 from drml.envs.api import EnvOptions
-from drml.envs.episode import Outcome, native_suite
+from drml.envs.native import Outcome, native_suite
 from drml.evaluate import meta_episode
 from drml.policies.actor_critic import MemoryPolicy
 from drml.policies.heads import LinearHead

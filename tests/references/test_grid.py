@@ -8,8 +8,8 @@ import torch
 
 from drml.core.errors import InputError
 from drml.core.rng import Streams
-from drml.envs.grid import MOVES, goal_cells, grid_navi_suite
 from drml.references.grid import GridSearch, bayes_optimal_search, follow, informed_returns
+from drml.suites.grid import MOVES, goal_cells, grid_navi_suite
 
 ROUNDING = 1e-9  # of sums of a few hundred numbers below 20
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from drml.core.errors import InputError
-from drml.envs.registry import SUITES
+from drml.suites.registry import SUITES
 
 pytest.importorskip("matplotlib")
 image = pytest.importorskip("PIL.Image")

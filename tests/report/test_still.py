@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from drml.envs.registry import suite
 from drml.report.still import take_still
+from drml.suites.registry import suite
 
 pytest.importorskip("mujoco")
 pytest.importorskip("PIL")

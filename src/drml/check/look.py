@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from drml.check.evidence import SpaceNote
-from drml.envs.gymnasium.answers import only
+from drml.envs.foreign.answers import only
 
 MAX_ENTRIES = 512  # of an observation that are kept; the digest covers all
 MAX_ATTRIBUTE = 1000  # entries of an attribute that is compared

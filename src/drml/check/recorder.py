@@ -29,11 +29,11 @@ from drml.check.plans import BASE
 from drml.check.subject import Subject
 from drml.check.surroundings import Surroundings
 from drml.core.errors import InputError
-from drml.envs.gymnasium.answers import only
-from drml.envs.gymnasium.copies import AnyEnv, Options
-from drml.envs.gymnasium.limits import time_limit
-from drml.envs.gymnasium.place import raised, torch_modes, undone
-from drml.envs.gymnasium.spaces import Layout, observations
+from drml.envs.foreign.answers import only
+from drml.envs.foreign.copies import AnyEnv, Options
+from drml.envs.foreign.limits import time_limit
+from drml.envs.foreign.place import raised, torch_modes, undone
+from drml.envs.foreign.spaces import Layout, observations
 
 Task = Mapping[str, np.ndarray]
 

@@ -14,15 +14,15 @@ from drml.check.look import spaces_problem
 from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.envs.api import Closable, EnvOptions, Suite
-from drml.envs.gymnasium.copies import AnyEnv, Options
-from drml.envs.gymnasium.family import GymFamily, is_vectorised
-from drml.envs.gymnasium.imported import family_or_suite, imported
-from drml.envs.gymnasium.legacy import modern
-from drml.envs.gymnasium.maker import is_maker
-from drml.envs.gymnasium.protocols import brings_tasks
-from drml.envs.gymnasium.spaces import actions, observations
-from drml.envs.registry import suite
+from drml.envs.foreign.copies import AnyEnv, Options
+from drml.envs.foreign.family import GymFamily, is_vectorised
+from drml.envs.foreign.imported import family_or_suite, imported
+from drml.envs.foreign.legacy import modern
+from drml.envs.foreign.maker import is_maker
+from drml.envs.foreign.protocols import brings_tasks
+from drml.envs.foreign.spaces import actions, observations
 from drml.gym.single import TaskEnv
+from drml.suites.registry import suite
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.sampler import StratifiedSampler
 

@@ -12,8 +12,8 @@ from drml.algos.registry import LEARNERS
 from drml.cli.parse import parse
 from drml.cli.terminal import check_json, show
 from drml.core.config import to_dict
-from drml.envs.registry import FAMILIES, SUITES
 from drml.rundir import write_json
+from drml.suites.registry import FAMILIES, SUITES
 
 
 @dataclass(frozen=True)

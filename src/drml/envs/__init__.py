@@ -1,1 +1,1 @@
-"""Floor 1: batched environments, each one object for K tasks x B copies."""
+"""Engines that step K tasks x B copies in one call: native, on MuJoCo, and whatever speaks Gymnasium."""

@@ -15,9 +15,9 @@ from typing import Any
 import gymnasium as gym
 
 from drml.envs.api import EnvOptions
-from drml.envs.registry import SUITES, suite
 from drml.gym.single import TaskEnv
 from drml.gym.vector import TaskVectorEnv
+from drml.suites.registry import SUITES, suite
 from drml.tasks.distribution import Split
 
 NAMESPACE = "drml"

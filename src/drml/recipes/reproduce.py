@@ -19,12 +19,12 @@ from drml.core.fields import Fields
 from drml.core.lookup import look_up
 from drml.core.signals import leave_to_parent
 from drml.envs.api import EnvOptions
-from drml.envs.registry import suite
 from drml.recipes.catalog import RECIPES
 from drml.recipes.judge import Part, by_seed, check_settings, part_of, summary
 from drml.recipes.recipe import Recipe
 from drml.rundir import METRICS
 from drml.runlog import read_rows
+from drml.suites.registry import suite
 
 RESULTS = Path(__file__).parent / "results"
 CURVE_POINTS = 40

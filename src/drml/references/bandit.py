@@ -26,7 +26,7 @@ from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.envs.api import EnvOptions
-from drml.envs.bandit import bandit_suite
+from drml.suites.bandit import bandit_suite
 
 MIN_LOG_DENSITY = -1e300  # stands for log 0, which would make 0 log 0 undefined
 

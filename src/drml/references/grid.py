@@ -27,7 +27,7 @@ from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.envs.api import EnvOptions
-from drml.envs.grid import GOAL_REWARD, MOVES, STEP_REWARD, Cell, cells, goal_cells, grid_navi_suite
+from drml.suites.grid import GOAL_REWARD, MOVES, STEP_REWARD, Cell, cells, goal_cells, grid_navi_suite
 
 BEAM = 500  # states kept per step by the first search, which only has to find a good path
 MAX_STATES = 5_000_000  # kept at one step; 5 x 5 cells need far fewer

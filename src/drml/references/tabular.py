@@ -31,7 +31,7 @@ from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.envs.api import EnvOptions
-from drml.envs.tabular import tabular_env
+from drml.suites.tabular import tabular_env
 
 SMALLEST_TOTAL = 1e-290  # of gamma numbers: the parts of a smaller one have lost digits, or have become 0
 

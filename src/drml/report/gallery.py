@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from drml.core.errors import InputError
 from drml.core.plain_files import kind_of
 from drml.envs.api import Suite
-from drml.envs.gymnasium.classic import render
-from drml.envs.registry import SUITES
 from drml.report import sketches
 from drml.report.figures import STYLE
 from drml.report.film import save_strip
 from drml.report.sketches import Sketch
 from drml.report.still import take_still
 from drml.rundir import make_directories, replace_file
+from drml.suites.classic import render
+from drml.suites.registry import SUITES
 
 INTRODUCTION = """# Gallery
 

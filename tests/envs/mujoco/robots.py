@@ -7,7 +7,7 @@ import torch
 from drml.core.rng import Streams
 from drml.core.types import Step, Tasks
 from drml.envs.api import EnvOptions
-from drml.envs.mujoco.half_cheetah import DIRECTIONS
+from drml.suites.robots.half_cheetah import DIRECTIONS
 
 SEED = Streams(7)
 DIRECTION = replace(DIRECTIONS, action_scale=1.0)  # the half-cheetah's, with actions as they are

@@ -9,9 +9,10 @@ import mujoco
 from robots import SEED, directions, make
 
 from drml.core.errors import InputError
-from drml.envs.mujoco import ant, film, hopper, humanoid, reacher, walker2d
+from drml.envs.mujoco import film
 from drml.envs.mujoco.film import make_film
-from drml.envs.mujoco.half_cheetah import ROBOT
+from drml.suites.robots import ant, hopper, humanoid, reacher, walker2d
+from drml.suites.robots.half_cheetah import ROBOT
 
 MODEL_PATH = ROBOT.model_path
 BODY = np.array([0.91, 0.57, 0.20]) * 255  # the torso's colour in the model file

@@ -13,7 +13,7 @@ from robots import DIRECTION, SEED, actions, assert_same, directions, make, run,
 
 from drml.core.errors import InputError
 from drml.envs.api import EnvOptions
-from drml.envs.mujoco import hopper
+from drml.suites.robots import hopper
 
 
 def test_first_states_are_gymnasiums():
@@ -201,6 +201,6 @@ def test_suites_without_mujoco(monkeypatch):
     for module in ("half_cheetah", "robot", "robot_env", "simulation"):
         monkeypatch.delitem(sys.modules, f"drml.envs.mujoco.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "mujoco", None)
-    suite = importlib.import_module("drml.envs.mujoco.half_cheetah").SUITES[0]
+    suite = importlib.import_module("drml.suites.robots.half_cheetah").SUITES[0]
     with pytest.raises(InputError, match=r'^the suite needs MuJoCo: pip install "drml\[mujoco\]"$'):
         suite.make(EnvOptions())

@@ -6,8 +6,8 @@ pytest.importorskip("mujoco")
 import mujoco
 from robots import SEED, directions, make
 
-from drml.envs.mujoco import ant
 from drml.envs.mujoco.simulation import Simulation
+from drml.suites.robots import ant
 
 
 def test_a_breakdown_is_returned_and_leaves_no_trace_elsewhere(tmp_path, monkeypatch, capfd):

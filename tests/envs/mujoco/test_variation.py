@@ -12,8 +12,8 @@ import mujoco
 from robots import SEED, actions, make, run, tasks_with
 
 from drml.envs.api import EnvOptions
-from drml.envs.mujoco import ant, half_cheetah, hopper, walker2d
 from drml.envs.mujoco.variation import increased_by, multiplied_by, zero_at
+from drml.suites.robots import ant, half_cheetah, hopper, walker2d
 from drml.tasks.sampler import StratifiedSampler
 
 SUITES = {suite.name: suite for robot in (half_cheetah, ant, hopper, walker2d) for suite in robot.SUITES}

@@ -20,9 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from drml.core.errors import InputError
 from drml.core.types import ActionSpec, EnvSpec
-from drml.envs.api import BatchEnv, EnvOptions, Suite
 from drml.envs.mujoco.goal import Goal
 from drml.envs.mujoco.variation import Variation, rows_of
 from drml.tasks.distribution import TaskDistribution
@@ -189,36 +187,6 @@ class Variant:
             "end": f"after {self.horizon} steps" + (f", and as soon as it fails that {sound}" if sound else ""),
         }
         return definition | {f"{v.parameter} (task)": v.describe() for v in self.varies}
-
-
-def robot_suite(name: str, summary: str, source: str, variant: Variant) -> Suite:
-    """Return the suite of a variant."""
-
-    def make(options: EnvOptions) -> BatchEnv:
-        try:
-            from drml.envs.mujoco.robot_env import RobotEnv
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.split(".")[0] != "mujoco":
-                raise
-            raise InputError(f"the suite needs MuJoCo{_missing(error.name)}") from error
-        except OSError as error:
-            raise InputError(f"MuJoCo cannot be loaded ({error}): two versions of it were mixed. {ANEW}") from error
-        return RobotEnv(variant, options)
-
-    return Suite(name, summary, source, variant.tasks, variant.spec, make, variant.describe())
-
-
-ANEW = (
-    "Install drml[mujoco] into a new environment; what needs an older MuJoCo goes into one of its own, as it cannot be "
-    "exchanged in place"
-)
-
-
-def _missing(module: str) -> str:
-    """Return what is missing of MuJoCo: all of it, or what came with 3.17."""
-    if module == "mujoco":
-        return ': pip install "drml[mujoco]"'
-    return f" 3.17 or newer, as {module} is not there. {ANEW}"
 
 
 def _factor(number: float) -> str:

@@ -1,0 +1,1 @@
+"""Where tasks run: in a process of their own, for instance."""

@@ -1,0 +1,276 @@
+"""K tasks x B copies in K processes: any environment, cut off where it hangs, dies or takes too much memory.
+
+Each process holds the copies of one task and runs the very code that would run here, so a healthy environment gives the
+same numbers in both places, to the bit. A process that fails is killed at once; the task is out until the next reset,
+which starts another one. Nothing is replayed.
+"""
+
+import logging
+import pickle
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drml.core.errors import EnvError, InputError
+from drml.core.fault import NO_SEED, Fault, label
+from drml.core.rng import Streams
+from drml.core.types import EnvSpec, Step, Tasks
+from drml.envs.api import BatchEnv, EnvOptions, Isolation, Suite
+from drml.executors.isolated import wire
+from drml.executors.isolated.process import Answer, Failure, Process, gather
+from drml.executors.isolated.worker import Make
+from drml.tasks.distribution import content_hashes
+
+_log = logging.getLogger(__name__)
+
+
+def isolated(suite: Suite, bounds: Isolation, one_episode: bool = False) -> "IsolatedEnv":
+    """Return the environment of a suite, each task in a process of its own.
+
+    Args:
+        suite: the suite.
+        bounds: what a process may take.
+        one_episode: see `EnvOptions`.
+
+    Raises:
+        InputError: if the suite cannot be sent to another process.
+    """
+    from drml.suites.registry import SUITES
+
+    is_known = ":" in suite.name or SUITES.get(suite.name) is suite
+    make: Make = partial(_make_by_name, suite.name) if is_known else suite.make
+    return IsolatedEnv(suite.spec, _pickled(suite.name, partial(_make, make, one_episode)), bounds)
+
+
+def _make_by_name(name: str, options: EnvOptions) -> BatchEnv:
+    from drml.suites.registry import suite
+
+    return suite(name).make(options)
+
+
+def _make(make: Make, one_episode: bool, options: EnvOptions) -> BatchEnv:
+    return make(replace(options, one_episode=one_episode))
+
+
+def _pickled(name: str, make: Make) -> bytes:
+    """Return a function for a process of ours; Gymnasium's own pickler also takes functions that have no name."""
+    try:
+        from cloudpickle import dumps
+    except ModuleNotFoundError:
+        dumps = pickle.dumps
+    try:
+        return dumps(make)
+    except Exception as error:
+        raise InputError(
+            f"{name} cannot be sent to a process of its own ({error}); name it module:attribute, or do not isolate it"
+        ) from error
+
+
+@final
+class _Place:
+    """A process and the task that it holds."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.key = ""
+        """Content hash of the task, and the number of copies; empty while it holds none."""
+        self.task = Tasks({}, torch.zeros(1, dtype=torch.int64))
+        self.is_worn = False
+        """Whether it ran out of memory once, and is to be replaced as soon as its task is through."""
+
+
+@final
+class IsolatedEnv:
+    """K x B copies of an environment in K processes; implements `BatchEnv`."""
+
+    def __init__(self, spec: EnvSpec, pickled: bytes, bounds: Isolation) -> None:
+        self._spec, self._pickled, self._bounds = spec, pickled, bounds
+        self._pool: list[_Place] = []
+        self._rows: list[_Place | None] = []  # by task; None where it is out
+        self._faults: list[Fault] = []
+
+    @property
+    def spec(self) -> EnvSpec:
+        """Return the shape of observations and actions, and the horizon."""
+        return self._spec
+
+    def close(self) -> None:
+        """Close all environments and end all processes; what fails there is a warning."""
+        for place, answer in self._ask(self._pool, [(wire.CLOSE, b"")] * len(self._pool)).items():
+            if isinstance(answer, Failure):
+                what = Fault("", {}, -1, answer.copy, 0, 0, "close", answer.kind, answer.message)
+                _log.warning("task %s: %s", label(place.task.plain_params(0)), what.describe())
+            place.process.kill()
+        self._pool, self._rows = [], []
+
+    def reset(self, tasks: Tasks, copies: int, rng: Streams) -> Tensor:
+        """Start a first episode in `copies` copies of each task and return the observations `[K, B, O]`.
+
+        Raises:
+            InputError: if the environment refuses the tasks, or a process cannot start.
+        """
+        num_tasks = len(tasks)
+        self._tasks, self._copies, self._hashes = tasks, copies, content_hashes(tasks)
+        self._elapsed = np.zeros((num_tasks, copies), np.int64)
+        self._episode = np.zeros((num_tasks, copies), np.int64)
+        self._down = torch.zeros((num_tasks, copies), dtype=torch.bool)
+        obs = torch.zeros(num_tasks, copies, self._spec.obs_size)
+        self._rows = [None] * num_tasks
+        self._drop([place for place in self._pool if place.is_worn or place.process.has_ended])
+        waiting = list(range(num_tasks))
+        while waiting:
+            waiting = self._reset(waiting, rng, obs)
+        return obs
+
+    def _reset(self, rows: Sequence[int], rng: Streams, obs: Tensor) -> list[int]:
+        """Reset tasks and write their observations; return those that met what another task left behind."""
+        again: list[int] = []
+        tasks = [self._tasks.select(torch.tensor([k])) for k in rows]
+        places = self._assign([f"{self._hashes[k]} {self._copies}" for k in rows])
+        requests = [(wire.RESET, wire.pack_reset(task, self._copies, rng)) for task in tasks]
+        answers = self._ask(places, requests)
+        for k, task, place in zip(rows, tasks, places, strict=True):
+            answer = answers[place]
+            if isinstance(answer, Failure) and answer.moment == "close" and place.key:
+                self._note(-1, place.task, answer)  # the task before is to blame
+                again.append(k)
+                continue
+            place.key, place.task = f"{self._hashes[k]} {self._copies}", task
+            self._rows[k] = place
+            found = self._checked(k, answer)
+            if found is not None:
+                obs[k] = torch.from_numpy(wire.unpack_obs(found.payload, self._copies, self._spec).copy())
+        return again
+
+    def step(self, action: Tensor) -> Step:
+        """Step all copies by one action each: `[K, B, A]` float32, or `[K, B]` int64 where actions are discrete.
+
+        Raises:
+            InputError: if the action does not fit, or there was no reset.
+        """
+        shape = self._shape_of(action)
+        obs, final_obs = torch.zeros(2, *shape, self._spec.obs_size)
+        reward = torch.zeros(shape)
+        flags = torch.zeros(wire.NUM_FLAGS, *shape, dtype=torch.bool)
+        rows = [(k, place) for k, place in enumerate(self._rows) if place is not None]
+        answers = self._ask(
+            [place for _, place in rows], [(wire.STEP, wire.pack_action(action[k : k + 1])) for k, _ in rows]
+        )
+        for k, place in rows:
+            found = self._checked(k, answers[place], action[k])
+            if found is None:
+                continue
+            arrays, faults = wire.unpack_step(found.payload, self._copies, self._spec)
+            obs[k], final_obs[k], reward[k] = (torch.from_numpy(array.copy()) for array in arrays[:3])
+            flags[:, k] = torch.from_numpy(arrays[3].astype(np.bool_))
+            self._take(k, place, faults)
+        terminated, truncated, diverged, idle = flags
+        ended = (terminated | truncated).numpy()
+        self._episode += ended
+        self._elapsed = np.where(ended | idle.numpy(), 0, self._elapsed + 1)
+        return Step(obs, reward, terminated, truncated, diverged | self._down, final_obs, idle)
+
+    def take_faults(self) -> tuple[Fault, ...]:
+        """Return what has failed since this was asked last."""
+        told, self._faults = tuple(self._faults), []
+        return told
+
+    def _shape_of(self, action: Tensor) -> tuple[int, int]:
+        if not self._rows:
+            raise InputError("step was called before reset; an environment gets its tasks from reset")
+        spec, shape = self._spec.action, (len(self._rows), self._copies)
+        expected = (*shape, spec.size) if spec.kind == "continuous" else shape
+        if action.shape != expected:
+            raise InputError(f"action has shape {list(action.shape)}, expected {list(expected)} as reset")
+        return shape
+
+    def _assign(self, keys: Sequence[str]) -> list[_Place]:
+        """Return a process for each task: the one that holds it already, else a free one, else a new one."""
+        free = [place for place in self._pool if place not in self._rows]
+        chosen: list[_Place | None] = []
+        for key in keys:
+            holding = next((place for place in free if place.key == key), None)
+            chosen.append(holding)
+            if holding is not None:
+                free.remove(holding)
+        return [place or (free.pop() if free else self._start()) for place in chosen]
+
+    def _start(self) -> _Place:
+        place = _Place(Process(self._pickled, self._bounds.timeout, round(self._bounds.memory_gb * 2**30)))
+        self._pool.append(place)
+        return place
+
+    def _ask(self, places: Sequence[_Place], requests: Sequence[tuple[bytes, bytes]]) -> dict[_Place, Answer | Failure]:
+        """Send each process its request and return the answers; a process that failed is out of the pool."""
+        found: dict[_Place, Answer | Failure] = {}
+        asked: dict[Process, _Place] = {}
+        for place, (verb, payload) in zip(places, requests, strict=True):
+            failure = place.process.ask(verb, payload)
+            if failure is None:
+                asked[place.process] = place
+            else:
+                found[place] = failure
+        found |= {asked[process]: answer for process, answer in gather(asked).items()}
+        failed = [place for place, answer in found.items() if isinstance(answer, Failure)]
+        self._pool = [place for place in self._pool if place not in failed]
+        return found
+
+    def _checked(self, k: int, answer: Answer | Failure, action: Tensor | None = None) -> Answer | None:
+        """Return a good answer; note what is wrong with another one, and take the task out."""
+        place = self._rows[k]
+        if isinstance(answer, Answer) and answer.verb != wire.ERROR:
+            return answer
+        if isinstance(answer, Answer):
+            error = wire.unpack_json(answer.payload)[0]
+            if error["exit_code"]:
+                raise (InputError if error["exit_code"] == InputError.exit_code else EnvError)(error["message"])
+            answer = Failure(error["kind"], error["message"], "reset" if action is None else "step", -1, NO_SEED)
+        if place is not None:
+            self._note(k, place.task, answer, action)
+            self._take_out(k, place)
+        return None
+
+    def _take(self, k: int, place: _Place, faults: Sequence[Fault]) -> None:
+        """Pass on what failed within a process that goes on."""
+        for fault in faults:
+            self._faults.append(replace(fault, row=k if fault.row >= 0 else -1))
+            place.is_worn |= fault.kind == "out of memory"
+
+    def _drop(self, places: Sequence[_Place]) -> None:
+        for place in places:
+            place.process.kill()
+        self._pool = [place for place in self._pool if place not in places]
+
+    def _take_out(self, k: int, place: _Place) -> None:
+        self._drop([place])
+        self._rows[k] = None
+        self._down = self._down.clone()
+        self._down[k] = True
+
+    def _note(self, row: int, task: Tasks, failure: Failure, action: Tensor | None = None) -> None:
+        """Note a process that failed: in the call of a copy, if the process has told."""
+        copy = failure.copy
+        known = row >= 0 and copy >= 0
+        begins = failure.moment == "reset" and action is not None  # a step's reset starts the next episode
+        self._faults.append(
+            Fault(
+                task=content_hashes(task)[0],
+                params=task.plain_params(0),
+                row=row,
+                copy=copy,
+                episode=int(self._episode[row, copy]) + begins if known else 0,
+                step=int(self._elapsed[row, copy]) if known and failure.moment == "step" else 0,
+                moment=failure.moment,
+                kind=failure.kind,
+                message=failure.message,
+                action=()
+                if action is None or failure.moment != "step"
+                else tuple(action[max(copy, 0)].double().reshape(-1).tolist()),
+                seed=failure.seed,
+            )
+        )

@@ -1,0 +1,1 @@
+"""What there is to meet: families of tasks, and their registry."""
