@@ -64,7 +64,7 @@ def bandit_suite(num_arms: int, num_pulls: int, *, gaussian: bool = False) -> Su
     """Return the suite of k-armed bandits with n pulls per episode and arm means uniform on [0, 1)."""
     kind = "gaussian" if gaussian else "bernoulli"
     source = (
-        "tristandeleu/pytorch-maml-rl suites/bandit.py: Gaussian arms, means U[0, 1], standard deviation 1"
+        "tristandeleu/pytorch-maml-rl envs/bandit.py: Gaussian arms, means U[0, 1], standard deviation 1"
         if gaussian
         else "Duan et al. 2016 (RL²), section 3.1: Bernoulli arms, success probabilities U[0, 1]"
     )
