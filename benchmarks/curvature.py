@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from drml import session
 from drml.algos.maml import MAMLConfig
 from drml.envs.api import EnvOptions
+from drml.loop.stats import mean_interval
+from drml.loop.train import Progress, Row, TrainConfig
 from drml.recipes.catalog import RECIPES
-from drml.runlog import read_rows
-from drml.session import RunConfig
-from drml.stats import mean_interval
-from drml.train import Progress, Row, TrainConfig
+from drml.run import session
+from drml.run.log import read_rows
+from drml.run.session import RunConfig
 
 RESULTS = Path(__file__).parent / "results"
 SIZE = {"num_tasks": 20, "copies": 20}

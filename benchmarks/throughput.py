@@ -40,7 +40,7 @@ from drml.core.types import EnvSpec, Step, Tasks
 from drml.envs.api import BatchEnv, EnvOptions
 from drml.envs.mujoco.robot_env import RobotEnv
 from drml.envs.mujoco.simulation import Simulation
-from drml.evaluate import episode_returns, meta_episode
+from drml.loop.evaluate import episode_returns, meta_episode
 from drml.suites.registry import suite
 from drml.tasks.sampler import StratifiedSampler
 

@@ -31,10 +31,10 @@ WARM_UP_ITERS = 2
 WORKER = """
 import json, sys
 from dataclasses import replace
-from drml import session
+from drml.run import session
 from drml.algos.registry import learner_entry
 from drml.envs.api import EnvOptions
-from drml.train import TrainConfig, init_progress, meta_train
+from drml.loop.train import TrainConfig, init_progress, meta_train
 case = json.loads(sys.argv[1])
 entry = learner_entry(case["learner"])
 train = TrainConfig(1, case["tasks"], case["copies"], validation_tasks=1, validate_every=10**6)

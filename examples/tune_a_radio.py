@@ -8,8 +8,8 @@ from pathlib import Path
 
 from drml import session
 from drml.algos.maml import MAMLConfig
+from drml.loop.train import TrainConfig
 from drml.report.page import write_report
-from drml.train import TrainConfig
 
 
 def main(out: Path) -> None:

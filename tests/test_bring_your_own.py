@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from drml import session
 from drml.cli.main import main
 from drml.policies.mlp import MLPConfig
+from drml.run import session
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/bring-your-own.md").read_text(encoding="utf-8")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from drml import session
 from drml.cli.main import main
+from drml.loop.train import TrainConfig
 from drml.policies.mlp import MLPConfig
-from drml.train import TrainConfig
+from drml.run import session
 
 README = Path(__file__).parents[1] / "README.md"
 SMALL = TrainConfig(meta_iters=1, num_tasks=2, copies=2, validation_tasks=2)

@@ -15,11 +15,11 @@ from drml.core.rng import Streams
 from drml.core.tree import tree_leaves
 from drml.envs.api import EnvOptions
 from drml.suites.registry import suite
-from drml.evaluate import meta_test
+from drml.loop.evaluate import meta_test
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
-from drml.session import RunConfig, make_trainer, set_up
-from drml.train import TrainConfig, init_progress, meta_train
+from drml.run.session import RunConfig, make_trainer, set_up
+from drml.loop.train import TrainConfig, init_progress, meta_train
 from torch import nn
 
 def show(name, tensors):

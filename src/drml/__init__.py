@@ -18,13 +18,15 @@ _HOME_OF = {  # what a module of the user's own tasks imports; found when asked 
     "Normal": "drml.tasks.parameter",
     "Dirichlet": "drml.tasks.parameter",
     "Choice": "drml.tasks.parameter",
+    "session": "drml.run.session",
 }
 
 
 def __getattr__(name: str):  # noqa: ANN202 — Any; but to import `typing` takes a third of the time to the entrance
     if name not in _HOME_OF:
         raise AttributeError(f"module 'drml' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOME_OF[name]), name)
+    home = importlib.import_module(_HOME_OF[name])
+    return home if home.__name__.endswith(f".{name}") else getattr(home, name)
 
 
 def __dir__() -> list[str]:

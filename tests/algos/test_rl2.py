@@ -18,7 +18,7 @@ from drml.core.tree import flatten, tree_leaves
 from drml.core.types import ActionSpec, EnvSpec, join_rollouts
 from drml.envs.api import EnvOptions
 from drml.envs.native import Outcome, native_suite
-from drml.evaluate import episode_returns, meta_episode, returns_by_step
+from drml.loop.evaluate import episode_returns, meta_episode, returns_by_step
 from drml.policies.memory.registry import MemoryConfig
 from drml.returns import RunningScale
 from drml.suites.bandit import bandit_suite

@@ -15,7 +15,7 @@ from drml.core.tree import flatten, tree_leaves
 from drml.core.types import ActionSpec, EnvSpec, join_rollouts
 from drml.envs.api import EnvOptions
 from drml.envs.native import Outcome, native_suite
-from drml.evaluate import meta_episode
+from drml.loop.evaluate import meta_episode
 from drml.policies.memory.registry import MemoryConfig
 from drml.returns import RunningScale
 from drml.tasks.distribution import TaskDistribution

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from drml.cli.main import EXIT_CODES, main
-from drml.rundir import lock
+from drml.run.rundir import lock
 
 NAV = ["train", "navigation-maml-v1", "maml"]
 RL2 = ["train", "navigation-maml-v1", "rl2"]

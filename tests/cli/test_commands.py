@@ -14,10 +14,10 @@ from drml.cli.demo_command import set_aside
 from drml.cli.main import COMMANDS, EXIT_CODES, main
 from drml.cli.progress import ProgressLine, clock, seconds_left
 from drml.core.errors import DrmlError, InputError
-from drml.rundir import lock
-from drml.session import load
+from drml.loop.train import Progress, TrainConfig
+from drml.run.rundir import lock
+from drml.run.session import load
 from drml.suites.registry import SUITES
-from drml.train import Progress, TrainConfig
 
 from .conftest import SUITE, TINY, Answer
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from drml import rundir
 from drml.cli.main import main
 from drml.cli.terminal import console, say, show
+from drml.run import rundir
 
 TINY = ["--meta-iters", "1", "--tasks", "2", "--episodes", "2", "--validation-tasks", "2", "--validate-every", "1"]
 NASTY = "cannot open [/dev/ttyUSB0] [red]x[/red] [/] :smile: \x1b[2J\x1b]0;t\x07 \udce9 \u202e end"

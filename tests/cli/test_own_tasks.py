@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from drml import session
+from drml.run import session
 
 TINY = ["--meta-iters", "1", "--tasks", "2", "--episodes", "2", "--validation-tasks", "2"]
 MINE = '''

@@ -254,7 +254,7 @@ def starts() -> Iterator[tuple[list[str], str]]:
     for name in COMMANDS:
         for when in ("logging", "torch", "tyro"):
             yield words.get(name, [name]), when
-    yield ["train", "--resume", "run", "--meta-iters", "9"], "drml.session"
+    yield ["train", "--resume", "run", "--meta-iters", "9"], "drml.run.session"
     yield ["train", "--resume", "run", "--meta-iters", "9"], "tensorboard.compat.proto"
     yield ["report", "run"], "matplotlib"
 

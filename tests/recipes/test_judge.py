@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from drml.core.errors import InputError
+from drml.loop.stats import Measured
 from drml.recipes.catalog import RECIPES
 from drml.recipes.judge import Bars, by_seed, judged, part_of, reached, summary
 from drml.recipes.reproduce import RESULTS, stored_result
-from drml.stats import Measured
 
 # Of 1 and 3 the mean is 2, the standard error 1 and Student's t with one degree of freedom 12.7062.
 TWO, T = (1.0, 3.0), 12.7062

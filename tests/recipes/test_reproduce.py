@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from drml import session
 from drml.cli.main import main
 from drml.core.errors import CheckpointError, InputError
 from drml.envs.api import EnvOptions
+from drml.loop.train import TrainConfig
 from drml.recipes import catalog, reproduce
 from drml.recipes.catalog import RECIPES
-from drml.runlog import read_rows
-from drml.train import TrainConfig
+from drml.run import session
+from drml.run.log import read_rows
 
 TINY = replace(
     RECIPES["navigation-maml"],

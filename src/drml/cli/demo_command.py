@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import tyro
 
-from drml import rundir, session
 from drml.algos.promp import ProMPConfig
 from drml.cli import report_command, train_command
 from drml.cli.parse import parse
@@ -16,7 +15,8 @@ from drml.cli.test_command import show_curve
 from drml.core.errors import DrmlError, InputError
 from drml.core.fault import label
 from drml.envs.api import EnvOptions
-from drml.train import TrainConfig
+from drml.loop.train import TrainConfig
+from drml.run import rundir, session
 
 SUITE, LEARNER = "half-cheetah-dir-promp-v1", "promp"
 SUMMARY = "summary.json"

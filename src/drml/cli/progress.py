@@ -10,7 +10,7 @@ from rich.progress import Progress as LiveProgress
 
 from drml.cli.main import print_warnings
 from drml.cli.terminal import say
-from drml.train import Progress, Row, TrainConfig, fault_texts, warnings_of
+from drml.loop.train import Progress, Row, TrainConfig, fault_texts, warnings_of
 
 SECONDS_PER_LINE = 10.0
 MAX_LINES = 3  # of faults of one meta-iteration

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import tyro
 
-from drml import session
 from drml.cli.parse import parse
 from drml.cli.terminal import say
 from drml.core.errors import InputError
+from drml.run import session
 
 
 @dataclass(frozen=True)

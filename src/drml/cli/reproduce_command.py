@@ -13,12 +13,12 @@ from drml.cli.stop import StopSignals
 from drml.cli.terminal import check_json, check_threads, say, show
 from drml.core.errors import InputError
 from drml.envs.api import EnvOptions
+from drml.loop.stats import estimand
 from drml.recipes.catalog import RECIPES
 from drml.recipes.judge import TAKEN, judged, read_result
 from drml.recipes.reproduce import Stopped, budget, reproduce, stored_result
 from drml.recipes.tables import WORDS, write_tables
-from drml.rundir import write_json
-from drml.stats import estimand
+from drml.run.rundir import write_json
 
 MAX_SEEDS = 1000
 ABOUT = (

@@ -11,7 +11,7 @@ from rich.text import Text
 from drml.core.errors import InputError
 from drml.core.plain_files import kind_of
 from drml.core.printable import printable
-from drml.rundir import is_kept
+from drml.run.rundir import is_kept
 
 PLAIN_WIDTH = 200  # columns where nobody has told
 

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import tyro
 from rich.table import Table
 
-from drml import session
 from drml.cli.parse import parse
 from drml.cli.terminal import check_json, check_threads, show
 from drml.core.fault import label
 from drml.envs.api import EnvOptions, Isolation
-from drml.rundir import write_json
-from drml.stats import estimand
+from drml.loop.stats import estimand
+from drml.run import session
+from drml.run.rundir import write_json
 from drml.tasks.distribution import Split
 
 MAX_ROWS = 10

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import tyro
 
-from drml import rundir, session
 from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
 from drml.cli.parse import parse, path_hint
 from drml.cli.progress import ProgressLine
@@ -18,8 +17,9 @@ from drml.cli.terminal import check_json, check_threads, console, say
 from drml.core.errors import InputError
 from drml.core.shell import as_word
 from drml.envs.api import EnvOptions, Isolation
+from drml.loop.train import Progress, StopReason, TrainConfig
 from drml.policies.memory.registry import MemoryConfig
-from drml.train import Progress, StopReason, TrainConfig
+from drml.run import rundir, session
 
 USAGE = """\
 usage: drml train SUITE LEARNER [FLAGS]

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drml import rundir
 from drml.core.config import to_dict
 from drml.core.errors import InputError
 from drml.core.lookup import look_up
+from drml.loop.stats import Measured, over_seeds
 from drml.recipes.catalog import RECIPES
 from drml.recipes.recipe import Recipe
-from drml.stats import Measured, over_seeds
+from drml.run import rundir
 
 Part = Mapping[str, Any]
 """What one seed gave: its test, its learning curve, its costs and the versions that it was trained with."""

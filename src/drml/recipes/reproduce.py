@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from drml import session
 from drml.core.config import to_dict
 from drml.core.errors import CheckpointError, EnvError, InputError
 from drml.core.fields import Fields
@@ -22,8 +21,9 @@ from drml.envs.api import EnvOptions
 from drml.recipes.catalog import RECIPES
 from drml.recipes.judge import Part, by_seed, check_settings, part_of, summary
 from drml.recipes.recipe import Recipe
-from drml.rundir import METRICS
-from drml.runlog import read_rows
+from drml.run import session
+from drml.run.log import read_rows
+from drml.run.rundir import METRICS
 from drml.suites.registry import suite
 
 RESULTS = Path(__file__).parent / "results"

@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drml import rundir, session
 from drml.collect import Collector
 from drml.core.errors import DrmlError, InputError
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
 from drml.envs.api import BatchEnv, EnvOptions
-from drml.evaluate import episode_returns, meta_episode
+from drml.loop.evaluate import episode_returns, meta_episode
 from drml.report.film import save_film, save_strip
+from drml.run import rundir, session
 from drml.tasks.sampler import tasks_to_test
 
 MAX_SHOWN = 4  # numbers of a task parameter

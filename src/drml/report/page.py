@@ -7,7 +7,7 @@ from string import Template
 from drml.core.errors import InputError
 from drml.report.markup import text
 from drml.report.record import read_run
-from drml.rundir import replace_file, versions
+from drml.run.rundir import replace_file, versions
 
 REPORT, FIGURES = "report.html", "figures"
 

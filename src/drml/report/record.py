@@ -12,9 +12,9 @@ from typing import Any
 
 from drml.core.errors import CheckpointError, InputError
 from drml.core.fields import Fields, read_json
-from drml.rundir import CONFIG, read_fields
-from drml.runlog import METRICS, read_rows
-from drml.stats import estimand
+from drml.loop.stats import estimand
+from drml.run.log import METRICS, read_rows
+from drml.run.rundir import CONFIG, read_fields
 
 JsonObject = Mapping[str, Any]
 POINT = ("mean", "mean_half_width_95", "iqm", "episodes", "env_steps")

@@ -13,7 +13,7 @@ import pytest
 from drml.cli.main import main
 from drml.envs.foreign.maker import is_maker
 
-GOLDEN = Path(__file__).parents[2] / "golden"
+GOLDEN = Path(__file__).parents[2] / "run/golden"
 
 
 class Old:

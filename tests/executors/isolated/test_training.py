@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from drml import checkpoint, session
 from drml.algos.promp import ProMPConfig
 from drml.cli.main import main
 from drml.core.tree import tree_leaves
 from drml.envs.api import EnvOptions, Isolation
+from drml.loop.quarantine import MAX_STRIKES, Quarantine
+from drml.loop.train import TrainConfig, init_progress, meta_train
 from drml.policies.mlp import MLPConfig
-from drml.quarantine import MAX_STRIKES, Quarantine
 from drml.report.page import write_report
+from drml.run import checkpoint, session
 from drml.tasks.distribution import content_hashes
-from drml.train import TrainConfig, init_progress, meta_train
 
 TRAIN = TrainConfig(meta_iters=4, num_tasks=8, copies=8, validate_every=100, validation_tasks=8, checkpoint_every=1)
 ISOLATED = EnvOptions(isolation=Isolation(True, 2.0, 0.25))

@@ -3,7 +3,7 @@ import pytest
 import scipy.stats
 
 from drml.core.errors import InputError
-from drml.stats import (
+from drml.loop.stats import (
     estimand,
     half_width,
     half_width_of_groups,

@@ -8,8 +8,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from drml import session
-from drml.runlog import read_rows
+from drml.run import session
+from drml.run.log import read_rows
 
 GOLDEN = Path(__file__).parent / "golden"
 RUNS = ("promp", "rl2")

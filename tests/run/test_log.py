@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from drml.core.errors import CheckpointError, InputError, ResourceError
-from drml.runlog import RunLog, read_rows
+from drml.run.log import RunLog, read_rows
 
 
 @pytest.fixture
@@ -273,7 +273,7 @@ def test_reading_and_cutting_need_neither_tensorboard_nor_torch(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"kind": "train", "meta_iter": 1}\n{"kind": "train", "meta_iter": 2}\n')
     code = (
         "import sys; from pathlib import Path; sys.modules['tensorboard'] = sys.modules['torch'] = None;"
-        "from drml.runlog import RunLog, read_rows; run = Path(sys.argv[1]); RunLog(run).truncate(1);"
+        "from drml.run.log import RunLog, read_rows; run = Path(sys.argv[1]); RunLog(run).truncate(1);"
         "print(len(read_rows(run)))"
     )
     answer = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from drml import checkpoint
 from drml.core.errors import CheckpointError, InputError, ResourceError
 from drml.core.tree import Tree, tree_leaves
+from drml.run import checkpoint
 
 DTYPES = [
     torch.float64,

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from drml import stats
 from drml.core.rng import Streams
-from drml.evaluate import AdaptationCurve
+from drml.loop import stats
+from drml.loop.evaluate import AdaptationCurve
 from drml.recipes.catalog import RECIPES
 from drml.recipes.judge import part_of, summary
 from drml.tasks.distribution import TaskDistribution
@@ -32,12 +32,12 @@ amount = pytest.mark.parametrize("reps", [FEW, pytest.param(MANY, marks=pytest.m
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """No versions are looked up, and Student's t is read from a table (tests/test_stats.py holds the computed one)."""
+    """No versions are looked up, and Student's t is read from a table (test_stats.py holds the computed one)."""
     import scipy.stats
 
     grid = np.geomspace(1.0, 1e6, 4000)
     table = scipy.stats.t.ppf(0.975, grid)
-    monkeypatch.setattr("drml.rundir.versions", dict)
+    monkeypatch.setattr("drml.run.rundir.versions", dict)
     monkeypatch.setattr(stats, "student_t", lambda freedom, _: float(np.interp(freedom, grid, table)))
 
 
@@ -187,5 +187,5 @@ def test_the_page_says_how_often_intervals_of_other_numbers_hold():
             found = [(row.mean(), stats.half_width(row)) for row in draw(rng, (MANY, size))]
             shares.append(np.mean([width is not None and abs(mean - truth) <= width for mean, width in found]))
         rows.append(f"| {name} | " + " | ".join(f"{100 * share:.0f}" for share in shares) + " |")
-    page = (Path(__file__).parents[1] / "docs/intervals.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/intervals.md").read_text(encoding="utf-8")
     assert "\n".join(rows) in page, "\n".join(rows)

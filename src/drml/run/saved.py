@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from drml import checkpoint
 from drml.algos.api import LearnerState
 from drml.core.check import check_tree, not_finite
 from drml.core.errors import CheckpointError
 from drml.core.fields import Fields
 from drml.core.tree import Params, Tree
-from drml.quarantine import Quarantine
-from drml.rundir import JSON
-from drml.train import Progress
+from drml.loop.quarantine import Quarantine
+from drml.loop.train import Progress
+from drml.run import checkpoint
+from drml.run.rundir import JSON
 
 COUNTERS = ("best_meta_iter", "validations_since_best", "meta_iter", "env_steps")
 

@@ -15,8 +15,8 @@ from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 from drml.core.tree import Params, tree_map
 from drml.core.types import Agent, Rollout, Tasks
+from drml.loop.stats import over_one_seed
 from drml.returns import first_episode_returns
-from drml.stats import over_one_seed
 
 
 @dataclass(frozen=True)

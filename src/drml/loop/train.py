@@ -9,7 +9,6 @@ from typing import Literal, cast
 import torch
 
 from drml.algos.api import Learner, LearnerState
-from drml.caveats import caveats
 from drml.collect import Collector
 from drml.core.check import check_ranges, check_tree
 from drml.core.errors import EnvError, InputError
@@ -17,8 +16,9 @@ from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
 from drml.core.types import Rollout, Tasks
-from drml.evaluate import AdaptationCost, Meeting, meet, meta_test, returns_by_step
-from drml.quarantine import Incident, Quarantine
+from drml.loop.caveats import caveats
+from drml.loop.evaluate import AdaptationCost, Meeting, meet, meta_test, returns_by_step
+from drml.loop.quarantine import Incident, Quarantine
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.sampler import TaskSampler
 

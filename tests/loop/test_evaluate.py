@@ -13,12 +13,12 @@ from drml.core.rng import Streams
 from drml.core.types import ActionSpec, EnvSpec
 from drml.envs.api import EnvOptions
 from drml.envs.native import Outcome, native_suite
-from drml.evaluate import AdaptationCost, meet, meta_test, returns_by_step
+from drml.loop.evaluate import AdaptationCost, meet, meta_test, returns_by_step
+from drml.loop.train import Progress, advance, train_row
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice
-from drml.train import Progress, advance, train_row
 
 COPIES, HORIZON = 4, 12
 LENGTHS = (3.0, 5.0)  # of the episodes of each task

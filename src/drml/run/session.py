@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from drml import checkpoint, rundir, savepoint
 from drml.algos.api import Learner, LearnerState
 from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
 from drml.collect import Collector
@@ -22,15 +21,9 @@ from drml.core.rng import Streams
 from drml.core.shell import as_word
 from drml.core.types import EnvSpec
 from drml.envs.api import EnvOptions, Suite
-from drml.evaluate import meta_test
 from drml.executors.isolated.env import isolated
-from drml.footprint import Plan, check_fit
-from drml.policies.mlp import MLPConfig
-from drml.runlog import METRICS, RunLog, read_rows
-from drml.suites.registry import suite
-from drml.tasks.distribution import Split
-from drml.tasks.sampler import StratifiedSampler, tasks_to_test
-from drml.train import (
+from drml.loop.evaluate import meta_test
+from drml.loop.train import (
     Listener,
     Progress,
     Row,
@@ -41,6 +34,13 @@ from drml.train import (
     init_progress,
     meta_train,
 )
+from drml.policies.mlp import MLPConfig
+from drml.run import checkpoint, rundir, saved
+from drml.run.footprint import Plan, check_fit
+from drml.run.log import METRICS, RunLog, read_rows
+from drml.suites.registry import suite
+from drml.tasks.distribution import Split
+from drml.tasks.sampler import StratifiedSampler, tasks_to_test
 
 CONFIG = rundir.CONFIG
 CHECKPOINTS = "checkpoints"
@@ -175,7 +175,7 @@ def resume(
     with rundir.lock(out):
         found = checkpoint.newest(out / CHECKPOINTS)
         progress = init_progress(trainer)
-        progress = progress if found is None else savepoint.load(found, progress, _belongs_to(config))[0]
+        progress = progress if found is None else saved.load(found, progress, _belongs_to(config))[0]
         rundir.check_tasks(out, setup.suite.facts())
         _ = (out / METRICS).exists() and read_rows(out)  # a damaged log is refused before anything is written
         if train is not None:
@@ -221,7 +221,7 @@ def _run(
 
         def end() -> None:
             trainer.collect.close()  # where something else ends the run, processes of tasks are killed with it
-            if not checkpoint.is_sound(out / CHECKPOINTS / savepoint.name_of(reached)):
+            if not checkpoint.is_sound(out / CHECKPOINTS / saved.name_of(reached)):
                 _save(log, setup, trainer, reached, out)
 
         try:
@@ -256,7 +256,7 @@ def _check_faults(reached: Progress, reason: StopReason, text: str, out: Path) -
 def _save(log: RunLog, setup: Setup, trainer: Trainer, progress: Progress, out: Path) -> None:
     log.flush()
     facts = {**_belongs_to(setup.config), "phases": dict(trainer.collect.phases.seconds)}
-    savepoint.save(out / CHECKPOINTS, progress, facts)
+    saved.save(out / CHECKPOINTS, progress, facts)
     checkpoint.prune(out / CHECKPOINTS, keep=2, keep_names=set())
 
 
@@ -294,7 +294,7 @@ def load(run: Path) -> Trained:
         raise CheckpointError(f"{run} has no checkpoint yet; train it with --resume {as_word(run)}")
     state = setup.learner.init(Streams(config.seed)["init"])
     like = Progress(state, StratifiedSampler().init(), state.params)
-    progress, phases = savepoint.load(found, like, _belongs_to(config))
+    progress, phases = saved.load(found, like, _belongs_to(config))
     return Trained(setup, progress, phases)
 
 

@@ -11,15 +11,15 @@ import pytest
 import safetensors.torch
 import torch
 
-from drml import checkpoint, savepoint, session
 from drml.algos.promp import ProMPConfig
 from drml.algos.rl2 import RL2Config
 from drml.cli.main import main
 from drml.core.errors import CheckpointError, NumericError
 from drml.core.tree import tree_leaves
+from drml.loop.train import TrainConfig
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
-from drml.train import TrainConfig
+from drml.run import checkpoint, saved, session
 
 GOLDEN = Path(__file__).parent / "golden"
 SMALL = TrainConfig(meta_iters=6, num_tasks=2, copies=2, validation_tasks=2, validate_every=1)
@@ -108,7 +108,7 @@ def test_a_progress_that_is_not_finite_is_not_saved(run: Path):
     params = {name: torch.full_like(value, torch.inf) for name, value in progress.best_params.items()}
     before = sorted(path.name for path in (run / "checkpoints").iterdir())
     with pytest.raises(NumericError, match=r"^after meta-iteration 2: best_params/.* numbers are not finite; lower"):
-        savepoint.save(run / "checkpoints", dataclasses.replace(progress, best_params=params), {})
+        saved.save(run / "checkpoints", dataclasses.replace(progress, best_params=params), {})
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == before
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from drml import rundir
 from drml.core.errors import InputError, ResourceError
+from drml.run import rundir
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from drml import rundir
+from drml.run import rundir
 with rundir.lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -141,7 +141,7 @@ def test_making_directories_ends_where_the_working_directory_is_gone(tmp_path, m
 
 
 def test_versions_are_found_without_importing():
-    code = "import sys; from drml import rundir; print(rundir.versions()); print('torch' in sys.modules)"
+    code = "import sys; from drml.run import rundir; print(rundir.versions()); print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert answer.endswith("False\n")
     assert {"python", "platform", "drml", "torch", "numpy"} <= set(rundir.versions())

@@ -12,10 +12,7 @@ from drml.core.errors import EnvError, InputError, NumericError
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.envs.api import EnvOptions
-from drml.policies.mlp import MLPConfig, mlp_policy
-from drml.suites.registry import suite
-from drml.tasks.sampler import StratifiedSampler
-from drml.train import (
+from drml.loop.train import (
     MAX_UNSOUND_SHARE,
     Progress,
     TrainConfig,
@@ -26,6 +23,9 @@ from drml.train import (
     stop_reason,
     validate,
 )
+from drml.policies.mlp import MLPConfig, mlp_policy
+from drml.suites.registry import suite
+from drml.tasks.sampler import StratifiedSampler
 
 
 def make_trainer(name="probe-goal-flip-v1", seed=0, config=None, **maml):

@@ -34,7 +34,7 @@ from drml.core.errors import CheckpointError, InputError, ResourceError
 from drml.core.fields import parse_json
 from drml.core.plain_files import kind_of, open_plain
 from drml.core.tree import Tree, tree_leaves
-from drml.rundir import JSON, make_directories, sync_directory, write_durably, writing
+from drml.run.rundir import JSON, make_directories, sync_directory, write_durably, writing
 
 FORMAT = 1
 STATE, FACTS, MANIFEST = "state.safetensors", "facts.json", "manifest.json"

@@ -16,9 +16,9 @@ from drml.core.rng import Streams
 from drml.core.tree import tree_leaves
 from drml.core.types import ActionSpec, Agent, EnvSpec
 from drml.envs.api import EnvOptions
-from drml.footprint import Plan, check_fit
 from drml.policies.memory.registry import MemoryConfig, memory_of
 from drml.policies.mlp import MLPConfig, mlp_policy
+from drml.run.footprint import Plan, check_fit
 from drml.suites.registry import suite
 from drml.tasks.sampler import UniformSampler
 
@@ -63,7 +63,7 @@ def test_the_baseline_counts_in_the_form_that_is_smaller(monkeypatch):
 
 def test_what_does_not_fit_is_refused_with_the_flag_that_helps(monkeypatch):
     monkeypatch.setattr("torch.get_num_threads", lambda: 2)
-    monkeypatch.setattr("drml.footprint.machine_memory", lambda: 5 * GB)
+    monkeypatch.setattr("drml.run.footprint.machine_memory", lambda: 5 * GB)
     monkeypatch.setattr(check, "machine_memory", lambda: 5 * GB)
     with pytest.raises(ResourceError) as refused:
         check_fit(replace(PLAN, num_tasks=10))
@@ -87,14 +87,14 @@ def test_trials_of_a_transformer_count_its_keys_and_values(monkeypatch):
     plan = Plan(spec, RL2Config(episodes=4), memory, 40, 20, 3, learns=False)
     # keys and values of 4,000 steps for 800 copies, before, after and last: 3 x 2 x 4,000 x 256 x 800 numbers
     assert plan.numbers()["memories"] == 3 * 2 * 4000 * 256 * 800
-    monkeypatch.setattr("drml.footprint.machine_memory", lambda: 8 * GB)
+    monkeypatch.setattr("drml.run.footprint.machine_memory", lambda: 8 * GB)
     monkeypatch.setattr(check, "machine_memory", lambda: 8 * GB)
     with pytest.raises(ResourceError, match="most of it for memories; --episodes 5 would fit"):
         check_fit(plan)
 
 
 def test_where_nothing_helps_the_line_says_what_would(monkeypatch):
-    monkeypatch.setattr("drml.footprint.machine_memory", lambda: 1000)
+    monkeypatch.setattr("drml.run.footprint.machine_memory", lambda: 1000)
     monkeypatch.setattr(check, "machine_memory", lambda: 1000)
     with pytest.raises(ResourceError, match="show the agent fewer numbers, in fewer tasks"):
         check_fit(PLAN)

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from drml.algos.registry import LEARNERS
-from drml.caveats import caveats
 from drml.envs.api import EnvOptions
+from drml.loop.caveats import caveats
+from drml.loop.train import TrainConfig, init_progress, meta_train, warnings_of
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
-from drml.session import RunConfig, make_trainer, set_up
-from drml.train import TrainConfig, init_progress, meta_train, warnings_of
+from drml.run.session import RunConfig, make_trainer, set_up
 
 SIZE = TrainConfig(meta_iters=1, num_tasks=2, copies=3, validation_tasks=1)
 POLICIES = {"maml": MLPConfig((4,)), "promp": MLPConfig((4,)), "rl2": MemoryConfig("gru", 4)}

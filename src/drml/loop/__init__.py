@@ -1,0 +1,1 @@
+"""The method: sample tasks, act and adapt on each, improve what they share, validate, repeat."""

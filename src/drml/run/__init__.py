@@ -1,0 +1,1 @@
+"""A run on disk: what was asked for, how far it has come, what was measured; begun, stopped, resumed, tested."""
