@@ -22,7 +22,7 @@ from torch import Tensor
 
 from drml.algos.registry import learner_entry
 from drml.algos.rl2 import RL2Config
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.parallel import one_torch_thread
 from drml.core.phases import Phases
 from drml.core.rng import Streams

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from drml.algos.api import Learner, LearnerState
 from drml.algos.registry import LEARNERS, learner_entry
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.config import from_dict, to_dict
 from drml.core.phases import Phases
 from drml.core.rng import Streams

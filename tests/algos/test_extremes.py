@@ -9,7 +9,7 @@ from drml.algos.maml import MAML, MAMLConfig
 from drml.algos.promp import ProMP, ProMPConfig
 from drml.algos.registry import LEARNERS
 from drml.algos.rl2 import RL2, RL2Config
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.errors import NumericError
 from drml.core.phases import Phases
 from drml.core.rng import Streams

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from drml.adapt import InnerConfig
 from drml.algos import maml
 from drml.algos.api import LearnerState
 from drml.algos.maml import MAML, MAMLConfig, thinned
@@ -13,7 +12,8 @@ from drml.core.distribution import Gaussian
 from drml.core.rng import Streams
 from drml.core.tree import flatten
 from drml.core.types import ActionSpec, Advantages, EnvSpec, Rollout
-from drml.optim.trust_region import TrustRegionStep
+from drml.learning.adapt import InnerConfig
+from drml.learning.optim.trust_region import TrustRegionStep
 from drml.policies.mlp import GaussianMLP
 
 NUM_TASKS, STEPS, COPIES = 2, 4, 4

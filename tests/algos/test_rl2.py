@@ -10,7 +10,7 @@ import torch
 
 from drml.algos.registry import learner_entry
 from drml.algos.rl2 import RL2, RL2Config, interleaved, one_by_one
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.errors import InputError
 from drml.core.phases import Phases
 from drml.core.rng import BlockNoise, Streams
@@ -18,9 +18,9 @@ from drml.core.tree import flatten, tree_leaves
 from drml.core.types import ActionSpec, EnvSpec, join_rollouts
 from drml.envs.api import EnvOptions
 from drml.envs.native import Outcome, native_suite
+from drml.learning.returns import RunningScale
 from drml.loop.evaluate import episode_returns, meta_episode, returns_by_step
 from drml.policies.memory.registry import MemoryConfig
-from drml.returns import RunningScale
 from drml.suites.bandit import bandit_suite
 from drml.suites.registry import suite
 from drml.tasks.distribution import TaskDistribution

@@ -8,16 +8,16 @@ import torch
 
 from drml.algos.registry import learner_entry
 from drml.algos.rl2 import RL2, RL2Config, one_by_one, packed
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.tree import flatten, tree_leaves
 from drml.core.types import ActionSpec, EnvSpec, join_rollouts
 from drml.envs.api import EnvOptions
 from drml.envs.native import Outcome, native_suite
+from drml.learning.returns import RunningScale
 from drml.loop.evaluate import meta_episode
 from drml.policies.memory.registry import MemoryConfig
-from drml.returns import RunningScale
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice
 

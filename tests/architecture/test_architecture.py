@@ -10,7 +10,7 @@ SRC = ROOT / "src" / "drml"
 FLOORS = [
     {"core", "__init__"},
     {"tasks", "policies"},
-    {"envs", "returns", "losses", "baselines", "adapt", "optim"},
+    {"envs", "returns", "losses", "baselines", "adapt", "learning/optim"},
     {"suites", "collect", "algos"},
     {"loop", "executors", "gym", "references"},
     {"run", "check"},

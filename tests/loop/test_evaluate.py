@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from drml.adapt import InnerConfig
 from drml.algos.promp import ProMP, ProMPConfig
 from drml.algos.registry import learner_entry
 from drml.algos.rl2 import RL2, RL2Config
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.types import ActionSpec, EnvSpec
 from drml.envs.api import EnvOptions
 from drml.envs.native import Outcome, native_suite
+from drml.learning.adapt import InnerConfig
 from drml.loop.evaluate import AdaptationCost, meet, meta_test, returns_by_step
 from drml.loop.train import Progress, advance, train_row
 from drml.policies.memory.registry import MemoryConfig

@@ -10,7 +10,7 @@ from drml.algos.maml import MAML, MAMLConfig
 from drml.algos.promp import ProMP, ProMPConfig
 from drml.algos.registry import learner_entry
 from drml.algos.rl2 import RL2
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.errors import EnvError
 from drml.core.fault import Fault, label
 from drml.core.phases import Phases

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from drml.adapt import InnerConfig
 from drml.algos.maml import MAML, MAMLConfig
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.errors import EnvError, InputError, NumericError
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.envs.api import EnvOptions
+from drml.learning.adapt import InnerConfig
 from drml.loop.train import (
     MAX_UNSOUND_SHARE,
     Progress,

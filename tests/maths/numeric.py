@@ -12,8 +12,8 @@ from drml.algos.maml import MAML
 from drml.algos.promp import ProMP
 from drml.core.tree import Params, flatten
 from drml.core.types import ActionSpec, EnvSpec, Rollout
-from drml.optim.first_order import adam_init
-from drml.optim.trust_region import TrustRegionStep
+from drml.learning.optim.first_order import adam_init
+from drml.learning.optim.trust_region import TrustRegionStep
 from drml.policies.mlp import GaussianMLP
 
 OBS_SIZE, ACTION_SIZE, STEPS, COPIES = 2, 2, 4, 4

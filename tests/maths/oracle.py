@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from drml.adapt import GradientAdaptation, InnerConfig, chunks, value_and_gradient
 from drml.core.tree import Params, stack_shared, unflatten
 from drml.core.types import Advantages, Rollout
-from drml.losses import dice_loss, likelihood_ratio_loss, log_likelihood_loss
+from drml.learning.adapt import GradientAdaptation, InnerConfig, chunks, value_and_gradient
+from drml.learning.losses import dice_loss, likelihood_ratio_loss, log_likelihood_loss
 from drml.policies.mlp import CategoricalMLP
 
 LOSSES = {"dice": dice_loss, "likelihood_ratio": likelihood_ratio_loss, "log_likelihood": log_likelihood_loss}

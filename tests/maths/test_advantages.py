@@ -8,10 +8,10 @@ import torch
 from numeric import SPEC, STEPS, random_params, random_rollout
 from oracle import LOSSES, Process, all_paths, enumerated, relative_error, return_gradient, return_hessian
 
-from drml.adapt import estimate_advantages
-from drml.baselines import LinearFeatureBaseline
 from drml.core.tree import stack_shared, unflatten
-from drml.returns import gae, next_values
+from drml.learning.adapt import estimate_advantages
+from drml.learning.linear_baseline import LinearFeatureBaseline
+from drml.learning.returns import gae, next_values
 
 GAMMA, LAMBDA = 0.9, 0.8
 

@@ -18,16 +18,16 @@ from numeric import (
     trust_region_inputs,
 )
 
-from drml.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig, estimate_advantages
 from drml.algos.api import LearnerState
 from drml.algos.maml import MAML, MAMLConfig
 from drml.algos.promp import ProMP, ProMPConfig
-from drml.baselines import LinearFeatureBaseline
 from drml.core.tree import flatten
 from drml.core.types import Advantages, Agent
-from drml.losses import dice_loss
-from drml.optim.first_order import adam_init, adam_step
-from drml.optim.trust_region import TrustRegionConfig
+from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig, estimate_advantages
+from drml.learning.linear_baseline import LinearFeatureBaseline
+from drml.learning.losses import dice_loss
+from drml.learning.optim.first_order import adam_init, adam_step
+from drml.learning.optim.trust_region import TrustRegionConfig
 
 NUM_TASKS, NUM_STEPS = 4, 2
 PARAMS = random_params()

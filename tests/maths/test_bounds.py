@@ -7,13 +7,13 @@ import pytest
 import torch
 from numeric import ACTION_SIZE, OBS_SIZE, SPEC, random_params, random_rollout
 
-from drml.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig
 from drml.algos.api import LearnerState
 from drml.algos.maml import MAML, MAMLConfig
 from drml.algos.promp import ProMP, ProMPConfig
 from drml.core.tree import held_within, params_map, stack_shared
 from drml.core.types import Advantages
-from drml.optim.first_order import adam_init, adam_step
+from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig
+from drml.learning.optim.first_order import adam_init, adam_step
 from drml.policies.mlp import MAX_LOG_STD, GaussianMLP
 
 POLICY = GaussianMLP(OBS_SIZE, ACTION_SIZE, hidden=(2,), init_std=1.0, min_std=0.5)

@@ -19,18 +19,18 @@ from numeric import (
     trust_region_inputs,
 )
 
-from drml.adapt import (
+from drml.algos.maml import MAML, MAMLConfig
+from drml.algos.promp import ProMP, ProMPConfig
+from drml.core.tree import flatten, unflatten
+from drml.learning.adapt import (
     INNER_LOSSES,
     GradientAdaptation,
     InnerConfig,
     estimate_advantages,
     value_and_gradient,
 )
-from drml.algos.maml import MAML, MAMLConfig
-from drml.algos.promp import ProMP, ProMPConfig
-from drml.baselines import LinearFeatureBaseline
-from drml.core.tree import flatten, unflatten
-from drml.losses import clipped_surrogate_loss, likelihood_ratio, mean_kl
+from drml.learning.linear_baseline import LinearFeatureBaseline
+from drml.learning.losses import clipped_surrogate_loss, likelihood_ratio, mean_kl
 from drml.policies.mlp import GaussianMLP
 
 STEP = 1e-5

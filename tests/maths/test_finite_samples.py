@@ -16,11 +16,11 @@ import torch
 from oracle import LOSSES, relative_error
 from torch import Tensor
 
-from drml.adapt import GradientAdaptation, InnerConfig
 from drml.core.distribution import Categorical
 from drml.core.tree import stack_shared
 from drml.core.types import Advantages, Rollout
-from drml.losses import likelihood_ratio_loss
+from drml.learning.adapt import GradientAdaptation, InnerConfig
+from drml.learning.losses import likelihood_ratio_loss
 from drml.policies.mlp import CategoricalMLP
 
 ARM_REWARDS = torch.tensor([1.0, 0.3, -0.4], dtype=torch.float64)

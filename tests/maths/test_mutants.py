@@ -36,14 +36,14 @@ class Mutant(NamedTuple):
 MUTANTS = {
     # the inner step and how it is differentiated
     "inner gradient taken as a constant": Mutant(
-        "adapt.py",
+        "learning/adapt.py",
         "create_graph=self.order == 2",
         "create_graph=False",
         "test_estimators.test_dice_is_exact",
         ("bandit", 1),
     ),
     "inner gradient detached": Mutant(
-        "optim/first_order.py",
+        "learning/optim/first_order.py",
         "p - lr * g, params",
         "p - lr * g.detach(), params",
         "test_estimators.test_dice_is_exact",
@@ -57,28 +57,28 @@ MUTANTS = {
         ("log_likelihood", 1),
     ),
     "inner step goes uphill": Mutant(
-        "optim/first_order.py",
+        "learning/optim/first_order.py",
         "p - lr * g, params",
         "p + lr * g, params",
         "test_estimators.test_dice_is_exact",
         ("bandit", 1),
     ),
     "step sizes swapped": Mutant(
-        "adapt.py",
+        "learning/adapt.py",
         "self.lr if adapt_step == 0 else self.later_lr",
         "self.later_lr if adapt_step == 0 else self.lr",
         "test_estimators.test_dice_is_exact",
         ("bandit", 2),
     ),
     "later inner steps reuse the first rollout": Mutant(
-        "adapt.py",
+        "learning/adapt.py",
         "self.step(adapted, rollout, advantage, j)",
         "self.step(adapted, rollouts[0], advantages[0], j)",
         "test_batching.test_adapting_equals_gradient_steps_written_out",
         ("log_likelihood",),
     ),
     "adaptation carried from task to task": Mutant(
-        "optim/first_order.py",
+        "learning/optim/first_order.py",
         "p - lr * g, params",
         "p - lr * g.cumsum(0), params",
         "test_batching.test_adapting_all_tasks_equals_one_at_a_time",
@@ -86,53 +86,53 @@ MUTANTS = {
     ),
     # the losses
     "episodes not told apart in dice": Mutant(
-        "losses.py",
+        "learning/losses.py",
         "torch.where(starts, time, 0)",
         "torch.zeros_like(log_ratio, dtype=torch.int64)",
         "test_batching.test_dice_of_episodes_in_a_row_equals_dice_of_episodes_side_by_side",
     ),
     "dice without the product up to the action": Mutant(
-        "losses.py",
+        "learning/losses.py",
         "((total - since_start).exp() - (before - since_start).exp())",
         "(total - since_start).exp()",
         "test_estimators.test_dice_is_exact",
         ("horizon 2", 1),
     ),
     "ratio detached": Mutant(
-        "losses.py",
+        "learning/losses.py",
         "return log_likelihood_ratio(new, rollout).exp()",
         "return log_likelihood_ratio(new, rollout).exp().detach() + 0.0 * new.log_prob(rollout.action)",
         "test_estimators.test_likelihood_ratio_is_exact_on_bandits",
         ("bandit", 1),
     ),
     "ratio upside down": Mutant(
-        "losses.py",
+        "learning/losses.py",
         "(new.log_prob(rollout.action) - rollout.log_prob)",
         "(rollout.log_prob - new.log_prob(rollout.action))",
         "test_estimators.test_likelihood_ratio_is_exact_on_bandits",
         ("bandit", 1),
     ),
     "log likelihood goes uphill": Mutant(
-        "losses.py",
+        "learning/losses.py",
         "-expectation(new.log_prob",
         "expectation(new.log_prob",
         "test_estimators.test_first_order_lacks_the_hessian_term",
         ("bandit", "log_likelihood"),
     ),
     "the greater of clipped and not": Mutant(
-        "losses.py",
+        "learning/losses.py",
         "torch.minimum(",
         "torch.maximum(",
         "test_finite_differences.test_clipped_surrogate_by_hand",
     ),
     "clipped on one side": Mutant(
-        "losses.py",
+        "learning/losses.py",
         "clamp(1.0 - clip_eps, 1.0 + clip_eps)",
         "clamp(max=1.0 + clip_eps)",
         "test_finite_differences.test_clipped_surrogate_by_hand",
     ),
     "KL the other way": Mutant(
-        "losses.py",
+        "learning/losses.py",
         "rollout.acting.kl(new)",
         "new.kl(rollout.acting)",
         "test_finite_differences.test_promp_loss_by_hand",
@@ -165,78 +165,78 @@ MUTANTS = {
     ),
     # returns, baseline, advantages
     "gamma on the reward": Mutant(
-        "returns.py",
+        "learning/returns.py",
         "reward + gamma * next_value - value",
         "gamma * reward + next_value - value",
         "test_advantages.test_gae_by_hand",
     ),
     "gamma missing from the sum": Mutant(
-        "returns.py",
+        "learning/returns.py",
         "gamma * gae_lambda * (~ended)",
         "gae_lambda * (~ended)",
         "test_advantages.test_gae_by_hand",
     ),
     "sums run on over the end of an episode": Mutant(
-        "returns.py",
+        "learning/returns.py",
         "gae_lambda * (~ended).to(delta.dtype)",
         "gae_lambda * torch.ones_like(delta)",
         "test_advantages.test_gae_by_hand",
     ),
     "bootstrapped over a termination": Mutant(
-        "returns.py",
+        "learning/returns.py",
         "following.masked_fill(terminated, 0.0)",
         "following",
         "test_advantages.test_gae_by_hand",
     ),
     "not bootstrapped where looking ended": Mutant(
-        "returns.py",
+        "learning/returns.py",
         "torch.where(truncated, final_value, following)",
         "following.masked_fill(truncated, 0.0)",
         "test_advantages.test_gae_by_hand",
     ),
     "advantages centred across tasks": Mutant(
-        "returns.py",
+        "learning/returns.py",
         "gain - (share * gain).sum(axes, keepdim=True)",
         "gain - (share * gain).sum((0, *axes), keepdim=True) / len(gain)",
         "test_batching.test_adapting_all_tasks_equals_one_at_a_time",
         ("log_likelihood",),
     ),
     "advantages scaled across tasks": Mutant(
-        "returns.py",
+        "learning/returns.py",
         "(share * centred.square()).sum(axes, keepdim=True)",
         "(share * centred.square()).sum((0, *axes), keepdim=True)",
         "test_batching.test_adapting_all_tasks_equals_one_at_a_time",
         ("log_likelihood",),
     ),
     "steps that are not valid counted": Mutant(
-        "adapt.py",
+        "learning/adapt.py",
         "rollout.valid.double(), (1, 2)",
         "torch.ones_like(advantage), (1, 2)",
         "test_batching.test_what_is_not_valid_does_not_matter",
         ("log_likelihood",),
     ),
     "baseline fitted across tasks": Mutant(
-        "baselines.py",
+        "learning/linear_baseline.py",
         "weights = self._solve(features, returns, fitted)",
         "weights = self._solve(*(x.flatten(0, 1)[None] for x in (features, returns, fitted)))",
         "test_batching.test_adapting_all_tasks_equals_one_at_a_time",
         ("log_likelihood",),
     ),
     "baseline fitted to episodes that were cut": Mutant(
-        "baselines.py",
+        "learning/linear_baseline.py",
         "rollout.valid & ~is_cut",
         "rollout.valid",
         "test_advantages.test_advantages_equal_loops_over_one_copy_at_a_time",
     ),
     "rounding normalised like any advantage": Mutant(
-        "returns.py",
+        "learning/returns.py",
         "torch.where(std > smallest, centred / std, 0.0)",
         "centred / (std + 1e-8)",
         "test_normalisation.test_where_no_action_made_a_difference_advantages_are_zero",
         ("constant", 1.0, 0.99),
     ),
     "returns compared at all times at once": Mutant(
-        "returns.py",
+        "learning/returns.py",
         "at = time.flatten(1)",
         "at = 0 * time.flatten(1)",
         "test_normalisation.test_where_no_action_made_a_difference_advantages_are_zero",
@@ -291,7 +291,7 @@ MUTANTS = {
         ("log_likelihood", 2),
     ),
     "derivative of the inner step with the wrong sign": Mutant(
-        "adapt.py",
+        "learning/adapt.py",
         "lambda v: v - lr * hessian(v)",
         "lambda v: v + lr * hessian(v)",
         "test_finite_differences.test_maml_gradient",
@@ -305,7 +305,7 @@ MUTANTS = {
         (1, 1),
     ),
     "ProMP's gradient of the first chunk alone": Mutant(
-        "adapt.py",
+        "learning/adapt.py",
         "torch.stack(gradients).sum(0)",
         "gradients[0]",
         "test_batching.test_promp_gradient_is_the_mean_over_tasks",
@@ -313,37 +313,37 @@ MUTANTS = {
     ),
     # the optimisers
     "Adam without bias correction": Mutant(
-        "optim/first_order.py",
+        "learning/optim/first_order.py",
         "= 1.0 - beta1**num_steps, 1.0 - beta2**num_steps",
         "= 1.0, 1.0",
         "test_batching.test_adam_equals_its_formula_number_by_number",
     ),
     "sign of the residual": Mutant(
-        "optim/conjugate_gradient.py",
+        "learning/optim/conjugate_gradient.py",
         "residual - step * curved",
         "residual + step * curved",
         "test_trust_region.test_conjugate_gradient_equals_the_dense_solution",
     ),
     "step uphill": Mutant(
-        "optim/trust_region.py",
+        "learning/optim/trust_region.py",
         "direction = -conjugate_gradient(",
         "direction = conjugate_gradient(",
         "test_trust_region.test_step_goes_to_the_edge_of_the_region_along_the_natural_gradient",
     ),
     "step out of the region": Mutant(
-        "optim/trust_region.py",
+        "learning/optim/trust_region.py",
         "torch.sqrt(2.0 * config.max_kl",
         "torch.sqrt(4.0 * config.max_kl",
         "test_trust_region.test_step_goes_to_the_edge_of_the_region_along_the_natural_gradient",
     ),
     "line search blind to the KL": Mutant(
-        "optim/trust_region.py",
+        "learning/optim/trust_region.py",
         " and kl <= config.max_kl",
         "",
         "test_trust_region.test_line_search_takes_the_first_point_that_lowers_the_loss_within_the_region",
     ),
     "line search blind to the loss": Mutant(
-        "optim/trust_region.py",
+        "learning/optim/trust_region.py",
         "< loss < loss_before",
         "< loss",
         "test_trust_region.test_line_search_takes_the_first_point_that_lowers_the_loss_within_the_region",
@@ -416,7 +416,7 @@ def test_mutant_is_caught(name):
 
 def test_every_named_test_passes_on_the_code_as_it_is():
     """So a mutant is caught for what it changes, not for how it is loaded."""
-    file = "losses.py"
+    file = "learning/losses.py"
     with changed(file, (PACKAGE / file).read_text()):
         for path, args in {(mutant.test, mutant.args) for mutant in MUTANTS.values()}:
             named_test(path)(*args)

@@ -6,14 +6,14 @@ import pytest
 import torch
 from numeric import POLICY, SPEC, random_history, random_params, random_rollout
 
-from drml.adapt import InnerConfig, estimate_advantages
 from drml.algos.api import LearnerState
 from drml.algos.maml import MAML, MAMLConfig
 from drml.algos.promp import ProMP, ProMPConfig
-from drml.baselines import LinearFeatureBaseline
 from drml.core.tree import flatten, params_map
 from drml.core.types import EnvSpec
-from drml.optim.first_order import adam_init
+from drml.learning.adapt import InnerConfig, estimate_advantages
+from drml.learning.linear_baseline import LinearFeatureBaseline
+from drml.learning.optim.first_order import adam_init
 
 NUM_TASKS = 2
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from drml.optim.conjugate_gradient import conjugate_gradient
-from drml.optim.trust_region import TrustRegionConfig, line_search, trust_region_step
+from drml.learning.optim.conjugate_gradient import conjugate_gradient
+from drml.learning.optim.trust_region import TrustRegionConfig, line_search, trust_region_step
 
 SIZE = 6
 

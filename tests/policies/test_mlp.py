@@ -8,7 +8,7 @@ from drml.core.distribution import Categorical, Gaussian
 from drml.core.rng import Streams
 from drml.core.tree import params_map
 from drml.core.types import ActionSpec, EnvSpec
-from drml.optim.first_order import sgd_step
+from drml.learning.optim.first_order import sgd_step
 from drml.policies.mlp import MAX_LOG_STD, CategoricalMLP, GaussianMLP, MLPConfig, init_layers, mlp_policy
 
 POLICIES = [

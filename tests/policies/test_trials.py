@@ -8,7 +8,7 @@ import torch
 
 from drml.algos.registry import learner_entry
 from drml.algos.rl2 import RL2Config, one_by_one
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.types import ActionSpec, EnvSpec, Tasks, join_rollouts

@@ -8,7 +8,7 @@ import torch
 
 from drml.algos.maml import MAMLConfig
 from drml.algos.rl2 import RL2Config
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core import check
 from drml.core.errors import ResourceError
 from drml.core.phases import Phases

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.errors import InputError
 from drml.core.phases import Phases
 from drml.core.rng import Streams

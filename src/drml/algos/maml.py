@@ -26,16 +26,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from drml.adapt import (
-    INNER_LOSSES,
-    GradientAdaptation,
-    InnerConfig,
-    InnerLoop,
-    InnerLoss,
-    chunks,
-    hessian_product,
-    share_without_difference,
-)
 from drml.algos.api import LearnerState
 from drml.core.check import check_finite, check_ranges
 from drml.core.parallel import parallel_map
@@ -51,8 +41,18 @@ from drml.core.tree import (
     unflatten,
 )
 from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, Rollout, Tasks
-from drml.losses import expectation, likelihood_ratio_loss, mean_kl
-from drml.optim.trust_region import TrustRegionConfig, trust_region_step
+from drml.learning.adapt import (
+    INNER_LOSSES,
+    GradientAdaptation,
+    InnerConfig,
+    InnerLoop,
+    InnerLoss,
+    chunks,
+    hessian_product,
+    share_without_difference,
+)
+from drml.learning.losses import expectation, likelihood_ratio_loss, mean_kl
+from drml.learning.optim.trust_region import TrustRegionConfig, trust_region_step
 from drml.policies.api import Policy
 
 CURVATURE_PIECES = 2  # a product with the curvature is short: more pieces cost more than they give

@@ -16,7 +16,12 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from drml.adapt import (
+from drml.algos.api import LearnerState
+from drml.core.check import check_ranges
+from drml.core.rng import Streams
+from drml.core.tree import Params, held_within, params_map, stack_shared
+from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, Rollout, Tasks
+from drml.learning.adapt import (
     INNER_LOSSES,
     GradientAdaptation,
     InnerConfig,
@@ -25,13 +30,8 @@ from drml.adapt import (
     share_without_difference,
     value_and_gradient,
 )
-from drml.algos.api import LearnerState
-from drml.core.check import check_ranges
-from drml.core.rng import Streams
-from drml.core.tree import Params, held_within, params_map, stack_shared
-from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, Rollout, Tasks
-from drml.losses import clipped_surrogate_loss, mean_kl
-from drml.optim.first_order import AdamState, adam_init, adam_step
+from drml.learning.losses import clipped_surrogate_loss, mean_kl
+from drml.learning.optim.first_order import AdamState, adam_init, adam_step
 from drml.policies.api import Policy
 
 

@@ -24,17 +24,16 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from drml.adapt import chunks, value_and_gradient
 from drml.algos.api import LearnerState
 from drml.core.check import check_ranges
 from drml.core.parallel import parallel_map
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree, flatten, held_within, params_map, tree_where
 from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, Rollout, Tasks, join_rollouts
-from drml.losses import clipped_surrogate_loss, expectation
-from drml.optim.first_order import AdamState, adam_init, adam_step
-from drml.policies.actor_critic import MemoryPolicy
-from drml.returns import (
+from drml.learning.adapt import chunks, value_and_gradient
+from drml.learning.losses import clipped_surrogate_loss, expectation
+from drml.learning.optim.first_order import AdamState, adam_init, adam_step
+from drml.learning.returns import (
     RunningScale,
     differs_at_equal_times,
     gae,
@@ -43,6 +42,7 @@ from drml.returns import (
     rounding_of,
     standardised,
 )
+from drml.policies.actor_critic import MemoryPolicy
 
 
 @dataclass(frozen=True)

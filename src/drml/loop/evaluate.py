@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from drml.algos.api import Learner, LearnerState
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.errors import EnvError
 from drml.core.fault import Fault, label
 from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 from drml.core.tree import Params, tree_map
 from drml.core.types import Agent, Rollout, Tasks
+from drml.learning.returns import first_episode_returns
 from drml.loop.stats import over_one_seed
-from drml.returns import first_episode_returns
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Literal, cast
 import torch
 
 from drml.algos.api import Learner, LearnerState
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.check import check_ranges, check_tree
 from drml.core.errors import EnvError, InputError
 from drml.core.parallel import one_torch_thread

@@ -5,10 +5,10 @@
 
 from dataclasses import replace
 
-from drml.adapt import InnerConfig
 from drml.algos.maml import MAMLConfig
 from drml.algos.promp import ProMPConfig
 from drml.algos.rl2 import RL2Config
+from drml.learning.adapt import InnerConfig
 from drml.loop.train import TrainConfig
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.errors import DrmlError, InputError
 from drml.core.phases import Phases
 from drml.core.rng import Streams

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from drml.algos.api import Learner, LearnerState
 from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.check import check_memory
 from drml.core.config import from_dict, to_dict
 from drml.core.errors import CheckpointError, DrmlError, EnvError, InputError, NumericError, ResourceError

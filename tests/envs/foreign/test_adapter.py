@@ -11,7 +11,7 @@ import torch
 from counters import ACTION, DRAW, STEP, TASK, Careless, Counter, Tape, draw_of, length_of
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorWrapper
 
-from drml.collect import Collector
+from drml.collect.collector import Collector
 from drml.core.distribution import Categorical
 from drml.core.errors import EnvError, InputError
 from drml.core.phases import Phases

@@ -7,7 +7,7 @@ import torch
 from drml.core.distribution import Categorical, Gaussian
 from drml.core.rng import Streams
 from drml.core.types import Advantages, Rollout
-from drml.losses import (
+from drml.learning.losses import (
     clipped_surrogate_loss,
     dice_loss,
     expectation,

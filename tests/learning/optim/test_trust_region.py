@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from drml.core.rng import Streams
-from drml.optim.trust_region import TrustRegionConfig, line_search, trust_region_step
+from drml.learning.optim.trust_region import TrustRegionConfig, line_search, trust_region_step
 
 EXACT = TrustRegionConfig(max_kl=0.01, cg_iters=10, cg_damping=0.0)
 THETA = torch.tensor([1.0, -2.0], dtype=torch.float64)

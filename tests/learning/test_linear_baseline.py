@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from drml.baselines import LinearFeatureBaseline
 from drml.core.distribution import Gaussian
 from drml.core.rng import Streams
 from drml.core.types import Rollout
+from drml.learning.linear_baseline import LinearFeatureBaseline
 
 K, T, B, OBS = 3, 12, 6, 2
 HORIZON = 6

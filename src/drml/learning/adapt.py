@@ -15,7 +15,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from drml.baselines import LinearFeatureBaseline, Values
 from drml.core.check import check_finite, check_ranges
 from drml.core.distribution import Distribution
 from drml.core.parallel import parallel_map
@@ -30,10 +29,11 @@ from drml.core.tree import (
     unflatten,
 )
 from drml.core.types import AdaptsOn, Advantages, Agent, Rollout
-from drml.losses import dice_loss, likelihood_ratio_loss, log_likelihood_loss
-from drml.optim.first_order import sgd_step
+from drml.learning.linear_baseline import LinearFeatureBaseline, Values
+from drml.learning.losses import dice_loss, likelihood_ratio_loss, log_likelihood_loss
+from drml.learning.optim.first_order import sgd_step
+from drml.learning.returns import differs_at_equal_times, gae, next_values, rounding_of, standardised
 from drml.policies.api import Policy
-from drml.returns import differs_at_equal_times, gae, next_values, rounding_of, standardised
 
 InnerLoss = Literal["log_likelihood", "likelihood_ratio", "dice"]
 Loss = Callable[[Distribution, Rollout, Advantages], Tensor]

@@ -3,7 +3,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from drml.collect import Collector, elapsed_steps, first_in_episode, in_same_episode
+from drml.collect.collector import Collector, elapsed_steps, first_in_episode, in_same_episode
 from drml.core.distribution import Gaussian
 from drml.core.errors import EnvError, NumericError
 from drml.core.fault import Fault

@@ -3,7 +3,7 @@ import torch
 
 from drml.core.rng import Streams
 from drml.core.tree import params_map
-from drml.optim.first_order import AdamState, adam_init, adam_step, sgd_step
+from drml.learning.optim.first_order import AdamState, adam_init, adam_step, sgd_step
 
 
 def start(dtype=torch.float64):

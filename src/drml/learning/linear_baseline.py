@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from drml.core.types import Rollout
-from drml.returns import discounted_sum
+from drml.learning.returns import discounted_sum
 
 
 @dataclass(frozen=True)

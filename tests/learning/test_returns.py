@@ -3,7 +3,7 @@ import torch
 
 from drml.core.errors import InputError
 from drml.core.rng import Streams
-from drml.returns import (
+from drml.learning.returns import (
     RunningScale,
     differs_at_equal_times,
     discounted_sum,

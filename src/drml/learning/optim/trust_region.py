@@ -14,7 +14,7 @@ from torch import Tensor
 
 from drml.core.check import check_ranges
 from drml.core.errors import InputError
-from drml.optim.conjugate_gradient import conjugate_gradient
+from drml.learning.optim.conjugate_gradient import conjugate_gradient
 
 
 @dataclass(frozen=True)

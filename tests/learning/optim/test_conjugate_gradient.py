@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from drml.core.rng import Streams
-from drml.optim.conjugate_gradient import conjugate_gradient, orthogonal_to
+from drml.learning.optim.conjugate_gradient import conjugate_gradient, orthogonal_to
 
 
 def positive_definite(size, seed=0):

@@ -1,0 +1,1 @@
+"""Acting: one agent, T steps, B copies of K tasks, and what is recorded of it."""
