@@ -10,7 +10,7 @@ SRC = ROOT / "src" / "drml"
 FLOORS = [
     {"core", "__init__"},
     {"tasks", "policies"},
-    {"envs", "returns", "losses", "baselines", "adapt", "learning/optim"},
+    {"envs", "learning"},
     {"suites", "collect", "algos"},
     {"loop", "executors", "gym", "references"},
     {"run", "check"},
