@@ -31,7 +31,7 @@ from drml.envs.api import EnvOptions
 from drml.envs.foreign.family import GymFamily, task_family
 from drml.suites import classic
 from drml.tasks.parameter import Uniform
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 MASS = Uniform(0.05, 0.5)
 

@@ -25,12 +25,14 @@ import torch
 
 from drml.algos.maml import MAMLConfig
 from drml.envs.api import EnvOptions
+from drml.loop.config import TrainConfig
+from drml.loop.progress import Progress
 from drml.loop.stats import mean_interval
-from drml.loop.train import Progress, Row, TrainConfig
+from drml.loop.trainer import Row
 from drml.recipes.catalog import RECIPES
 from drml.run import session
+from drml.run.config import RunConfig
 from drml.run.log import read_rows
-from drml.run.session import RunConfig
 
 RESULTS = Path(__file__).parent / "results"
 SIZE = {"num_tasks": 20, "copies": 20}

@@ -13,7 +13,7 @@ from drml.core.rng import Streams
 from drml.envs.api import BatchEnv, Closable, EnvOptions, Isolation, Suite
 from drml.executors.isolated.env import isolated
 from drml.suites.registry import suite
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 
 def steps_per_second(env: BatchEnv, chosen: Suite, num_tasks: int, copies: int, seconds: float) -> float:

@@ -32,7 +32,7 @@ from drml.policies.actor_critic import input_size
 from drml.policies.memory.api import Memory
 from drml.policies.memory.registry import MemoryConfig, MemoryKind, memory_of
 from drml.suites.registry import suite
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 SUITE, TRIALS, SIZE = "bandit-bernoulli-k5-n100-v1", 480, 256
 KINDS: tuple[MemoryKind, ...] = ("gru", "lstm", "mingru", "transformer")

@@ -26,7 +26,7 @@ from drml.envs.api import EnvOptions
 from drml.envs.mujoco.robot_env import RobotEnv
 from drml.envs.mujoco.simulation import Floats, Indices, Simulation
 from drml.suites.registry import suite
-from drml.tasks.sampler import StratifiedSampler
+from drml.tasks.samplers.stratified import StratifiedSampler
 
 WARM_UP_TURNS = 1
 FAMILIES = (

@@ -34,7 +34,9 @@ from dataclasses import replace
 from drml.run import session
 from drml.algos.registry import learner_entry
 from drml.envs.api import EnvOptions
-from drml.loop.train import TrainConfig, init_progress, meta_train
+from drml.loop.train import meta_train
+from drml.loop.trainer import init_progress
+from drml.loop.config import TrainConfig
 case = json.loads(sys.argv[1])
 entry = learner_entry(case["learner"])
 train = TrainConfig(1, case["tasks"], case["copies"], validation_tasks=1, validate_every=10**6)

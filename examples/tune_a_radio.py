@@ -8,7 +8,7 @@ from pathlib import Path
 
 from drml import session
 from drml.algos.maml import MAMLConfig
-from drml.loop.train import TrainConfig
+from drml.loop.config import TrainConfig
 from drml.report.page import write_report
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from drml.cli.main import main
-from drml.loop.train import TrainConfig
+from drml.loop.config import TrainConfig
 from drml.policies.mlp import MLPConfig
 from drml.run import session
 

@@ -18,8 +18,12 @@ from drml.suites.registry import suite
 from drml.loop.evaluate import meta_test
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
-from drml.run.session import RunConfig, make_trainer, set_up
-from drml.loop.train import TrainConfig, init_progress, meta_train
+from drml.run.session import make_trainer
+from drml.run.setup import set_up
+from drml.run.config import RunConfig
+from drml.loop.train import meta_train
+from drml.loop.trainer import init_progress
+from drml.loop.config import TrainConfig
 from torch import nn
 
 def show(name, tensors):

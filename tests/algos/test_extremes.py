@@ -16,12 +16,14 @@ from drml.core.rng import Streams
 from drml.core.tree import tree_leaves
 from drml.core.types import Step
 from drml.envs.api import EnvOptions
-from drml.loop.train import TrainConfig, Trainer, init_progress, meta_train
+from drml.loop.config import TrainConfig
+from drml.loop.train import meta_train
+from drml.loop.trainer import Trainer, init_progress
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.suites.bandit import bandit_suite
 from drml.suites.registry import suite
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 
 def memory_learner(family, **changes):

@@ -18,14 +18,15 @@ from drml.core.tree import flatten, tree_leaves
 from drml.core.types import ActionSpec, EnvSpec, join_rollouts
 from drml.envs.api import EnvOptions
 from drml.envs.native import Outcome, native_suite
-from drml.learning.returns import RunningScale
-from drml.loop.evaluate import episode_returns, meta_episode, returns_by_step
+from drml.learning.running_scale import RunningScale
+from drml.loop.curve import episode_returns, returns_by_step
+from drml.loop.meet import meta_episode
 from drml.policies.memory.registry import MemoryConfig
 from drml.suites.bandit import bandit_suite
 from drml.suites.registry import suite
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Uniform
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 K, B, EPISODES = 5, 2, 3
 FAMILY = suite("tabular-mdp-rl2-v1")

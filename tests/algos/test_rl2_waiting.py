@@ -15,8 +15,8 @@ from drml.core.tree import flatten, tree_leaves
 from drml.core.types import ActionSpec, EnvSpec, join_rollouts
 from drml.envs.api import EnvOptions
 from drml.envs.native import Outcome, native_suite
-from drml.learning.returns import RunningScale
-from drml.loop.evaluate import meta_episode
+from drml.learning.running_scale import RunningScale
+from drml.loop.meet import meta_episode
 from drml.policies.memory.registry import MemoryConfig
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice

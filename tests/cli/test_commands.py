@@ -14,9 +14,10 @@ from drml.cli.demo_command import set_aside
 from drml.cli.main import COMMANDS, EXIT_CODES, main
 from drml.cli.progress import ProgressLine, clock, seconds_left
 from drml.core.errors import DrmlError, InputError
-from drml.loop.train import Progress, TrainConfig
+from drml.loop.config import TrainConfig
+from drml.loop.progress import Progress
+from drml.run.measure import load
 from drml.run.rundir import lock
-from drml.run.session import load
 from drml.suites.registry import SUITES
 
 from .conftest import SUITE, TINY, Answer

@@ -11,7 +11,8 @@ import pytest
 from tests.cli.test_bad_input import contents
 
 from drml.cli.main import main
-from drml.run.rundir import FILES, FOLDERS, replace_file
+from drml.run.durable import replace_file
+from drml.run.rundir import FILES, FOLDERS
 
 COMMANDS = {
     "resume": ["train", "--resume", "run", "--meta-iters", "3"],

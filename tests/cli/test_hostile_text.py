@@ -9,7 +9,7 @@ import pytest
 
 from drml.cli.main import main
 from drml.cli.terminal import console, say, show
-from drml.run import rundir
+from drml.run import durable
 
 TINY = ["--meta-iters", "1", "--tasks", "2", "--episodes", "2", "--validation-tasks", "2", "--validate-every", "1"]
 NASTY = "cannot open [/dev/ttyUSB0] [red]x[/red] [/] :smile: \x1b[2J\x1b]0;t\x07 \udce9 \u202e end"
@@ -123,7 +123,7 @@ def test_words_of_the_command_line_are_told_as_they_were_typed(words, word, tmp_
 def test_a_configuration_of_nasty_texts_is_refused_in_one_clean_line(run: Path, capsys: pytest.CaptureFixture[str]):
     config = json.loads((run / "config.json").read_text())
     for change in ({"suite": NASTY}, {"learner": NASTY}, {NASTY: 1}, {"suite": f"a:{NASTY}"}, {"tasks": {NASTY: "x"}}):
-        rundir.write_json(run / "config.json", config | change)
+        durable.write_json(run / "config.json", config | change)
         assert main(["test", "run"]) == 2
         err = capsys.readouterr().err
         assert err.count("\n") == 1 and "[/dev/ttyUSB0]" in err and is_clean(err)

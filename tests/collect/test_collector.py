@@ -3,7 +3,8 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from drml.collect.collector import Collector, elapsed_steps, first_in_episode, in_same_episode
+from drml.collect.collector import Collector
+from drml.collect.soundness import elapsed_steps, first_in_episode, in_same_episode
 from drml.core.distribution import Gaussian
 from drml.core.errors import EnvError, NumericError
 from drml.core.fault import Fault
@@ -14,7 +15,7 @@ from drml.envs.api import EnvOptions
 from drml.policies.mlp import CategoricalMLP, GaussianMLP
 from drml.suites.bandit import bandit_suite
 from drml.tasks.distribution import content_hashes
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 K, T, B = 3, 7, 2
 ID, COPY, EPISODE, STEP = range(4)

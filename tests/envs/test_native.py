@@ -13,7 +13,7 @@ from drml.core.types import ActionSpec, EnvSpec, Step, Tasks
 from drml.envs.api import EnvOptions, Suite
 from drml.envs.native import NativeEnv, Outcome
 from drml.suites import bandit, grid, navigation, probe, tabular
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 SUITES = (*navigation.SUITES, *bandit.SUITES, *tabular.SUITES, *grid.SUITES, *probe.SUITES)
 HORIZON = 5

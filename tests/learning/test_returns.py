@@ -4,7 +4,6 @@ import torch
 from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.learning.returns import (
-    RunningScale,
     differs_at_equal_times,
     discounted_sum,
     first_episode_returns,
@@ -12,6 +11,7 @@ from drml.learning.returns import (
     next_values,
     standardised,
 )
+from drml.learning.running_scale import RunningScale
 
 
 def batch(*copies):

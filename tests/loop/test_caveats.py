@@ -8,10 +8,15 @@ import torch
 from drml.algos.registry import LEARNERS
 from drml.envs.api import EnvOptions
 from drml.loop.caveats import caveats
-from drml.loop.train import TrainConfig, init_progress, meta_train, warnings_of
+from drml.loop.config import TrainConfig
+from drml.loop.rows import warnings_of
+from drml.loop.train import meta_train
+from drml.loop.trainer import init_progress
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
-from drml.run.session import RunConfig, make_trainer, set_up
+from drml.run.config import RunConfig
+from drml.run.session import make_trainer
+from drml.run.setup import set_up
 
 SIZE = TrainConfig(meta_iters=1, num_tasks=2, copies=3, validation_tasks=1)
 POLICIES = {"maml": MLPConfig((4,)), "promp": MLPConfig((4,)), "rl2": MemoryConfig("gru", 4)}

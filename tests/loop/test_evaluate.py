@@ -13,8 +13,13 @@ from drml.core.types import ActionSpec, EnvSpec
 from drml.envs.api import EnvOptions
 from drml.envs.native import Outcome, native_suite
 from drml.learning.adapt import InnerConfig
-from drml.loop.evaluate import AdaptationCost, meet, meta_test, returns_by_step
-from drml.loop.train import Progress, advance, train_row
+from drml.loop.cost import AdaptationCost
+from drml.loop.curve import returns_by_step
+from drml.loop.evaluate import meta_test
+from drml.loop.meet import meet
+from drml.loop.progress import Progress
+from drml.loop.rows import train_row
+from drml.loop.train import advance
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.tasks.distribution import TaskDistribution

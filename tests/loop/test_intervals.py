@@ -15,12 +15,12 @@ import torch
 
 from drml.core.rng import Streams
 from drml.loop import stats
-from drml.loop.evaluate import AdaptationCurve
+from drml.loop.curve import AdaptationCurve
 from drml.recipes.catalog import RECIPES
 from drml.recipes.judge import part_of, summary
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Uniform
-from drml.tasks.sampler import tasks_to_test
+from drml.tasks.samplers.tested import tasks_to_test
 
 BOUNDS = (0.93, 0.97)
 FEW, MANY = 2000, 10_000

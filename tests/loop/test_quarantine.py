@@ -17,13 +17,17 @@ from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.tree import tree_leaves
 from drml.envs.api import EnvOptions
-from drml.loop.evaluate import meet, meta_episode, meta_test
+from drml.loop.config import TrainConfig
+from drml.loop.evaluate import meta_test
+from drml.loop.meet import meet, meta_episode
+from drml.loop.progress import stop_reason
 from drml.loop.quarantine import KEPT, MAX_STRIKES, Quarantine
-from drml.loop.train import TrainConfig, Trainer, init_progress, meta_train, stop_reason
+from drml.loop.train import meta_train
+from drml.loop.trainer import Trainer, init_progress
 from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.suites.registry import suite
 from drml.tasks.distribution import content_hashes
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 SUITE = suite("navigation-maml-v1")
 TASKS = UniformSampler().sample({}, SUITE.tasks, "train", 8, Streams(0)["tasks"])

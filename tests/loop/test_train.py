@@ -12,20 +12,14 @@ from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.envs.api import EnvOptions
 from drml.learning.adapt import InnerConfig
-from drml.loop.train import (
-    MAX_UNSOUND_SHARE,
-    Progress,
-    TrainConfig,
-    Trainer,
-    advance,
-    init_progress,
-    meta_train,
-    stop_reason,
-    validate,
-)
+from drml.loop.config import TrainConfig
+from drml.loop.progress import Progress, stop_reason
+from drml.loop.train import MAX_UNSOUND_SHARE, advance, meta_train
+from drml.loop.trainer import Trainer, init_progress
+from drml.loop.validate import validate
 from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.suites.registry import suite
-from drml.tasks.sampler import StratifiedSampler
+from drml.tasks.samplers.stratified import StratifiedSampler
 
 
 def make_trainer(name="probe-goal-flip-v1", seed=0, config=None, **maml):

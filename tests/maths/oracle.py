@@ -14,7 +14,8 @@ from torch import Tensor
 
 from drml.core.tree import Params, stack_shared, unflatten
 from drml.core.types import Advantages, Rollout
-from drml.learning.adapt import GradientAdaptation, InnerConfig, chunks, value_and_gradient
+from drml.learning.adapt import GradientAdaptation, InnerConfig
+from drml.learning.by_parts import chunks, value_and_gradient
 from drml.learning.losses import dice_loss, likelihood_ratio_loss, log_likelihood_loss
 from drml.policies.mlp import CategoricalMLP
 

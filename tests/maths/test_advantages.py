@@ -9,7 +9,7 @@ from numeric import SPEC, STEPS, random_params, random_rollout
 from oracle import LOSSES, Process, all_paths, enumerated, relative_error, return_gradient, return_hessian
 
 from drml.core.tree import stack_shared, unflatten
-from drml.learning.adapt import estimate_advantages
+from drml.learning.advantages import estimate_advantages
 from drml.learning.linear_baseline import LinearFeatureBaseline
 from drml.learning.returns import gae, next_values
 

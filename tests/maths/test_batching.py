@@ -23,7 +23,8 @@ from drml.algos.maml import MAML, MAMLConfig
 from drml.algos.promp import ProMP, ProMPConfig
 from drml.core.tree import flatten
 from drml.core.types import Advantages, Agent
-from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig, estimate_advantages
+from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig
+from drml.learning.advantages import estimate_advantages
 from drml.learning.linear_baseline import LinearFeatureBaseline
 from drml.learning.losses import dice_loss
 from drml.learning.optim.first_order import adam_init, adam_step

@@ -22,13 +22,9 @@ from numeric import (
 from drml.algos.maml import MAML, MAMLConfig
 from drml.algos.promp import ProMP, ProMPConfig
 from drml.core.tree import flatten, unflatten
-from drml.learning.adapt import (
-    INNER_LOSSES,
-    GradientAdaptation,
-    InnerConfig,
-    estimate_advantages,
-    value_and_gradient,
-)
+from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig
+from drml.learning.advantages import estimate_advantages
+from drml.learning.by_parts import value_and_gradient
 from drml.learning.linear_baseline import LinearFeatureBaseline
 from drml.learning.losses import clipped_surrogate_loss, likelihood_ratio, mean_kl
 from drml.policies.mlp import GaussianMLP

@@ -209,7 +209,7 @@ MUTANTS = {
         ("log_likelihood",),
     ),
     "steps that are not valid counted": Mutant(
-        "learning/adapt.py",
+        "learning/advantages.py",
         "rollout.valid.double(), (1, 2)",
         "torch.ones_like(advantage), (1, 2)",
         "test_batching.test_what_is_not_valid_does_not_matter",
@@ -305,7 +305,7 @@ MUTANTS = {
         (1, 1),
     ),
     "ProMP's gradient of the first chunk alone": Mutant(
-        "learning/adapt.py",
+        "learning/by_parts.py",
         "torch.stack(gradients).sum(0)",
         "gradients[0]",
         "test_batching.test_promp_gradient_is_the_mean_over_tasks",

@@ -11,7 +11,8 @@ from drml.algos.maml import MAML, MAMLConfig
 from drml.algos.promp import ProMP, ProMPConfig
 from drml.core.tree import flatten, params_map
 from drml.core.types import EnvSpec
-from drml.learning.adapt import InnerConfig, estimate_advantages
+from drml.learning.adapt import InnerConfig
+from drml.learning.advantages import estimate_advantages
 from drml.learning.linear_baseline import LinearFeatureBaseline
 from drml.learning.optim.first_order import adam_init
 

@@ -15,7 +15,7 @@ from drml.policies.actor_critic import MemoryPolicy, input_size
 from drml.policies.heads import LinearHead
 from drml.policies.memory.registry import MemoryConfig, head_of, memory_of
 from drml.suites.registry import suite
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 K, B, EPISODES = 3, 2, 3
 HEADS = ["linear", "hypernetwork"]

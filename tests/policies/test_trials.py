@@ -14,7 +14,7 @@ from drml.core.rng import Streams
 from drml.core.types import ActionSpec, EnvSpec, Tasks, join_rollouts
 from drml.envs.api import EnvOptions
 from drml.envs.native import Outcome, native_suite
-from drml.loop.evaluate import meta_episode
+from drml.loop.meet import meta_episode
 from drml.policies.actor_critic import MemoryPolicy
 from drml.policies.heads import LinearHead
 from drml.tasks.distribution import TaskDistribution

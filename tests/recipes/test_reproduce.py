@@ -11,7 +11,7 @@ import pytest
 from drml.cli.main import main
 from drml.core.errors import CheckpointError, InputError
 from drml.envs.api import EnvOptions
-from drml.loop.train import TrainConfig
+from drml.loop.config import TrainConfig
 from drml.recipes import catalog, reproduce
 from drml.recipes.catalog import RECIPES
 from drml.run import session

@@ -15,7 +15,7 @@ import torch
 
 from drml.core.errors import CheckpointError, InputError, ResourceError
 from drml.core.tree import Tree, tree_leaves
-from drml.run import checkpoint
+from drml.run import checkpoint, sealed
 
 DTYPES = [
     torch.float64,
@@ -35,7 +35,7 @@ DTYPES = [
     torch.uint8,
 ]
 ONE, TWO = torch.zeros(1), torch.zeros(2)
-FILES = (checkpoint.STATE, checkpoint.FACTS, checkpoint.MANIFEST)
+FILES = (sealed.STATE, sealed.FACTS, sealed.MANIFEST)
 
 
 def small_tree(value: float) -> Tree:
@@ -160,7 +160,7 @@ def test_manifest_says_what_sha256sum_says(tmp_path):
     assert sorted(entry.name for entry in path.iterdir()) == sorted(FILES)
     manifest = json.loads((path / "manifest.json").read_bytes())
     assert manifest["format"] == 1
-    for name in (checkpoint.STATE, checkpoint.FACTS):
+    for name in (sealed.STATE, sealed.FACTS):
         data = (path / name).read_bytes()
         assert manifest["files"][name] == {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
@@ -235,7 +235,7 @@ def test_sound_is_what_is_there_and_whole(tmp_path):
     path = tmp_path / "meta_iter-1"
     assert checkpoint.is_sound(path)
     assert not checkpoint.is_sound(tmp_path / "meta_iter-2")
-    (path / checkpoint.FACTS).write_bytes(b"{}")
+    (path / sealed.FACTS).write_bytes(b"{}")
     assert not checkpoint.is_sound(path)
 
 
@@ -249,7 +249,7 @@ def test_prune_keeps_the_newest_and_the_named(tmp_path):
 
 def test_prune_counts_only_checkpoints_that_can_be_read_back(tmp_path):
     save_values(tmp_path, 1, 2, 3)
-    (tmp_path / "meta_iter-3" / checkpoint.STATE).write_bytes(b"")
+    (tmp_path / "meta_iter-3" / sealed.STATE).write_bytes(b"")
     checkpoint.prune(tmp_path, keep=1, keep_names=set())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["meta_iter-2", "meta_iter-3"]
     assert newest_value(tmp_path) == 2
@@ -342,7 +342,7 @@ def directory_before_a_save(tmp_path: Path) -> Path:
     directory = tmp_path / "origin"
     save_values(directory, 1, 2)
     (directory / ".tmp-meta_iter-3-7").mkdir()
-    (directory / ".tmp-meta_iter-3-7" / checkpoint.STATE).write_bytes(b"half")
+    (directory / ".tmp-meta_iter-3-7" / sealed.STATE).write_bytes(b"half")
     return directory
 
 
@@ -469,12 +469,12 @@ def test_no_flipped_bit_loads(two):
 
 
 def test_no_changed_number_in_a_manifest_goes_unseen(two):
-    file = two / "meta_iter-2" / checkpoint.MANIFEST
+    file = two / "meta_iter-2" / sealed.MANIFEST
     assert_never_silently_wrong(two, file, file.read_bytes().replace(b'"serial": 2', b'"serial": 3'))
 
 
 def test_a_manifest_that_cannot_be_read_for_a_moment_does_not_upset_the_order(two):
-    manifest = two / "meta_iter-2" / checkpoint.MANIFEST
+    manifest = two / "meta_iter-2" / sealed.MANIFEST
     hidden = manifest.rename(manifest.with_name("hidden"))
     save_values(two, 3)
     hidden.rename(manifest)
@@ -515,11 +515,11 @@ def test_if_none_is_sound_newest_raises(two, name):
 
 
 def test_a_damaged_checkpoint_gives_up_its_name_and_is_kept_aside(two):
-    (two / "meta_iter-2" / checkpoint.STATE).write_bytes(b"broken")
+    (two / "meta_iter-2" / sealed.STATE).write_bytes(b"broken")
     save_values(two, 2)
     assert newest_value(two) == 2
     aside = [path for path in two.iterdir() if path.name.startswith(".damaged-meta_iter-2-")]
-    assert [(path / checkpoint.STATE).read_bytes() for path in aside] == [b"broken"]
+    assert [(path / sealed.STATE).read_bytes() for path in aside] == [b"broken"]
 
 
 def test_a_missing_checkpoint_is_one_line(tmp_path):
@@ -535,13 +535,13 @@ def write_manifest(path: Path, fields: dict[str, object]) -> None:
     """Write a manifest whose own checksum is right."""
     others = {key: value for key, value in fields.items() if key != "sha256"}
     digest = hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
-    (path / checkpoint.MANIFEST).write_text(json.dumps(others | {"sha256": digest}))
+    (path / sealed.MANIFEST).write_text(json.dumps(others | {"sha256": digest}))
 
 
 def forge(path: Path, name: str, data: bytes) -> None:
     """Put `data` into a checkpoint and make its manifest agree."""
     (path / name).write_bytes(data)
-    manifest = json.loads((path / checkpoint.MANIFEST).read_bytes())
+    manifest = json.loads((path / sealed.MANIFEST).read_bytes())
     manifest["files"][name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     write_manifest(path, manifest)
 
@@ -576,7 +576,7 @@ FORGED_STATES = {
 def test_forged_states_are_refused_in_one_line(tmp_path, state):
     like: Tree = {"w": torch.zeros(1)}
     path = checkpoint.save(tmp_path, "a", like, {})
-    forge(path, checkpoint.STATE, state)
+    forge(path, sealed.STATE, state)
     with pytest.raises(CheckpointError, match="damaged") as error:
         checkpoint.load(path, like)
     assert len(one_line(error)) < 400
@@ -587,7 +587,7 @@ def test_forged_states_are_refused_in_one_line(tmp_path, state):
 )
 def test_forged_facts_are_refused_in_one_line(tmp_path, facts):
     path = checkpoint.save(tmp_path, "a", {}, {})
-    forge(path, checkpoint.FACTS, facts)
+    forge(path, sealed.FACTS, facts)
     with pytest.raises(CheckpointError, match="damaged") as error:
         checkpoint.load(path, {})
     one_line(error)
@@ -595,8 +595,8 @@ def test_forged_facts_are_refused_in_one_line(tmp_path, facts):
 
 def test_forged_manifests_are_refused_in_one_line(tmp_path):
     path = checkpoint.save(tmp_path, "a", {}, {})
-    good = json.loads((path / checkpoint.MANIFEST).read_bytes())
-    entry = good["files"][checkpoint.FACTS]
+    good = json.loads((path / sealed.MANIFEST).read_bytes())
+    entry = good["files"][sealed.FACTS]
     outside = tmp_path / "outside"
     outside.write_bytes(b"{}")
     forged = [
@@ -608,11 +608,11 @@ def test_forged_manifests_are_refused_in_one_line(tmp_path):
         good | {"extra": 1},
         good | {"files": []},
         good | {"files": {**good["files"], "../outside": entry}},
-        good | {"files": {"../outside": entry, checkpoint.STATE: good["files"][checkpoint.STATE]}},
-        good | {"files": {**good["files"], checkpoint.FACTS: []}},
-        good | {"files": {**good["files"], checkpoint.FACTS: entry | {"size": -1}}},
-        good | {"files": {**good["files"], checkpoint.FACTS: entry | {"size": True}}},
-        good | {"files": {**good["files"], checkpoint.FACTS: entry | {"sha256": entry["sha256"].upper() + "\n"}}},
+        good | {"files": {"../outside": entry, sealed.STATE: good["files"][sealed.STATE]}},
+        good | {"files": {**good["files"], sealed.FACTS: []}},
+        good | {"files": {**good["files"], sealed.FACTS: entry | {"size": -1}}},
+        good | {"files": {**good["files"], sealed.FACTS: entry | {"size": True}}},
+        good | {"files": {**good["files"], sealed.FACTS: entry | {"sha256": entry["sha256"].upper() + "\n"}}},
         good | {"padding": "x" * 5000},
         {},
     ]
@@ -630,7 +630,7 @@ def test_forged_manifests_are_refused_in_one_line(tmp_path):
 
 def test_links_pipes_and_directories_in_place_of_files_are_refused(tmp_path):
     path = checkpoint.save(tmp_path, "a", {}, {})
-    facts = path / checkpoint.FACTS
+    facts = path / sealed.FACTS
     outside = tmp_path / "outside.json"
     facts.rename(outside)
     facts.symlink_to(outside)

@@ -20,7 +20,7 @@ from drml.policies.memory.registry import MemoryConfig, memory_of
 from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.run.footprint import Plan, check_fit
 from drml.suites.registry import suite
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 PICTURES = EnvSpec(64 * 64 * 3, ActionSpec("discrete", 4), 50)
 PLAN = Plan(PICTURES, MAMLConfig(), MLPConfig(), num_tasks=20, copies=20, adapt_steps=1, learns=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from drml.core.errors import InputError, ResourceError
-from drml.run import rundir
+from drml.run import durable, rundir
 
 HOLDER = """
 import sys, time
@@ -102,7 +102,7 @@ def test_a_lock_survives_nothing_but_its_process(tmp_path):
 
 def test_json_is_written_whole_with_null_for_what_is_not_finite(tmp_path):
     path = tmp_path / "result.json"
-    rundir.write_json(path, {"a": math.nan, "b": [1.5, -math.inf, {"c": math.inf}], "d": ("π", None, True, 3)})
+    durable.write_json(path, {"a": math.nan, "b": [1.5, -math.inf, {"c": math.inf}], "d": ("π", None, True, 3)})
     assert "NaN" not in path.read_text()
     assert json.loads(path.read_text()) == {"a": None, "b": [1.5, None, {"c": None}], "d": ["π", None, True, 3]}
     assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
@@ -111,14 +111,14 @@ def test_json_is_written_whole_with_null_for_what_is_not_finite(tmp_path):
 @pytest.mark.parametrize("operation", ["open", "write", "fsync", "replace"])
 def test_a_refused_write_leaves_the_old_file_and_no_draft(tmp_path, monkeypatch, operation):
     path = tmp_path / "result.json"
-    rundir.write_json(path, {"old": 1})
+    durable.write_json(path, {"old": 1})
 
     def refuse(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, operation, refuse)
     with pytest.raises(ResourceError, match=r"result\.json: No space left on device; 0\.000 MB to write, .* MB free$"):
-        rundir.write_json(path, {"new": 2})
+        durable.write_json(path, {"new": 2})
     monkeypatch.undo()
     assert json.loads(path.read_text()) == {"old": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
@@ -127,7 +127,7 @@ def test_a_refused_write_leaves_the_old_file_and_no_draft(tmp_path, monkeypatch,
 def test_writing_in_small_pieces_writes_all(tmp_path, monkeypatch):
     write = os.write
     monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[:7]))
-    rundir.replace_file(tmp_path / "file", bytes(range(256)))
+    durable.replace_file(tmp_path / "file", bytes(range(256)))
     assert (tmp_path / "file").read_bytes() == bytes(range(256))
 
 
@@ -152,13 +152,13 @@ def test_versions_are_found_without_importing():
 def test_a_run_that_is_refused_before_its_first_row_leaves_nothing(tmp_path, error):
     path = tmp_path / "new" / "parents" / "run"
     with pytest.raises(error), rundir.claimed(path):
-        rundir.write_json(path / "config.json", {})
+        durable.write_json(path / "config.json", {})
         (path / "metrics.jsonl").write_bytes(b"")
         raise error("refused")
     assert list(tmp_path.iterdir()) == []
     path.mkdir(parents=True)
     with pytest.raises(error), rundir.claimed(path):
-        rundir.write_json(path / "config.json", {})
+        durable.write_json(path / "config.json", {})
         raise error("refused")
     assert path.is_dir() and list(path.iterdir()) == []  # it was there before
 

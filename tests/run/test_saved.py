@@ -16,10 +16,10 @@ from drml.algos.rl2 import RL2Config
 from drml.cli.main import main
 from drml.core.errors import CheckpointError, NumericError
 from drml.core.tree import tree_leaves
-from drml.loop.train import TrainConfig
+from drml.loop.config import TrainConfig
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
-from drml.run import checkpoint, saved, session
+from drml.run import saved, sealed, session
 
 GOLDEN = Path(__file__).parent / "golden"
 SMALL = TrainConfig(meta_iters=6, num_tasks=2, copies=2, validation_tasks=2, validate_every=1)
@@ -34,15 +34,15 @@ def forge(run: Path, name: str, data: bytes) -> None:
     """Put other content into a checkpoint, with the hashes that belong to it."""
     path = run / "checkpoints" / "000002"
     (path / name).write_bytes(data)
-    contents = {file: (path / file).read_bytes() for file in (checkpoint.STATE, checkpoint.FACTS)}
+    contents = {file: (path / file).read_bytes() for file in (sealed.STATE, sealed.FACTS)}
     files = {file: {"size": len(held), "sha256": hashlib.sha256(held).hexdigest()} for file, held in contents.items()}
     fields = {"format": 1, "serial": 2, "files": files}
     own = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-    (path / checkpoint.MANIFEST).write_text(json.dumps({**fields, "sha256": own}))
+    (path / sealed.MANIFEST).write_text(json.dumps({**fields, "sha256": own}))
 
 
 def facts_of(run: Path) -> dict[str, object]:
-    return json.loads((run / "checkpoints" / "000002" / checkpoint.FACTS).read_text())
+    return json.loads((run / "checkpoints" / "000002" / sealed.FACTS).read_text())
 
 
 ABSURD = {
@@ -72,22 +72,22 @@ ABSURD = {
 def test_each_fact_has_its_type_and_range(run: Path, key: str):
     facts = facts_of(run)
     for value in ABSURD[key]:
-        forge(run, checkpoint.FACTS, json.dumps({**facts, key: value}).encode())
+        forge(run, sealed.FACTS, json.dumps({**facts, key: value}).encode())
         with pytest.raises(CheckpointError) as error:
             session.load(run)
         assert "\n" not in str(error.value) and len(str(error.value)) < 400
     if key != "quarantine":  # which checkpoints of before it have not
-        forge(run, checkpoint.FACTS, json.dumps({name: facts[name] for name in facts if name != key}).encode())
+        forge(run, sealed.FACTS, json.dumps({name: facts[name] for name in facts if name != key}).encode())
         with pytest.raises(CheckpointError, match=key):
             session.load(run)
-    forge(run, checkpoint.FACTS, json.dumps(facts).encode())
+    forge(run, sealed.FACTS, json.dumps(facts).encode())
     session.load(run)  # it was the fact, not the forgery
 
 
 def test_a_refused_resume_leaves_the_log_and_says_4(run: Path, monkeypatch, capsys):
     monkeypatch.chdir(run.parent)
     before = (run / "metrics.jsonl").read_bytes(), (run / "config.json").read_bytes()
-    forge(run, checkpoint.FACTS, json.dumps({**facts_of(run), "meta_iter": -5}).encode())
+    forge(run, sealed.FACTS, json.dumps({**facts_of(run), "meta_iter": -5}).encode())
     assert main(["train", "--resume", "run"]) == 4
     assert capsys.readouterr().err.count("\n") == 1
     assert ((run / "metrics.jsonl").read_bytes(), (run / "config.json").read_bytes()) == before
@@ -95,10 +95,10 @@ def test_a_refused_resume_leaves_the_log_and_says_4(run: Path, monkeypatch, caps
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_checkpoint_that_is_not_finite_is_not_loaded(run: Path, value: float):
-    leaves = safetensors.torch.load_file(run / "checkpoints" / "000002" / checkpoint.STATE)
+    leaves = safetensors.torch.load_file(run / "checkpoints" / "000002" / sealed.STATE)
     name = next(name for name in leaves if name.startswith("state/optimiser/") and leaves[name].dim())
     leaves[name].view(-1)[0] = value
-    forge(run, checkpoint.STATE, safetensors.torch.save(leaves))
+    forge(run, sealed.STATE, safetensors.torch.save(leaves))
     with pytest.raises(CheckpointError, match=f"{name}: 1 of {leaves[name].numel()} numbers are not finite; the run"):
         session.load(run)
 

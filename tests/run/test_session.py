@@ -14,13 +14,13 @@ from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.tree import tree_leaves
 from drml.envs.api import EnvOptions
+from drml.loop.config import TrainConfig
 from drml.loop.evaluate import meta_test
-from drml.loop.train import TrainConfig
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
 from drml.run import session
 from drml.run.log import read_rows
-from drml.tasks.sampler import tasks_to_test
+from drml.tasks.samplers.tested import tasks_to_test
 
 TRAIN = TrainConfig(meta_iters=4, num_tasks=4, copies=4, validate_every=2, validation_tasks=4, checkpoint_every=1)
 LEARNERS = {"maml": MAMLConfig(), "fomaml": MAMLConfig(order=1), "promp": ProMPConfig()}
@@ -192,8 +192,8 @@ def test_a_configuration_of_wrong_types_is_refused_before_anything_is_written(tm
 
 def test_a_run_that_cannot_be_written_to_is_refused_before_it_is_tested(tmp_path, monkeypatch):
     session.start(config_of(meta_iters=1), tmp_path / "run")
-    monkeypatch.setattr("drml.run.session.os.access", lambda path, mode: False)
-    monkeypatch.setattr("drml.run.session.meta_test", None)
+    monkeypatch.setattr("drml.run.measure.os.access", lambda path, mode: False)
+    monkeypatch.setattr("drml.run.measure.meta_test", None)
     with pytest.raises(ResourceError, match="cannot be written to, and the result goes there"):
         session.test(tmp_path / "run")
 

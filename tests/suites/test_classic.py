@@ -13,7 +13,7 @@ from drml.core.types import Agent, Tasks
 from drml.envs.api import EnvOptions
 from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.suites import classic
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 BY_NAME = {suite.name: suite for suite in classic.SUITES}
 ANY = pytest.mark.parametrize("suite", classic.SUITES, ids=list(BY_NAME))

@@ -10,7 +10,7 @@ from drml.core.rng import Streams
 from drml.core.types import Step, Tasks
 from drml.envs.api import EnvOptions, Suite
 from drml.suites.navigation import SUITES
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 SUITE = {suite.name: suite for suite in SUITES}
 MAML, MAML_PYTORCH, CORNERS, PEARL = (

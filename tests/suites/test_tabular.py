@@ -11,7 +11,7 @@ from drml.core.rng import BlockNoise, Streams
 from drml.core.types import Tasks
 from drml.envs.api import EnvOptions
 from drml.suites.tabular import SUITES, tabular_env
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 REWARD = torch.tensor([[1.0, -2.0], [0.5, 3.0]], dtype=torch.float64)  # [S, A]
 TRANSITION = torch.tensor([[[0.9, 0.1], [0.2, 0.8]], [[0.5, 0.5], [0.3, 0.7]]], dtype=torch.float64)  # [S, A, S']

@@ -9,7 +9,7 @@ from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.tasks.distribution import FINE_CELLS, TaskDistribution, check_leak, content_hashes
 from drml.tasks.parameter import Choice, Dirichlet, Normal, Uniform
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 SPEED = TaskDistribution({"speed": Uniform(0.0, 2.0, ood=(2.0, 3.0))})
 GOAL = TaskDistribution({"goal": Uniform(0.0, 1.0, (2,), ood=(1.0, 2.0))})

@@ -41,16 +41,9 @@ from drml.core.tree import (
     unflatten,
 )
 from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, Rollout, Tasks
-from drml.learning.adapt import (
-    INNER_LOSSES,
-    GradientAdaptation,
-    InnerConfig,
-    InnerLoop,
-    InnerLoss,
-    chunks,
-    hessian_product,
-    share_without_difference,
-)
+from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig, InnerLoop, InnerLoss
+from drml.learning.advantages import share_without_difference
+from drml.learning.by_parts import chunks, hessian_product
 from drml.learning.losses import expectation, likelihood_ratio_loss, mean_kl
 from drml.learning.optim.trust_region import TrustRegionConfig, trust_region_step
 from drml.policies.api import Policy

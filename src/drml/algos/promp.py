@@ -21,15 +21,9 @@ from drml.core.check import check_ranges
 from drml.core.rng import Streams
 from drml.core.tree import Params, held_within, params_map, stack_shared
 from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, Rollout, Tasks
-from drml.learning.adapt import (
-    INNER_LOSSES,
-    GradientAdaptation,
-    InnerConfig,
-    InnerLoop,
-    InnerLoss,
-    share_without_difference,
-    value_and_gradient,
-)
+from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig, InnerLoop, InnerLoss
+from drml.learning.advantages import share_without_difference
+from drml.learning.by_parts import value_and_gradient
 from drml.learning.losses import clipped_surrogate_loss, mean_kl
 from drml.learning.optim.first_order import AdamState, adam_init, adam_step
 from drml.policies.api import Policy

@@ -30,18 +30,11 @@ from drml.core.parallel import parallel_map
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree, flatten, held_within, params_map, tree_where
 from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, Rollout, Tasks, join_rollouts
-from drml.learning.adapt import chunks, value_and_gradient
+from drml.learning.by_parts import chunks, value_and_gradient
 from drml.learning.losses import clipped_surrogate_loss, expectation
 from drml.learning.optim.first_order import AdamState, adam_init, adam_step
-from drml.learning.returns import (
-    RunningScale,
-    differs_at_equal_times,
-    gae,
-    next_values,
-    returns_to_go,
-    rounding_of,
-    standardised,
-)
+from drml.learning.returns import differs_at_equal_times, gae, next_values, returns_to_go, rounding_of, standardised
+from drml.learning.running_scale import RunningScale
 from drml.policies.actor_critic import MemoryPolicy
 
 

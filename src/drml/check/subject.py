@@ -24,7 +24,7 @@ from drml.envs.foreign.spaces import actions, observations
 from drml.gym.single import TaskEnv
 from drml.suites.registry import suite
 from drml.tasks.distribution import TaskDistribution
-from drml.tasks.sampler import StratifiedSampler
+from drml.tasks.samplers.stratified import StratifiedSampler
 
 Task = Mapping[str, np.ndarray]
 Announce = Callable[[], None]

@@ -14,7 +14,7 @@ from drml.cli.parse import parse
 from drml.cli.terminal import check_json, say, show
 from drml.core.errors import EnvError, InputError
 from drml.core.fault import label
-from drml.run.rundir import write_json
+from drml.run.durable import write_json
 
 COLOURS = {"ok": "green", "warning": "yellow", "fault": "bold red", "skipped": "dim"}
 

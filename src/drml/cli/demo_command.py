@@ -15,8 +15,8 @@ from drml.cli.test_command import show_curve
 from drml.core.errors import DrmlError, InputError
 from drml.core.fault import label
 from drml.envs.api import EnvOptions
-from drml.loop.train import TrainConfig
-from drml.run import rundir, session
+from drml.loop.config import TrainConfig
+from drml.run import durable, rundir, session
 
 SUITE, LEARNER = "half-cheetah-dir-promp-v1", "promp"
 SUMMARY = "summary.json"
@@ -56,9 +56,9 @@ def run(words: list[str]) -> int:
     result = session.test(args.out, ADAPT_STEPS, TEST_TASKS, seed=args.seed, options=options)
     page = report_command.write(args.out, film=True)
     summary = _summary(result, page)
-    rundir.write_json(args.out / SUMMARY, summary)
+    durable.write_json(args.out / SUMMARY, summary)
     if args.json:
-        rundir.write_json(args.json, summary)
+        durable.write_json(args.json, summary)
     show_curve(result)
     say(
         f"\nreturn {summary['pre_return']:.1f} before and {summary['post_return']:.1f} after one adaptation step, "
@@ -69,7 +69,7 @@ def run(words: list[str]) -> int:
 
 def _train(config: session.RunConfig, out: Path, options: EnvOptions) -> train_command.Outcome:
     """Go on with an unfinished demo of the same configuration, else start a new one and keep the older."""
-    if not (out / session.CONFIG).exists():
+    if not (out / rundir.CONFIG).exists():
         return train_command.start(config, out, options)
     if not (out / SUMMARY).exists() and session.read_config(out) == config:
         say(f"going on with the demo in {out}")

@@ -12,7 +12,7 @@ from drml.algos.registry import LEARNERS
 from drml.cli.parse import parse
 from drml.cli.terminal import check_json, show
 from drml.core.config import to_dict
-from drml.run.rundir import write_json
+from drml.run.durable import write_json
 from drml.suites.registry import FAMILIES, SUITES
 
 

@@ -10,7 +10,10 @@ from rich.progress import Progress as LiveProgress
 
 from drml.cli.main import print_warnings
 from drml.cli.terminal import say
-from drml.loop.train import Progress, Row, TrainConfig, fault_texts, warnings_of
+from drml.loop.config import TrainConfig
+from drml.loop.progress import Progress
+from drml.loop.rows import fault_texts, warnings_of
+from drml.loop.trainer import Row
 
 SECONDS_PER_LINE = 10.0
 MAX_LINES = 3  # of faults of one meta-iteration

@@ -18,7 +18,7 @@ from drml.recipes.catalog import RECIPES
 from drml.recipes.judge import TAKEN, judged, read_result
 from drml.recipes.reproduce import Stopped, budget, reproduce, stored_result
 from drml.recipes.tables import WORDS, write_tables
-from drml.run.rundir import write_json
+from drml.run.durable import write_json
 
 MAX_SEEDS = 1000
 ABOUT = (

@@ -14,7 +14,7 @@ from drml.core.fault import label
 from drml.envs.api import EnvOptions, Isolation
 from drml.loop.stats import estimand
 from drml.run import session
-from drml.run.rundir import write_json
+from drml.run.durable import write_json
 from drml.tasks.distribution import Split
 
 MAX_ROWS = 10

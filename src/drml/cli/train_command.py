@@ -17,9 +17,10 @@ from drml.cli.terminal import check_json, check_threads, console, say
 from drml.core.errors import InputError
 from drml.core.shell import as_word
 from drml.envs.api import EnvOptions, Isolation
-from drml.loop.train import Progress, StopReason, TrainConfig
+from drml.loop.config import TrainConfig
+from drml.loop.progress import Progress, StopReason
 from drml.policies.memory.registry import MemoryConfig
-from drml.run import rundir, session
+from drml.run import durable, rundir, session
 
 USAGE = """\
 usage: drml train SUITE LEARNER [FLAGS]
@@ -180,7 +181,7 @@ def resume(config: session.RunConfig, out: Path, options: EnvOptions) -> Outcome
 
 def _finish(outcome: Outcome, config: session.RunConfig, json: Path | None) -> int:
     if json:
-        rundir.write_json(json, _result(outcome, config))
+        durable.write_json(json, _result(outcome, config))
     progress, run = outcome.progress, as_word(outcome.run)
     if outcome.reason == "interrupted":
         say(f"stopped and saved after {progress.meta_iter} meta-iterations; go on with:")

@@ -6,6 +6,7 @@ nothing acts.
 """
 
 import unicodedata
+from textwrap import shorten
 
 _UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, halves of a character, separators of lines
 _TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # change the direction
@@ -22,6 +23,11 @@ def printable(value: object, keep: str = "") -> str:
 def one_line(value: object) -> str:
     """Return a value's text as one printable line, each run of white space as one space."""
     return printable(" ".join(str(value).split()))
+
+
+def in_short(value: object) -> str:
+    """Return a value's text as one printable line of at most 160 characters."""
+    return shorten(one_line(value), width=160, placeholder=" …")
 
 
 def is_unseen(character: str) -> bool:

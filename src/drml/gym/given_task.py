@@ -10,7 +10,7 @@ from drml.core.errors import InputError, suggest
 from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.tasks.distribution import Split, TaskDistribution
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 Task = dict[str, np.ndarray]
 """The parameters of one task by name, each in the shape that its family declares, float64."""

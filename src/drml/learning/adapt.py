@@ -15,24 +15,22 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from drml.core.check import check_finite, check_ranges
+from drml.core.check import check_ranges
 from drml.core.distribution import Distribution
 from drml.core.parallel import parallel_map
 from drml.core.tree import (
     Params,
-    flatten,
-    flatten_stacked,
     held_within,
     join_stacked,
     params_map,
     stack_shared,
-    unflatten,
 )
 from drml.core.types import AdaptsOn, Advantages, Agent, Rollout
-from drml.learning.linear_baseline import LinearFeatureBaseline, Values
+from drml.learning.advantages import estimate_advantages
+from drml.learning.by_parts import chunks, hessian_product
+from drml.learning.linear_baseline import LinearFeatureBaseline
 from drml.learning.losses import dice_loss, likelihood_ratio_loss, log_likelihood_loss
 from drml.learning.optim.first_order import sgd_step
-from drml.learning.returns import differs_at_equal_times, gae, next_values, rounding_of, standardised
 from drml.policies.api import Policy
 
 InnerLoss = Literal["log_likelihood", "likelihood_ratio", "dice"]
@@ -79,50 +77,6 @@ class InnerConfig:
     def baseline(self, horizon: int) -> LinearFeatureBaseline:
         """Return the baseline of the rollouts that are adapted to."""
         return LinearFeatureBaseline(horizon, self.gamma, whole_episodes=self.adapts_on == "episodes")
-
-
-def estimate_advantages(rollout: Rollout, baseline: LinearFeatureBaseline, gae_lambda: float) -> Advantages:
-    """Return generalised advantage estimates, normalised per task to mean 0 and standard deviation 1.
-
-    They do not depend on the unit of the rewards, and are zero in a task where no action made a difference: there is
-    nothing but the baseline's misfit and rounding, which normalised would look like any advantage.
-
-    Args:
-        rollout: what was observed, `[K, T, B]`.
-        baseline: fitted to each task's part of the rollout.
-        gae_lambda: λ.
-    """
-    reward, dtype = rollout.reward.double(), rollout.reward.dtype
-    values = baseline.fit_values(rollout)
-    follows = next_values(values.value, values.final_value, rollout.terminated, rollout.truncated)
-    ended = rollout.terminated | rollout.truncated
-    advantage = gae(reward, values.value, follows, ended, baseline.gamma, gae_lambda)
-    smallest = rounding_of(reward).masked_fill(~_made_a_difference(rollout, values), torch.inf)
-    normalised = standardised(advantage, rollout.valid.double(), (1, 2), smallest.view(-1, 1, 1))
-    valid = rollout.valid.to(dtype)
-    return Advantages(normalised.to(dtype).contiguous(), valid / valid.sum((1, 2), keepdim=True))
-
-
-def _made_a_difference(rollout: Rollout, values: Values) -> Tensor:
-    """Return in which tasks actions can have made a difference, `[K]` bool.
-
-    Episodes are compared at equal times: by what they earned from there on, and where some are cut short by each
-    reward too. One episode alone is compared with itself: it must not earn the same at every step.
-    """
-    reward, elapsed, valid = rollout.reward.double(), rollout.elapsed, rollout.valid
-    tolerance = rounding_of(reward)
-    by_return = differs_at_equal_times(values.returns, elapsed, values.fitted, tolerance)
-    if bool(by_return.all()):
-        return by_return
-    is_alone = ((elapsed == 0) & valid).sum((1, 2)) < 2
-    time = elapsed.masked_fill(is_alone.view(-1, 1, 1), 0)
-    by_reward = differs_at_equal_times(reward, time, valid, tolerance)
-    return by_return | (by_reward & (is_alone | (valid & ~values.fitted).flatten(1).any(1)))
-
-
-def share_without_difference(advantages: Sequence[Advantages]) -> float:
-    """Return the share of tasks, over all rollouts, in which no action made a difference."""
-    return float(torch.cat([(a.advantage == 0.0).flatten(1).all(1) for a in advantages]).float().mean())
 
 
 @dataclass(frozen=True)
@@ -220,50 +174,3 @@ class InnerLoop:
     def chunks(self, rollout: Rollout) -> list[slice]:
         """Return slices that cut the tasks of a rollout into chunks."""
         return chunks(len(rollout.reward), self.tasks_per_chunk)
-
-
-def chunks(num_tasks: int, tasks_per_chunk: int) -> list[slice]:
-    """Return slices that cut K tasks into chunks; a chunk's activations should fit the processor's caches."""
-    return [slice(start, min(start + tasks_per_chunk, num_tasks)) for start in range(0, num_tasks, tasks_per_chunk)]
-
-
-def value_and_gradient(
-    objective: Callable[[Params, slice], Tensor], params: Params, parts: Sequence[slice]
-) -> tuple[float, Params]:
-    """Return Σ objective over all parts and its gradient, accumulated part by part in a fixed order.
-
-    Args:
-        objective: (θ, slice of tasks) ↦ scalar.
-        params: θ, shared.
-        parts: from `chunks`.
-
-    Raises:
-        NumericError: if the gradient is not finite.
-    """
-
-    def differentiate(part: slice) -> tuple[float, Tensor]:
-        leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
-        value = objective(leaves, part)
-        return value.item(), flatten(dict(zip(leaves, torch.autograd.grad(value, list(leaves.values())), strict=True)))
-
-    values, gradients = zip(*parallel_map(differentiate, parts), strict=True)
-    gradient = torch.stack(gradients).sum(0)
-    check_finite("meta-gradient", gradient)
-    return sum(values), unflatten(gradient, params)
-
-
-def hessian_product(grads: Params, params: Params) -> Callable[[Tensor], Tensor]:
-    """Return V ↦ ∇²L V `[K, P]`, P numbers per task; the graph of the gradient is kept for all products.
-
-    Args:
-        grads: ∇L `[K, ...]`, with its graph; the tasks' losses share nothing, so row i of V meets task i's own Hessian.
-        params: the stacked leaves `[K, ...]` that it was computed from.
-    """
-    gradient = flatten_stacked(grads.values())
-
-    def product(v: Tensor) -> Tensor:
-        return flatten_stacked(
-            torch.autograd.grad(gradient, list(params.values()), v, retain_graph=True, materialize_grads=True)
-        )
-
-    return product

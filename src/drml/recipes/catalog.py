@@ -9,12 +9,12 @@ from drml.algos.maml import MAMLConfig
 from drml.algos.promp import ProMPConfig
 from drml.algos.rl2 import RL2Config
 from drml.learning.adapt import InnerConfig
-from drml.loop.train import TrainConfig
+from drml.loop.config import TrainConfig
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
 from drml.recipes.families import SHORT
 from drml.recipes.recipe import Recipe
-from drml.run.session import RunConfig
+from drml.run.config import RunConfig
 
 PAPER_NET = MLPConfig(hidden=(100, 100), activation="relu")
 # MAML's horizon with ProMP's observation (without the torso's x position) and network, the same for both learners

@@ -6,10 +6,10 @@ them is trained to the end.
 """
 
 from drml.algos.promp import ProMPConfig
-from drml.loop.train import TrainConfig
+from drml.loop.config import TrainConfig
 from drml.policies.mlp import MLPConfig
 from drml.recipes.recipe import Recipe
-from drml.run.session import RunConfig
+from drml.run.config import RunConfig
 
 META_ITERS = {  # what takes minutes on two cores
     "half-cheetah-broken-v1": 30,

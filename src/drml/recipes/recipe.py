@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from drml.run.session import RunConfig
+from drml.run.config import RunConfig
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from drml.envs.api import EnvOptions
 from drml.recipes.catalog import RECIPES
 from drml.recipes.judge import Part, by_seed, check_settings, part_of, summary
 from drml.recipes.recipe import Recipe
-from drml.run import session
+from drml.run import rundir, session
 from drml.run.log import read_rows
 from drml.run.rundir import METRICS
 from drml.suites.registry import suite
@@ -131,7 +131,7 @@ def _mean(values: Sequence[float]) -> float:
 
 def _check(recipe: Recipe, seed: int, run: Path) -> None:
     """Refuse, before anything is trained, a run directory that the recipe cannot go on with."""
-    if not (run / session.CONFIG).exists():
+    if not (run / rundir.CONFIG).exists():
         return
     config, found = replace(recipe.config, seed=seed), session.read_config(run)
     if to_dict(replace(found, train=config.train)) != to_dict(config):
@@ -140,7 +140,7 @@ def _check(recipe: Recipe, seed: int, run: Path) -> None:
 
 
 def _train(recipe: Recipe, seed: int, run: Path, options: EnvOptions, stop_requested: Callable[[], bool]) -> None:
-    if (run / session.CONFIG).exists():  # the budget may have grown
+    if (run / rundir.CONFIG).exists():  # the budget may have grown
         session.resume(run, options=options, stop_requested=stop_requested, train=recipe.config.train)
     else:
         session.start(replace(recipe.config, seed=seed), run, options=options, stop_requested=stop_requested)

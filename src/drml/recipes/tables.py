@@ -9,7 +9,7 @@ from drml.core.errors import InputError
 from drml.loop.stats import estimand
 from drml.recipes.catalog import RECIPES
 from drml.recipes.reproduce import stored_result
-from drml.run.rundir import replace_file
+from drml.run.durable import replace_file
 
 Result = Mapping[str, Any]
 WORDS = {True: "reached", False: "not reached", None: "not decided"}

@@ -20,7 +20,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from drml.report.markup import count, plain, share
 from drml.report.record import Evaluation, RunRecord, TrainPoint, ValidationPoint
-from drml.run.rundir import make_directories, replace_file, write_json
+from drml.run.durable import make_directories, replace_file, write_json
 
 # Light values of the page's colours; told apart by people with any kind of colour vision, and in grey.
 COLORS = {

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.core.errors import InputError
-from drml.run.rundir import make_directories, replace_file
+from drml.run.durable import make_directories, replace_file
 
 Frames = NDArray[np.uint8]
 

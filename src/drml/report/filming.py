@@ -13,10 +13,11 @@ from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
 from drml.envs.api import BatchEnv, EnvOptions
-from drml.loop.evaluate import episode_returns, meta_episode
+from drml.loop.curve import episode_returns
+from drml.loop.meet import meta_episode
 from drml.report.film import save_film, save_strip
-from drml.run import rundir, session
-from drml.tasks.sampler import tasks_to_test
+from drml.run import durable, session
+from drml.tasks.samplers.tested import tasks_to_test
 
 MAX_SHOWN = 4  # numbers of a task parameter
 FRAMES_PER_SECOND = 20  # one picture per control step: real time where it takes 0.05 s, slow motion where less
@@ -77,9 +78,9 @@ def film_run(run: Path, copies: int = 20, max_tasks: int = 4, seed: int = 0) -> 
             raise InputError(f"{trained.setup.suite.name} has no pictures: its tasks cannot be filmed")
         films = _film(trained, env, env, run, copies, max_tasks, seed)
     except DrmlError as error:
-        rundir.write_json(run / "films.json", {"unavailable": str(error)})
+        durable.write_json(run / "films.json", {"unavailable": str(error)})
         return []
-    rundir.write_json(run / "films.json", films)
+    durable.write_json(run / "films.json", films)
     return films
 
 
@@ -93,7 +94,7 @@ def _film(
     one_episode = learner.adapts_on == "episodes"
     collect = Collector(recorder, trained.setup.suite.spec.horizon, copies, Phases(), one_episode=one_episode)
     history = meta_episode(learner, trained.best, tasks, collect, rng, learner.adapt_steps)
-    rundir.make_directories(run / "films")
+    durable.make_directories(run / "films")
     films: list[dict[str, Any]] = []
     for k in range(len(tasks)):
         for phase in (0, learner.adapt_steps):

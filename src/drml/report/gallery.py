@@ -16,7 +16,7 @@ from drml.report.figures import STYLE
 from drml.report.film import save_strip
 from drml.report.sketches import Sketch
 from drml.report.still import take_still
-from drml.run.rundir import make_directories, replace_file
+from drml.run.durable import make_directories, replace_file
 from drml.suites.classic import render
 from drml.suites.registry import SUITES
 

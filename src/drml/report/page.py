@@ -7,7 +7,8 @@ from string import Template
 from drml.core.errors import InputError
 from drml.report.markup import text
 from drml.report.record import read_run
-from drml.run.rundir import replace_file, versions
+from drml.run.durable import replace_file
+from drml.run.rundir import versions
 
 REPORT, FIGURES = "report.html", "figures"
 

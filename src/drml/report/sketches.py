@@ -9,7 +9,7 @@ from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.envs.api import Suite
 from drml.report.figures import INK, LINE, MARK, POST, PRE, SOFT
-from drml.tasks.sampler import StratifiedSampler
+from drml.tasks.samplers.stratified import StratifiedSampler
 
 Sketch = Callable[[Axes, Suite], None]
 SHOWN_TASKS = 40

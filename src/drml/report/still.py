@@ -4,7 +4,7 @@ from drml.core.rng import Streams
 from drml.envs.api import EnvOptions, Suite
 from drml.report.film import Frames
 from drml.report.filming import Filmable
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 SETTLING_STEPS = 12  # without control: enough for a robot to come down on its feet, not enough to fall
 

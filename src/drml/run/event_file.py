@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.core.printable import one_line
-from drml.run.rundir import append, make_directories, writing
+from drml.run.durable import append, make_directories, writing
 
 PATTERN = "events.out.tfevents.*"
 

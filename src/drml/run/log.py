@@ -23,8 +23,9 @@ from zlib import crc32
 from drml.core.errors import CheckpointError, InputError
 from drml.core.fields import Fields, parse_json
 from drml.core.plain_files import open_plain, read_plain
+from drml.run.durable import JSON, append, finite, replace_file, sync_directory, writing
 from drml.run.event_file import PATTERN, EventFile
-from drml.run.rundir import JSON, METRICS, append, finite, replace_file, sync_directory, writing
+from drml.run.rundir import METRICS
 
 TENSORBOARD, CHECKSUM = "tensorboard", "crc32"
 TAKEN = ("kind", "meta_iter", CHECKSUM)

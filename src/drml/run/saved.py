@@ -13,11 +13,13 @@ from drml.core.check import check_tree, not_finite
 from drml.core.errors import CheckpointError
 from drml.core.fields import Fields
 from drml.core.tree import Params, Tree
+from drml.loop.progress import Progress
 from drml.loop.quarantine import Quarantine
-from drml.loop.train import Progress
-from drml.run import checkpoint
-from drml.run.rundir import JSON
+from drml.run import checkpoint, sealed
+from drml.run.config import RunConfig
+from drml.run.durable import JSON
 
+CHECKPOINTS = "checkpoints"
 COUNTERS = ("best_meta_iter", "validations_since_best", "meta_iter", "env_steps")
 
 
@@ -52,12 +54,12 @@ def load(path: Path, like: Progress, belongs_to: Mapping[str, str]) -> tuple[Pro
         CheckpointError: if it is damaged, belongs to something else, or a fact or number of it cannot be.
     """
     tree, values = checkpoint.load(path, like.tree())
-    facts = Fields(path / checkpoint.FACTS, values, CheckpointError)
+    facts = Fields(path / sealed.FACTS, values, CheckpointError)
     for key, value in belongs_to.items():
         if facts.text(key) != value:
             raise CheckpointError(f"{path} belongs to {key} '{facts.text(key)}', not '{value}'")
     if found := not_finite(tree):
-        raise CheckpointError(f"{path / checkpoint.STATE}: {found}; the run diverged, or the file was changed")
+        raise CheckpointError(f"{path / sealed.STATE}: {found}; the run diverged, or the file was changed")
     state = cast(dict[str, Tree], tree["state"])
     progress = Progress(
         LearnerState(cast(Params, state["params"]), state["optimiser"]),
@@ -88,3 +90,8 @@ def _quarantine(facts: Fields) -> Quarantine:
     if "quarantine" not in facts.values:  # checkpoints of before there was one
         return Quarantine()
     return Quarantine.from_facts(facts.mapping("quarantine"), facts.place("quarantine"))
+
+
+def belongs_to(config: RunConfig) -> dict[str, str]:
+    """Facts that say whose checkpoint it is."""
+    return {"suite": config.suite, "learner": config.learner}

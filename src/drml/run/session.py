@@ -4,134 +4,46 @@ config.json      what was asked for          checkpoints/N/   what was reached a
 metrics.jsonl    what was measured           test.json        the adaptation curve of the best policy
 """
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from drml.algos.api import Learner, LearnerState
-from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
-from drml.collect.collector import Collector
-from drml.core.check import check_memory
-from drml.core.config import from_dict, to_dict
-from drml.core.errors import CheckpointError, DrmlError, EnvError, InputError, NumericError, ResourceError
+from drml.core.config import to_dict
+from drml.core.errors import DrmlError, EnvError, InputError, NumericError
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.shell import as_word
-from drml.core.types import EnvSpec
-from drml.envs.api import EnvOptions, Suite
-from drml.executors.isolated.env import isolated
-from drml.loop.evaluate import meta_test
-from drml.loop.train import (
-    Listener,
-    Progress,
-    Row,
-    StopReason,
-    TrainConfig,
-    Trainer,
-    fault_texts,
-    init_progress,
-    meta_train,
-)
-from drml.policies.mlp import MLPConfig
-from drml.run import checkpoint, rundir, saved
-from drml.run.footprint import Plan, check_fit
+from drml.envs.api import EnvOptions
+from drml.loop.config import TrainConfig
+from drml.loop.progress import Progress, StopReason
+from drml.loop.rows import fault_texts
+from drml.loop.train import meta_train
+from drml.loop.trainer import Listener, Row, Trainer, init_progress
+from drml.run import checkpoint, durable, rundir, saved
+from drml.run.config import RunConfig, read_config
 from drml.run.log import METRICS, RunLog, read_rows
-from drml.suites.registry import suite
-from drml.tasks.distribution import Split
-from drml.tasks.sampler import StratifiedSampler, tasks_to_test
+from drml.run.measure import Trained, load, test
+from drml.run.setup import Setup, set_up
+from drml.tasks.samplers.stratified import StratifiedSampler
 
-CONFIG = rundir.CONFIG
-CHECKPOINTS = "checkpoints"
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """What determines a run, down to the last bit on one machine."""
-
-    suite: str
-    """Name of the task family."""
-    learner: str
-    """Name of the learner."""
-    learner_config: AnyConfig
-    """Its hyper-parameters."""
-    policy: AnyPolicyConfig = field(default_factory=MLPConfig)
-    """The policy's shape: an MLP, or a memory for a learner that remembers."""
-    train: TrainConfig = field(default_factory=TrainConfig)
-    """Sizes and stop rules."""
-    seed: int = 0
-    """Root of all random streams."""
-
-
-@dataclass(frozen=True)
-class Setup:
-    """The objects that a configuration stands for."""
-
-    config: RunConfig
-    suite: Suite
-    learner: Learner
-
-    def with_room(self, adapt_steps: int) -> "Setup":
-        """Return the setup of the same weights, whose memory has room for trials of so many adaptation steps."""
-        policy = self.config.policy.with_room((adapt_steps + 1) * self.suite.spec.horizon)
-        config = replace(self.config, policy=policy)
-        return Setup(config, self.suite, _learner(config, self.suite.spec))
-
-    def check_fit(self, num_tasks: int, copies: int, adapt_steps: int, learns: bool) -> None:
-        """Refuse a meta-episode that can never fit into memory."""
-        learner, policy = self.config.learner_config, self.config.policy
-        check_fit(Plan(self.suite.spec, learner, policy, num_tasks, copies, adapt_steps, learns))
-
-    def collector(self, copies: int, options: EnvOptions, phases: Phases) -> Collector:
-        """Return a collector of what the learner adapts on, in a fresh environment."""
-        one_episode, bounds = self.learner.adapts_on == "episodes", options.isolation
-        options = replace(options, one_episode=one_episode)
-        env = isolated(self.suite, bounds, one_episode) if bounds.isolate else self.suite.make(options)
-        return Collector(env, self.suite.spec.horizon, copies, phases, options.device, one_episode)
-
-
-def set_up(config: RunConfig) -> Setup:
-    """Return suite and learner of a configuration.
-
-    Raises:
-        InputError: if a name or a value is not right.
-        ResourceError: if the policy cannot fit into memory.
-    """
-    config = _checked(to_dict(config), "config")
-    chosen = suite(config.suite)
-    check_memory(
-        f"a policy of {config.policy}", config.policy.num_weights(chosen.spec.obs_size, chosen.spec.action.size)
-    )
-    return Setup(config, chosen, _learner(config, chosen.spec))
-
-
-def _learner(config: RunConfig, spec: EnvSpec) -> Learner:
-    entry = learner_entry(config.learner)
-    return entry.make(spec, entry.make_policy(spec, config.policy, config.learner_config), config.learner_config)
-
-
-def read_config(run: Path) -> RunConfig:
-    """Return the configuration of a run directory.
-
-    Raises:
-        InputError: if there is no run, or its configuration is damaged.
-    """
-    fields = {key: value for key, value in rundir.read_fields(run).items() if key not in rundir.WRITTEN_BESIDE}
-    return _checked(fields, f"{run / CONFIG}: config")
+__all__ = [  # `from drml import session` is one name for all that is done with a run
+    "RunConfig",
+    "Setup",
+    "Trained",
+    "load",
+    "make_trainer",
+    "read_config",
+    "resume",
+    "set_up",
+    "start",
+    "test",
+]
 
 
 def _write_config(run: Path, setup: Setup) -> None:
     beside = {"versions": rundir.versions(), "tasks": setup.suite.facts()}
-    rundir.write_json(run / CONFIG, to_dict(setup.config) | beside)
-
-
-def _checked(data: Mapping[str, Any], where: str) -> RunConfig:
-    """Return the configuration that plain values stand for; each must be of the type that its field says."""
-    entry = learner_entry(str(data.get("learner", "")))
-    kinds = {"learner_config": entry.config_type, "policy": type(entry.default_policy)}
-    typed = {key: from_dict(kind, data.get(key), f"{where}.{key}") for key, kind in kinds.items()}
-    return from_dict(RunConfig, {**data, **typed}, where)
+    durable.write_json(run / rundir.CONFIG, to_dict(setup.config) | beside)
 
 
 def start(
@@ -173,9 +85,9 @@ def resume(
     setup = set_up(config)
     trainer = make_trainer(setup, options, stop_requested)
     with rundir.lock(out):
-        found = checkpoint.newest(out / CHECKPOINTS)
+        found = checkpoint.newest(out / saved.CHECKPOINTS)
         progress = init_progress(trainer)
-        progress = progress if found is None else saved.load(found, progress, _belongs_to(config))[0]
+        progress = progress if found is None else saved.load(found, progress, saved.belongs_to(config))[0]
         rundir.check_tasks(out, setup.suite.facts())
         _ = (out / METRICS).exists() and read_rows(out)  # a damaged log is refused before anything is written
         if train is not None:
@@ -221,7 +133,7 @@ def _run(
 
         def end() -> None:
             trainer.collect.close()  # where something else ends the run, processes of tasks are killed with it
-            if not checkpoint.is_sound(out / CHECKPOINTS / saved.name_of(reached)):
+            if not checkpoint.is_sound(out / saved.CHECKPOINTS / saved.name_of(reached)):
                 _save(log, setup, trainer, reached, out)
 
         try:
@@ -255,108 +167,6 @@ def _check_faults(reached: Progress, reason: StopReason, text: str, out: Path) -
 
 def _save(log: RunLog, setup: Setup, trainer: Trainer, progress: Progress, out: Path) -> None:
     log.flush()
-    facts = {**_belongs_to(setup.config), "phases": dict(trainer.collect.phases.seconds)}
-    saved.save(out / CHECKPOINTS, progress, facts)
-    checkpoint.prune(out / CHECKPOINTS, keep=2, keep_names=set())
-
-
-def _belongs_to(config: RunConfig) -> dict[str, str]:
-    return {"suite": config.suite, "learner": config.learner}
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a run has learned so far."""
-
-    setup: Setup
-    progress: Progress
-    phases: dict[str, float]
-    """Seconds by phase of the last stretch of training."""
-
-    @property
-    def best(self) -> LearnerState:
-        """Return the state that did best on validation tasks."""
-        return LearnerState(self.progress.best_params, {})
-
-
-def load(run: Path) -> Trained:
-    """Return what the newest checkpoint of a run holds.
-
-    Raises:
-        InputError: if `run` is not a run directory.
-        CheckpointError: if it has no checkpoint that can be loaded.
-    """
-    checkpoints = run.absolute() / CHECKPOINTS
-    config = read_config(run)
-    setup = set_up(config)
-    found = checkpoint.newest(checkpoints)
-    if found is None:
-        raise CheckpointError(f"{run} has no checkpoint yet; train it with --resume {as_word(run)}")
-    state = setup.learner.init(Streams(config.seed)["init"])
-    like = Progress(state, StratifiedSampler().init(), state.params)
-    progress, phases = saved.load(found, like, _belongs_to(config))
-    return Trained(setup, progress, phases)
-
-
-def test(
-    run: Path,
-    adapt_steps: int = 3,
-    num_tasks: int = 40,
-    copies: int = 20,
-    split: Split = "test",
-    seed: int = 0,
-    options: EnvOptions = EnvOptions(),  # noqa: B008 — frozen
-) -> dict[str, Any]:
-    """Return (and write to test.json) the adaptation curve of a run's best policy on held-out tasks.
-
-    Where a family holds none out, or the split has no more than `num_tasks`, all are met, in as many rounds as
-    `num_tasks` allows and two at least: a round is a new adaptation, with `copies` episodes after each step.
-
-    Raises:
-        InputError: if `run` is not a run directory, or there is nothing to test.
-        CheckpointError: if it has no checkpoint that can be loaded.
-        ResourceError: if the result cannot be written, or the rollouts cannot fit into memory.
-        EnvError: if no task could be measured.
-    """
-    if adapt_steps < 0 or num_tasks < 1 or copies < 1:
-        raise InputError("a test needs adapt_steps of 0 or more, and tasks and episodes of 1 or more")
-    folder = run.absolute()
-    trained = load(run)
-    rundir.check_tasks(folder, trained.setup.suite.facts())
-    if not os.access(folder, os.W_OK):
-        raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")
-    setup = trained.setup.with_room(adapt_steps)
-    setup.check_fit(num_tasks, copies, adapt_steps, learns=False)  # before so many tasks are drawn
-    rng = Streams(seed)["test", split]
-    tasks, is_whole = tasks_to_test(setup.suite.tasks, split, num_tasks, rng["tasks"])
-    rounds = max(2, num_tasks // len(tasks)) if is_whole else 1
-    met = tasks.repeated(rounds) if is_whole else tasks
-    setup.check_fit(len(met), copies, adapt_steps, learns=False)  # all there are may be more than asked
-    collect = setup.collector(copies, options, Phases())
-    tested = meta_test(setup.learner, trained.best, met, collect, rng, adapt_steps)
-    collect.close()
-    unmeasured = tested.unmeasured(met)
-    if not len(tested.tasks):
-        raise EnvError(f"none of the {len(tasks)} tasks could be measured, the first one {unmeasured[0]['text']}")
-    result = _facts(trained, split) | tested.facts(tasks, rounds) | {"faulty_tasks": unmeasured}
-    rundir.write_json(folder / "test.json", result)
-    return result
-
-
-def _facts(trained: Trained, split: Split) -> dict[str, Any]:
-    """Return what a test's result says of the run."""
-    config, progress = trained.setup.config, trained.progress
-    return {
-        "suite": config.suite,
-        "learner": config.learner,
-        "seed": config.seed,
-        "split": split,
-        "held_out": trained.setup.suite.tasks.held_out,
-        "adapts_on": trained.setup.learner.adapts_on,
-        "trained_adapt_steps": trained.setup.learner.adapt_steps,
-        "best_meta_iter": progress.best_meta_iter,
-        "meta_iter": progress.meta_iter,
-        "env_steps": progress.env_steps,
-        "seconds": progress.seconds,
-        "phases": trained.phases,
-    }
+    facts = {**saved.belongs_to(setup.config), "phases": dict(trainer.collect.phases.seconds)}
+    saved.save(out / saved.CHECKPOINTS, progress, facts)
+    checkpoint.prune(out / saved.CHECKPOINTS, keep=2, keep_names=set())

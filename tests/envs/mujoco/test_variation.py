@@ -14,7 +14,7 @@ from robots import SEED, actions, make, run, tasks_with
 from drml.envs.api import EnvOptions
 from drml.envs.mujoco.variation import increased_by, multiplied_by, zero_at
 from drml.suites.robots import ant, half_cheetah, hopper, walker2d
-from drml.tasks.sampler import StratifiedSampler
+from drml.tasks.samplers.stratified import StratifiedSampler
 
 SUITES = {suite.name: suite for robot in (half_cheetah, ant, hopper, walker2d) for suite in robot.SUITES}
 MULTIPLIED = {"mass": "body_mass", "inertia": "body_inertia", "damping": "dof_damping", "friction": "geom_friction"}

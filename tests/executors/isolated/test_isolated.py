@@ -22,7 +22,7 @@ from drml.executors.isolated.env import isolated
 from drml.suites.registry import suite
 from drml.tasks.distribution import TaskDistribution, content_hashes
 from drml.tasks.parameter import Choice
-from drml.tasks.sampler import UniformSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 HERE = Path(__file__).parent
 COPIES, STEPS = 3, 14

@@ -9,8 +9,10 @@ from drml.algos.promp import ProMPConfig
 from drml.cli.main import main
 from drml.core.tree import tree_leaves
 from drml.envs.api import EnvOptions, Isolation
+from drml.loop.config import TrainConfig
 from drml.loop.quarantine import MAX_STRIKES, Quarantine
-from drml.loop.train import TrainConfig, init_progress, meta_train
+from drml.loop.train import meta_train
+from drml.loop.trainer import init_progress
 from drml.policies.mlp import MLPConfig
 from drml.report.page import write_report
 from drml.run import checkpoint, session

@@ -15,7 +15,7 @@ from drml.core.errors import InputError
 from drml.envs.api import EnvOptions
 from drml.suites.registry import SUITES as ALL
 from drml.suites.robots import ant, half_cheetah, hopper, humanoid, reacher, walker2d
-from drml.tasks.sampler import StratifiedSampler
+from drml.tasks.samplers.stratified import StratifiedSampler
 
 ROBOTS = (half_cheetah, ant, hopper, walker2d, humanoid, reacher)
 SUITES = [suite for robot in ROBOTS for suite in robot.SUITES]

@@ -6,7 +6,8 @@ from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Dirichlet, Normal, Uniform
-from drml.tasks.sampler import StratifiedSampler, UniformSampler
+from drml.tasks.samplers.stratified import StratifiedSampler
+from drml.tasks.samplers.uniform import UniformSampler
 
 DIRECTION = TaskDistribution({"direction": Choice((-1.0, 1.0))}, held_out=False)
 LINE = TaskDistribution({"x": Uniform(0.0, 1.0, ood=(1.0, 2.0))})

@@ -1,71 +1,20 @@
-"""Task samplers: which tasks of a distribution the next meta-iteration meets.
-
-A sampler's memory, such as a curriculum's, is a value: `init` makes it, `observe` returns the next one, `sample` reads
-it. The two samplers here have none.
-"""
+"""Evenly spread draws: tasks of a split dealt like cards, or scrambled Sobol points of its unit cube."""
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.tree import Tree
 from drml.core.types import Tasks
 from drml.tasks.distribution import MAX_LISTED, Split, TaskDistribution
+from drml.tasks.samplers.uniform import check_draw
 
 MAX_SOBOL_SIZE = 21  # in more dimensions a few hundred Sobol points fill the cube no better than Latin hypercubes
 HALF_SOBOL_STEP = 2.0**-31  # Sobol points are multiples of 2^-30
-
-
-class TaskSampler(Protocol):
-    """A rule for drawing tasks, with its state outside."""
-
-    def init(self) -> Tree:
-        """Return the first state; empty where the rule remembers nothing."""
-        ...
-
-    def sample(self, state: Tree, distribution: TaskDistribution, split: Split, num_tasks: int, rng: Streams) -> Tasks:
-        """Return K = `num_tasks` tasks of a split with ids 0 .. K − 1, a function of the arguments alone.
-
-        `rng` is the stream of this draw: its path names the purpose and the meta-iteration.
-        """
-        ...
-
-    def observe(self, state: Tree, tasks: Tasks, post_return: Tensor) -> Tree:
-        """Return the state after the tasks were met with post-adaptation returns `post_return [K]`."""
-        ...
-
-
-class UniformSampler:
-    """Independent draws: task k is a function of (rng, k) alone, however many tasks are drawn beside it."""
-
-    def init(self) -> Tree:
-        """Return the empty state."""
-        return {}
-
-    def sample(self, state: Tree, distribution: TaskDistribution, split: Split, num_tasks: int, rng: Streams) -> Tasks:
-        """Draw each task until it falls into the split.
-
-        Raises:
-            InputError: if `num_tasks` < 1, or the distribution has no such split.
-        """
-        _check_draw(distribution, split, num_tasks)
-        generators = [rng["task", k].generator() for k in range(num_tasks)]
-        units = np.empty((num_tasks, distribution.size))  # [K, size]
-        pending = np.arange(num_tasks)
-        while pending.size:
-            units[pending] = [generators[k].random(distribution.size) for k in pending]
-            pending = pending[~distribution.belongs(units[pending], split)]
-        return distribution.tasks(units, split, torch.arange(num_tasks))
-
-    def observe(self, state: Tree, tasks: Tasks, post_return: Tensor) -> Tree:
-        """Return the state unchanged."""
-        return state
 
 
 class StratifiedSampler:
@@ -90,7 +39,7 @@ class StratifiedSampler:
         Raises:
             InputError: if `num_tasks` < 1, or the distribution has no such split.
         """
-        _check_draw(distribution, split, num_tasks)
+        check_draw(distribution, split, num_tasks)
         count = distribution.num_combinations(split)
         if count is not None and count <= MAX_LISTED:
             units = distribution.listed_units(split)
@@ -102,38 +51,6 @@ class StratifiedSampler:
     def observe(self, state: Tree, tasks: Tasks, post_return: Tensor) -> Tree:
         """Return the state unchanged."""
         return state
-
-
-def tasks_to_test(distribution: TaskDistribution, split: Split, num_tasks: int, rng: Streams) -> tuple[Tasks, bool]:
-    """Return the tasks of a test, and whether they are all that the split has, each once.
-
-    They are all where a family holds none out or the split has no more than `num_tasks`: what is uncertain then are the
-    episodes, those of adaptation included. Otherwise they are independent draws. Stratified ones would do better by
-    chance, and an interval over tasks could not say by how much: out of distribution, in one dimension, it would hold
-    the mean always.
-
-    Raises:
-        InputError: if `num_tasks` < 1, or the distribution has no such split.
-    """
-    _check_draw(distribution, split, num_tasks)
-    if _is_all(distribution, split, num_tasks):
-        units = distribution.listed_units(split)
-        return distribution.tasks(units, split, torch.arange(len(units))), True
-    sampler = UniformSampler()
-    return sampler.sample(sampler.init(), distribution, split, num_tasks, rng), False
-
-
-def _is_all(distribution: TaskDistribution, split: Split, num_tasks: int) -> bool:
-    if split != "ood" and not distribution.held_out:
-        return True
-    count = distribution.num_combinations(split)
-    return count is not None and count <= MAX_LISTED and len(distribution.listed_units(split)) <= num_tasks
-
-
-def _check_draw(distribution: TaskDistribution, split: Split, num_tasks: int) -> None:
-    if num_tasks < 1:
-        raise InputError(f"num_tasks is {num_tasks}, expected at least 1")
-    distribution.parameters(split)
 
 
 def _deal(num_tasks: int, num_values: int, generator: np.random.Generator) -> np.ndarray:

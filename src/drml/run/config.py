@@ -1,0 +1,48 @@
+"""What was asked for: a run's configuration, and how it is read back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
+from drml.core.config import from_dict
+from drml.loop.config import TrainConfig
+from drml.policies.mlp import MLPConfig
+from drml.run import rundir
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What determines a run, down to the last bit on one machine."""
+
+    suite: str
+    """Name of the task family."""
+    learner: str
+    """Name of the learner."""
+    learner_config: AnyConfig
+    """Its hyper-parameters."""
+    policy: AnyPolicyConfig = field(default_factory=MLPConfig)
+    """The policy's shape: an MLP, or a memory for a learner that remembers."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """Sizes and stop rules."""
+    seed: int = 0
+    """Root of all random streams."""
+
+
+def read_config(run: Path) -> RunConfig:
+    """Return the configuration of a run directory.
+
+    Raises:
+        InputError: if there is no run, or its configuration is damaged.
+    """
+    fields = {key: value for key, value in rundir.read_fields(run).items() if key not in rundir.WRITTEN_BESIDE}
+    return typed_config(fields, f"{run / rundir.CONFIG}: config")
+
+
+def typed_config(data: Mapping[str, Any], where: str) -> RunConfig:
+    """Return the configuration that plain values stand for; each must be of the type that its field says."""
+    entry = learner_entry(str(data.get("learner", "")))
+    kinds = {"learner_config": entry.config_type, "policy": type(entry.default_policy)}
+    typed = {key: from_dict(kind, data.get(key), f"{where}.{key}") for key, kind in kinds.items()}
+    return from_dict(RunConfig, {**data, **typed}, where)

@@ -1,0 +1,119 @@
+"""Testing a run: the adaptation curve of what it has learned, on tasks that were held out."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drml.algos.api import LearnerState
+from drml.core.errors import CheckpointError, EnvError, InputError, ResourceError
+from drml.core.phases import Phases
+from drml.core.rng import Streams
+from drml.core.shell import as_word
+from drml.envs.api import EnvOptions
+from drml.loop.evaluate import meta_test
+from drml.loop.progress import Progress
+from drml.run import checkpoint, durable, rundir, saved
+from drml.run.config import read_config
+from drml.run.setup import Setup, set_up
+from drml.tasks.distribution import Split
+from drml.tasks.samplers.stratified import StratifiedSampler
+from drml.tasks.samplers.tested import tasks_to_test
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run has learned so far."""
+
+    setup: Setup
+    progress: Progress
+    phases: dict[str, float]
+    """Seconds by phase of the last stretch of training."""
+
+    @property
+    def best(self) -> LearnerState:
+        """Return the state that did best on validation tasks."""
+        return LearnerState(self.progress.best_params, {})
+
+
+def load(run: Path) -> Trained:
+    """Return what the newest checkpoint of a run holds.
+
+    Raises:
+        InputError: if `run` is not a run directory.
+        CheckpointError: if it has no checkpoint that can be loaded.
+    """
+    checkpoints = run.absolute() / saved.CHECKPOINTS
+    config = read_config(run)
+    setup = set_up(config)
+    found = checkpoint.newest(checkpoints)
+    if found is None:
+        raise CheckpointError(f"{run} has no checkpoint yet; train it with --resume {as_word(run)}")
+    state = setup.learner.init(Streams(config.seed)["init"])
+    like = Progress(state, StratifiedSampler().init(), state.params)
+    progress, phases = saved.load(found, like, saved.belongs_to(config))
+    return Trained(setup, progress, phases)
+
+
+def test(
+    run: Path,
+    adapt_steps: int = 3,
+    num_tasks: int = 40,
+    copies: int = 20,
+    split: Split = "test",
+    seed: int = 0,
+    options: EnvOptions = EnvOptions(),  # noqa: B008 — frozen
+) -> dict[str, Any]:
+    """Return (and write to test.json) the adaptation curve of a run's best policy on held-out tasks.
+
+    Where a family holds none out, or the split has no more than `num_tasks`, all are met, in as many rounds as
+    `num_tasks` allows and two at least: a round is a new adaptation, with `copies` episodes after each step.
+
+    Raises:
+        InputError: if `run` is not a run directory, or there is nothing to test.
+        CheckpointError: if it has no checkpoint that can be loaded.
+        ResourceError: if the result cannot be written, or the rollouts cannot fit into memory.
+        EnvError: if no task could be measured.
+    """
+    if adapt_steps < 0 or num_tasks < 1 or copies < 1:
+        raise InputError("a test needs adapt_steps of 0 or more, and tasks and episodes of 1 or more")
+    folder = run.absolute()
+    trained = load(run)
+    rundir.check_tasks(folder, trained.setup.suite.facts())
+    if not os.access(folder, os.W_OK):
+        raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")
+    setup = trained.setup.with_room(adapt_steps)
+    setup.check_fit(num_tasks, copies, adapt_steps, learns=False)  # before so many tasks are drawn
+    rng = Streams(seed)["test", split]
+    tasks, is_whole = tasks_to_test(setup.suite.tasks, split, num_tasks, rng["tasks"])
+    rounds = max(2, num_tasks // len(tasks)) if is_whole else 1
+    met = tasks.repeated(rounds) if is_whole else tasks
+    setup.check_fit(len(met), copies, adapt_steps, learns=False)  # all there are may be more than asked
+    collect = setup.collector(copies, options, Phases())
+    tested = meta_test(setup.learner, trained.best, met, collect, rng, adapt_steps)
+    collect.close()
+    unmeasured = tested.unmeasured(met)
+    if not len(tested.tasks):
+        raise EnvError(f"none of the {len(tasks)} tasks could be measured, the first one {unmeasured[0]['text']}")
+    result = _facts(trained, split) | tested.facts(tasks, rounds) | {"faulty_tasks": unmeasured}
+    durable.write_json(folder / "test.json", result)
+    return result
+
+
+def _facts(trained: Trained, split: Split) -> dict[str, Any]:
+    """Return what a test's result says of the run."""
+    config, progress = trained.setup.config, trained.progress
+    return {
+        "suite": config.suite,
+        "learner": config.learner,
+        "seed": config.seed,
+        "split": split,
+        "held_out": trained.setup.suite.tasks.held_out,
+        "adapts_on": trained.setup.learner.adapts_on,
+        "trained_adapt_steps": trained.setup.learner.adapt_steps,
+        "best_meta_iter": progress.best_meta_iter,
+        "meta_iter": progress.meta_iter,
+        "env_steps": progress.env_steps,
+        "seconds": progress.seconds,
+        "phases": trained.phases,
+    }

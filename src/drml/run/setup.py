@@ -1,0 +1,64 @@
+"""The objects that a configuration stands for."""
+
+from dataclasses import dataclass, replace
+
+from drml.algos.api import Learner
+from drml.algos.registry import learner_entry
+from drml.collect.collector import Collector
+from drml.core.check import check_memory
+from drml.core.config import to_dict
+from drml.core.phases import Phases
+from drml.core.types import EnvSpec
+from drml.envs.api import EnvOptions, Suite
+from drml.executors.isolated.env import isolated
+from drml.run.config import RunConfig, typed_config
+from drml.run.footprint import Plan, check_fit
+from drml.suites.registry import suite
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The objects that a configuration stands for."""
+
+    config: RunConfig
+    suite: Suite
+    learner: Learner
+
+    def with_room(self, adapt_steps: int) -> "Setup":
+        """Return the setup of the same weights, whose memory has room for trials of so many adaptation steps."""
+        policy = self.config.policy.with_room((adapt_steps + 1) * self.suite.spec.horizon)
+        config = replace(self.config, policy=policy)
+        return Setup(config, self.suite, learner_of(config, self.suite.spec))
+
+    def check_fit(self, num_tasks: int, copies: int, adapt_steps: int, learns: bool) -> None:
+        """Refuse a meta-episode that can never fit into memory."""
+        learner, policy = self.config.learner_config, self.config.policy
+        check_fit(Plan(self.suite.spec, learner, policy, num_tasks, copies, adapt_steps, learns))
+
+    def collector(self, copies: int, options: EnvOptions, phases: Phases) -> Collector:
+        """Return a collector of what the learner adapts on, in a fresh environment."""
+        one_episode, bounds = self.learner.adapts_on == "episodes", options.isolation
+        options = replace(options, one_episode=one_episode)
+        env = isolated(self.suite, bounds, one_episode) if bounds.isolate else self.suite.make(options)
+        return Collector(env, self.suite.spec.horizon, copies, phases, options.device, one_episode)
+
+
+def set_up(config: RunConfig) -> Setup:
+    """Return suite and learner of a configuration.
+
+    Raises:
+        InputError: if a name or a value is not right.
+        ResourceError: if the policy cannot fit into memory.
+    """
+    config = typed_config(to_dict(config), "config")
+    chosen = suite(config.suite)
+    check_memory(
+        f"a policy of {config.policy}", config.policy.num_weights(chosen.spec.obs_size, chosen.spec.action.size)
+    )
+    return Setup(config, chosen, learner_of(config, chosen.spec))
+
+
+def learner_of(config: RunConfig, spec: EnvSpec) -> Learner:
+    """Return the learner of a configuration, with its policy."""
+    entry = learner_entry(config.learner)
+    return entry.make(spec, entry.make_policy(spec, config.policy, config.learner_config), config.learner_config)

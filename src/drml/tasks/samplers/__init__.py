@@ -1,0 +1,1 @@
+"""Task samplers, one file each, and their registry."""
