@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from drml.algos.maml import MAMLConfig
+from drml.algos.gradient.maml import MAMLConfig
 from drml.envs.api import EnvOptions
 from drml.loop.config import TrainConfig
 from drml.loop.progress import Progress

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drml.algos.memory.rl2 import RL2Config
 from drml.algos.registry import learner_entry
-from drml.algos.rl2 import RL2Config
 from drml.collect.collector import Collector
 from drml.core.parallel import one_torch_thread
 from drml.core.phases import Phases

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from drml import session
-from drml.algos.maml import MAMLConfig
+from drml.algos.gradient.maml import MAMLConfig
 from drml.loop.config import TrainConfig
 from drml.report.page import write_report
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from drml.algos.maml import MAML, MAMLConfig
-from drml.algos.promp import ProMP, ProMPConfig
+from drml.algos.gradient.maml import MAML, MAMLConfig
+from drml.algos.gradient.promp import ProMP, ProMPConfig
+from drml.algos.memory.rl2 import RL2, RL2Config
 from drml.algos.registry import LEARNERS
-from drml.algos.rl2 import RL2, RL2Config
 from drml.collect.collector import Collector
 from drml.core.errors import NumericError
 from drml.core.phases import Phases

@@ -1,4 +1,5 @@
 import ast
+import statistics
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -11,7 +12,7 @@ FLOORS = [
     {"core", "__init__"},
     {"tasks", "policies"},
     {"envs", "learning"},
-    {"suites", "collect", "algos"},
+    {"suites", "algos", "collect"},
     {"loop", "executors", "gym", "references"},
     {"run", "check"},
     {"recipes", "report"},
@@ -62,8 +63,9 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, ...]]:
                 yield tuple(node.module.split("."))
 
 
-def test_every_room_has_a_floor():
-    assert {room_of(path) for path in FILES} <= set(FLOOR_OF)
+def test_the_rooms_are_those_of_the_plan_and_no_file_lies_in_the_hall():
+    assert {room_of(path) for path in FILES} == set(FLOOR_OF)
+    assert {path.stem for path in FILES if path.parent == SRC} == {"__init__", "__main__"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -73,11 +75,38 @@ def test_imports_point_down(path: Path):
     assert not up, f"{path} (floor {FLOOR_OF[room]}) imports from above: {up}"
 
 
-def test_rooms_do_not_import_in_a_circle():
-    below = {room: set[str]() for room in FLOOR_OF}
-    for path, tree in SOURCES.items():
-        below[room_of(path)] |= {m[1] for m in imports(tree) if m[0] == "drml"} - {room_of(path)}
+def modules_below(path: Path) -> set[str]:
+    """Return the modules of the house that a file imports, wherever in it, by their dotted names."""
+    files = set(map(dotted, FILES))
+    found: set[str] = set()
+    for node in ast.walk(SOURCES[path]):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("drml"):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (names & files) or {node.module or ""}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & files
+    return found - {"drml"}
+
+
+def dotted(path: Path) -> str:
+    return ".".join(("drml", *name_of(path).split("/"))).removesuffix(".__init__")
+
+
+def test_files_do_not_import_in_a_circle():
+    below = {dotted(path): modules_below(path) - {dotted(path)} for path in FILES if path.parent != SRC}
     TopologicalSorter(below).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_folders_do_not_import_each_other(depth: int):
+    below: dict[str, set[str]] = {}
+    for path in (path for path in FILES if path.parent != SRC):
+        folder = ".".join(dotted(path.parent / "x").split(".")[1 : 1 + depth]).removesuffix(".x")
+        to = {".".join(module.split(".")[1:-1][:depth]) for module in modules_below(path)}
+        below.setdefault(folder, set()).update(to - {folder, ""})
+    # a folder and what lies in it are one: its registry may know its parts
+    apart = {a: {b for b in bs if not (b.startswith(f"{a}.") or a.startswith(f"{b}."))} for a, bs in below.items()}
+    assert not [(a, b) for a, bs in apart.items() for b in bs if a in apart.get(b, set())]
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -87,11 +116,11 @@ def test_third_parties_stay_in_their_rooms(path: Path):
     assert not strays, f"{path} imports {strays}, whose rooms are {[ROOMS_OF[name] for name in strays]}"
 
 
-@pytest.mark.parametrize("path", sorted((SRC / "algos").glob("*.py")), ids=name_of)
+@pytest.mark.parametrize("path", sorted((SRC / "algos").rglob("*.py")), ids=name_of)
 def test_algorithms_know_neither_each_other_nor_the_world(path: Path):
     shared = {"api", "registry"}
     for module in (m for m in imports(SOURCES[path]) if m[0] == "drml"):
-        assert module[1] not in {"envs", "tasks", "collect"}
+        assert module[1] not in {"envs", "suites", "tasks", "collect"}
         if path.stem not in shared and module[1] == "algos":
             assert module[2] in shared
 
@@ -129,6 +158,35 @@ def test_files_are_named_for_what_they_hold(folder: str):
 def test_files_are_small(path: Path):
     num_lines = len(path.read_text(encoding="utf-8").splitlines())
     assert num_lines <= 400, f"{path} has {num_lines} lines, more than 400"
+
+
+def test_half_of_the_files_fit_on_two_screens_and_no_room_is_the_house():
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert statistics.median(lengths.values()) <= 120
+    rooms: dict[str, int] = {}
+    for path, length in lengths.items():
+        rooms[room_of(path)] = rooms.get(room_of(path), 0) + length
+    assert max(rooms.values()) < 0.2 * sum(rooms.values()), max(rooms, key=lambda room: rooms[room])
+
+
+BLOCKS = ast.If | ast.For | ast.While | ast.With | ast.Try | ast.Match | ast.AsyncFor | ast.AsyncWith
+
+
+def nesting(node: ast.AST, depth: int = 0) -> int:
+    """Return how deep blocks lie in each other below a node; an `elif` is beside its `if`, not within."""
+    deepest = depth
+    for child in ast.iter_child_nodes(node):
+        is_elif = isinstance(node, ast.If) and isinstance(child, ast.If) and node.orelse == [child]
+        deeper = depth + (isinstance(child, BLOCKS) and not is_elif)
+        deepest = max(deepest, nesting(child, deeper))
+    return deepest
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_blocks_do_not_lie_deep_in_each_other(path: Path):
+    for node in ast.walk(SOURCES[path]):
+        if isinstance(node, ast.FunctionDef):
+            assert nesting(node) <= 4, f"{path}: {node.name}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

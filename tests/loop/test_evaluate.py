@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from drml.algos.promp import ProMP, ProMPConfig
+from drml.algos.gradient.promp import ProMP, ProMPConfig
+from drml.algos.memory.rl2 import RL2, RL2Config
 from drml.algos.registry import learner_entry
-from drml.algos.rl2 import RL2, RL2Config
 from drml.collect.collector import Collector
 from drml.core.phases import Phases
 from drml.core.rng import Streams

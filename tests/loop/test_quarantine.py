@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from drml.algos.maml import MAML, MAMLConfig
-from drml.algos.promp import ProMP, ProMPConfig
+from drml.algos.gradient.maml import MAML, MAMLConfig
+from drml.algos.gradient.promp import ProMP, ProMPConfig
+from drml.algos.memory.rl2 import RL2
 from drml.algos.registry import learner_entry
-from drml.algos.rl2 import RL2
 from drml.collect.collector import Collector
 from drml.core.errors import EnvError
 from drml.core.fault import Fault, label

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from drml.algos.maml import MAML, MAMLConfig
+from drml.algos.gradient.maml import MAML, MAMLConfig
 from drml.collect.collector import Collector
 from drml.core.errors import EnvError, InputError, NumericError
 from drml.core.phases import Phases

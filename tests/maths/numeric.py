@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from drml.algos import maml
 from drml.algos.api import LearnerState
-from drml.algos.maml import MAML
-from drml.algos.promp import ProMP
+from drml.algos.gradient import maml
+from drml.algos.gradient.maml import MAML
+from drml.algos.gradient.promp import ProMP
 from drml.core.tree import Params, flatten
 from drml.core.types import ActionSpec, EnvSpec, Rollout
 from drml.learning.optim.first_order import adam_init

@@ -19,8 +19,8 @@ from numeric import (
 )
 
 from drml.algos.api import LearnerState
-from drml.algos.maml import MAML, MAMLConfig
-from drml.algos.promp import ProMP, ProMPConfig
+from drml.algos.gradient.maml import MAML, MAMLConfig
+from drml.algos.gradient.promp import ProMP, ProMPConfig
 from drml.core.tree import flatten
 from drml.core.types import Advantages, Agent
 from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig

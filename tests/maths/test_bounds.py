@@ -8,8 +8,8 @@ import torch
 from numeric import ACTION_SIZE, OBS_SIZE, SPEC, random_params, random_rollout
 
 from drml.algos.api import LearnerState
-from drml.algos.maml import MAML, MAMLConfig
-from drml.algos.promp import ProMP, ProMPConfig
+from drml.algos.gradient.maml import MAML, MAMLConfig
+from drml.algos.gradient.promp import ProMP, ProMPConfig
 from drml.core.tree import held_within, params_map, stack_shared
 from drml.core.types import Advantages
 from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig

@@ -19,8 +19,8 @@ from numeric import (
     trust_region_inputs,
 )
 
-from drml.algos.maml import MAML, MAMLConfig
-from drml.algos.promp import ProMP, ProMPConfig
+from drml.algos.gradient.maml import MAML, MAMLConfig
+from drml.algos.gradient.promp import ProMP, ProMPConfig
 from drml.core.tree import flatten, unflatten
 from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig
 from drml.learning.advantages import estimate_advantages

@@ -7,8 +7,8 @@ import torch
 from numeric import POLICY, SPEC, random_history, random_params, random_rollout
 
 from drml.algos.api import LearnerState
-from drml.algos.maml import MAML, MAMLConfig
-from drml.algos.promp import ProMP, ProMPConfig
+from drml.algos.gradient.maml import MAML, MAMLConfig
+from drml.algos.gradient.promp import ProMP, ProMPConfig
 from drml.core.tree import flatten, params_map
 from drml.core.types import EnvSpec
 from drml.learning.adapt import InnerConfig

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from drml.algos.maml import MAMLConfig
-from drml.algos.rl2 import RL2Config
+from drml.algos.gradient.maml import MAMLConfig
+from drml.algos.memory.rl2 import RL2Config
 from drml.collect.collector import Collector
 from drml.core import check
 from drml.core.errors import ResourceError

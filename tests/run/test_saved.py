@@ -11,8 +11,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from drml.algos.promp import ProMPConfig
-from drml.algos.rl2 import RL2Config
+from drml.algos.gradient.promp import ProMPConfig
+from drml.algos.memory.rl2 import RL2Config
 from drml.cli.main import main
 from drml.core.errors import CheckpointError, NumericError
 from drml.core.tree import tree_leaves

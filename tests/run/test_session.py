@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from drml.algos.maml import MAMLConfig
-from drml.algos.promp import ProMPConfig
-from drml.algos.rl2 import RL2Config
+from drml.algos.gradient.maml import MAMLConfig
+from drml.algos.gradient.promp import ProMPConfig
+from drml.algos.memory.rl2 import RL2Config
 from drml.core.errors import CheckpointError, EnvError, InputError, ResourceError
 from drml.core.phases import Phases
 from drml.core.rng import Streams

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from drml.algos.api import Learner
-from drml.algos.maml import MAML, MAMLConfig
-from drml.algos.promp import ProMP, ProMPConfig
-from drml.algos.rl2 import RL2, RL2Config
+from drml.algos.gradient.maml import MAML, MAMLConfig
+from drml.algos.gradient.promp import ProMP, ProMPConfig
+from drml.algos.memory.rl2 import RL2, RL2Config
 from drml.core.errors import InputError
 from drml.core.lookup import look_up
 from drml.core.types import EnvSpec

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from drml.algos.promp import ProMPConfig
+from drml.algos.gradient.promp import ProMPConfig
 from drml.cli import report_command, train_command
 from drml.cli.parse import parse
 from drml.cli.terminal import check_json, check_threads, say

@@ -5,9 +5,9 @@
 
 from dataclasses import replace
 
-from drml.algos.maml import MAMLConfig
-from drml.algos.promp import ProMPConfig
-from drml.algos.rl2 import RL2Config
+from drml.algos.gradient.maml import MAMLConfig
+from drml.algos.gradient.promp import ProMPConfig
+from drml.algos.memory.rl2 import RL2Config
 from drml.learning.adapt import InnerConfig
 from drml.loop.config import TrainConfig
 from drml.policies.memory.registry import MemoryConfig

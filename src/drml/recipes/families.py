@@ -5,7 +5,7 @@ family has only a few): that the interval of the gain, over the tasks or episode
 them is trained to the end.
 """
 
-from drml.algos.promp import ProMPConfig
+from drml.algos.gradient.promp import ProMPConfig
 from drml.loop.config import TrainConfig
 from drml.policies.mlp import MLPConfig
 from drml.recipes.recipe import Recipe

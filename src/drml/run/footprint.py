@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from drml.algos.maml import MAMLConfig
-from drml.algos.promp import ProMPConfig
+from drml.algos.gradient.maml import MAMLConfig
+from drml.algos.gradient.promp import ProMPConfig
+from drml.algos.memory.rl2 import RL2Config
 from drml.algos.registry import AnyConfig, AnyPolicyConfig
-from drml.algos.rl2 import RL2Config
 from drml.core.check import check_memory, machine_memory
 from drml.core.types import EnvSpec
 from drml.policies.memory.registry import MemoryConfig

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from drml.algos.promp import ProMPConfig
+from drml.algos.gradient.promp import ProMPConfig
 from drml.cli.main import main
 from drml.core.tree import tree_leaves
 from drml.envs.api import EnvOptions, Isolation

@@ -192,11 +192,12 @@ def gather(processes: Iterable[Process]) -> dict[Process, Answer | Failure]:
             for process in (ready | late) & pending:
                 handles = process.handles
                 answer = process.poll()
-                if answer is not None:
-                    for handle in handles:
-                        selector.unregister(handle)
-                    pending.remove(process)
-                    found[process] = answer
+                if answer is None:
+                    continue
+                for handle in handles:
+                    selector.unregister(handle)
+                pending.remove(process)
+                found[process] = answer
     return found
 
 

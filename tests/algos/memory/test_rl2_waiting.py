@@ -6,8 +6,8 @@ from typing import final
 import pytest
 import torch
 
+from drml.algos.memory.rl2 import RL2, RL2Config, one_by_one, packed
 from drml.algos.registry import learner_entry
-from drml.algos.rl2 import RL2, RL2Config, one_by_one, packed
 from drml.collect.collector import Collector
 from drml.core.phases import Phases
 from drml.core.rng import Streams

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from drml.algos import maml
 from drml.algos.api import LearnerState
-from drml.algos.maml import MAML, MAMLConfig, thinned
+from drml.algos.gradient import maml
+from drml.algos.gradient.maml import MAML, MAMLConfig, thinned
 from drml.core.distribution import Gaussian
 from drml.core.rng import Streams
 from drml.core.tree import flatten

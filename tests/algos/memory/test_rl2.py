@@ -8,8 +8,8 @@ from typing import final
 import pytest
 import torch
 
+from drml.algos.memory.rl2 import RL2, RL2Config, interleaved, one_by_one
 from drml.algos.registry import learner_entry
-from drml.algos.rl2 import RL2, RL2Config, interleaved, one_by_one
 from drml.collect.collector import Collector
 from drml.core.errors import InputError
 from drml.core.phases import Phases

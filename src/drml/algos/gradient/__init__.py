@@ -1,0 +1,1 @@
+"""Learners whose adaptation is a step of gradient from a learned prior."""

@@ -1,0 +1,1 @@
+"""Learners whose adaptation is what a memory takes in."""
