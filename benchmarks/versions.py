@@ -29,14 +29,22 @@ CASES: dict[str, dict[str, Any]] = {
 }
 WARM_UP_ITERS = 2
 WORKER = """
-import json, sys
+import importlib, json, sys
 from dataclasses import replace
-from drml.run import session
+from drml import session
 from drml.algos.registry import learner_entry
 from drml.envs.api import EnvOptions
-from drml.loop.train import meta_train
-from drml.loop.trainer import init_progress
-from drml.loop.config import TrainConfig
+
+def found(name, *homes):  # versions keep it in different places
+    for home in homes:
+        try:
+            return getattr(importlib.import_module(home), name)
+        except ModuleNotFoundError:
+            pass
+
+meta_train = found("meta_train", "drml.loop.train", "drml.train")
+init_progress = found("init_progress", "drml.loop.trainer", "drml.train")
+TrainConfig = found("TrainConfig", "drml.loop.config", "drml.train")
 case = json.loads(sys.argv[1])
 entry = learner_entry(case["learner"])
 train = TrainConfig(1, case["tasks"], case["copies"], validation_tasks=1, validate_every=10**6)
