@@ -21,6 +21,7 @@ from drml.loop.config import TrainConfig
 from drml.loop.progress import Progress, StopReason
 from drml.policies.memory.registry import MemoryConfig
 from drml.run import durable, rundir, session
+from drml.tasks.samplers.registry import SamplerConfig
 
 USAGE = """\
 usage: drml train SUITE LEARNER [FLAGS]
@@ -41,6 +42,8 @@ class NewArgs:
     """The policy."""
     train: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
     """Sizes and stop rules; --tasks and --episodes are short for --num-tasks and --copies."""
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    """Which tasks are met in training."""
     seed: int = 0
     """Root of all random streams."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -103,7 +106,7 @@ def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
     here = Path.cwd()  # paths are meant from here, wherever a suite of the user's goes
     json = None if args.json is None else here / args.json
     options = EnvOptions(threads=args.threads, isolation=args.isolation)
-    config = session.RunConfig(suite_name, learner_name, args.learner, args.policy, args.train, args.seed)
+    config = session.RunConfig(suite_name, learner_name, args.learner, args.policy, args.train, args.seed, args.sampler)
     setup = session.set_up(config)  # complains before anything is written
     _say_what_is_done(setup)
     say(adaptation_step(setup, args.train.copies))
