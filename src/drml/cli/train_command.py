@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 import tyro
 
-from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
+from drml.algos.registry import AnyPolicyConfig, learner_entry
 from drml.cli.parse import parse, path_hint
 from drml.cli.progress import ProgressLine
 from drml.cli.stop import StopSignals
@@ -32,11 +32,14 @@ Meta-train a learner on a suite, in a run directory of its own; or go on with a 
 PACKAGE.MODULE:NAME, found from the current directory; docs/bring-your-own.md shows how to write one."""
 
 
+Config = TypeVar("Config")
+
+
 @dataclass(frozen=True)
-class NewArgs:
+class NewArgs(Generic[Config]):
     """Meta-train a learner on a suite, in a run directory of its own."""
 
-    learner: tyro.conf.AvoidSubcommands[AnyConfig]
+    learner: Config
     """Hyper-parameters of the learner."""
     policy: tyro.conf.AvoidSubcommands[AnyPolicyConfig]
     """The policy."""
@@ -100,7 +103,8 @@ def run(words: list[str]) -> int:
 def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
     entry = learner_entry(learner_name)
     default = NewArgs(entry.default, entry.default_policy)
-    args = parse(NewArgs, f"drml train {suite_name} {learner_name}", flags, default)
+    kind: type[NewArgs[Any]] = cast(Any, NewArgs)[entry.config_type]  # each learner has flags of its own
+    args = parse(kind, f"drml train {suite_name} {learner_name}", flags, default)
     check_json(args.json)
     check_threads(args.threads)
     here = Path.cwd()  # paths are meant from here, wherever a suite of the user's goes

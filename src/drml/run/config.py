@@ -32,6 +32,9 @@ class RunConfig:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     """Which tasks are met in training."""
 
+    def __post_init__(self) -> None:
+        self.sampler.check_gives(self.train.num_tasks)
+
 
 def read_config(run: Path) -> RunConfig:
     """Return the configuration of a run directory.

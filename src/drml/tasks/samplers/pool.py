@@ -12,6 +12,7 @@ from drml.core.types import Tasks
 from drml.tasks.distribution import Split, TaskDistribution
 from drml.tasks.samplers.api import Scores
 from drml.tasks.samplers.stratified import StratifiedSampler, deal
+from drml.tasks.samplers.uniform import check_draw
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,8 @@ class PoolSampler:
         """
         if split != "train":
             return StratifiedSampler().sample({}, distribution, split, num_tasks, rng)
-        if not 1 <= num_tasks <= self.size:
-            raise InputError(
-                f"a pool of {self.size} tasks cannot give {num_tasks} different ones at a time; "
-                "enlarge it (--sampler.pool-size), or take fewer (--tasks)"
-            )
+        check_draw(distribution, split, num_tasks)
+        check_pool(self.size, num_tasks)
         ids = torch.from_numpy(deal(num_tasks, self.size, rng["deal"].generator()))
         pool = cast(Params, state["pool"])
         return Tasks({name: value[ids] for name, value in pool.items()}, ids)
@@ -50,3 +48,16 @@ class PoolSampler:
     def observe(self, state: Tree, tasks: Tasks, scores: Scores) -> Tree:
         """Return the state unchanged."""
         return state
+
+
+def check_pool(size: int, num_tasks: int) -> None:
+    """Refuse to draw more tasks at a time than a pool has.
+
+    Raises:
+        InputError: says how many it has.
+    """
+    if num_tasks > size:
+        raise InputError(
+            f"a pool of {size} tasks cannot give {num_tasks} different ones at a time; "
+            "enlarge it (--sampler.pool-size), or take fewer (--tasks)"
+        )

@@ -6,7 +6,7 @@ from typing import Literal
 
 from drml.core.check import check_ranges
 from drml.tasks.samplers.api import TaskSampler
-from drml.tasks.samplers.pool import PoolSampler
+from drml.tasks.samplers.pool import PoolSampler, check_pool
 from drml.tasks.samplers.stratified import StratifiedSampler
 from drml.tasks.samplers.uniform import UniformSampler
 
@@ -24,6 +24,15 @@ class SamplerConfig:
 
     def __post_init__(self) -> None:
         check_ranges("sampler ", self, at_least_1=("pool_size",))
+
+    def check_gives(self, num_tasks: int) -> None:
+        """Refuse more tasks at a time than there are.
+
+        Raises:
+            InputError: if the pool is smaller.
+        """
+        if self.kind == "pool":
+            check_pool(self.pool_size, num_tasks)
 
 
 @dataclass(frozen=True)
