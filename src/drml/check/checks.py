@@ -33,12 +33,12 @@ CHECKS: Mapping[str, Probe] = {
     "task-effect": probe_tasks.effect,
     "task-leak": probe_tasks.leak,
 }
-"""What `docs/check.md` explains, by name."""
+"""Checks by name, as `docs/check.md` explains them."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was found."""
+    """Evidence of a subject, and a finding of each check."""
 
     evidence: Evidence
     findings: tuple[Finding, ...]

@@ -43,7 +43,7 @@ ASK_WHERE = getattr(signal, "SIGUSR1", signal.SIGTERM)  # at which a child write
 
 @dataclass(frozen=True)
 class About:
-    """What a subject is; see `Evidence`."""
+    """Facts of a subject that its `Evidence` begins with."""
 
     tasks: tuple[Mapping[str, np.ndarray], ...]
     varied: Mapping[int, str]

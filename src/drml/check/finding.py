@@ -19,11 +19,11 @@ class Finding:
     at: Where | None = None
     """The call where it was seen."""
     mend: str = ""
-    """What to do."""
+    """Advice: what to do."""
     place: str = ""
     """The line to fix, as `file.py:12`."""
     check: str = ""
-    """Which check says so."""
+    """Name of the check that says so."""
 
 
 Probe = Callable[[Evidence], Finding]

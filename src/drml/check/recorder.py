@@ -109,7 +109,7 @@ class Recorder:
     def __init__(self, subject: Subject, steps: int, announce: Callable[[Where], None]) -> None:
         self._subject, self._steps = subject, steps
         self.announce = announce
-        """Is told of each call before it is made."""
+        """Listener that is told of each call before it is made."""
         self._surroundings = Surroundings()
         self._surroundings.install()
         limit = steps // 2 + steps % 2  # at least two episodes

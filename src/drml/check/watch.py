@@ -72,11 +72,11 @@ def _context() -> Any:  # noqa: ANN401 — the kinds of context have no common t
 @final
 @dataclass
 class _Seen:
-    """What the child has told so far."""
+    """Messages of the child so far, each in its field."""
 
     name: str
     trace: Path
-    """Where the child writes which line it is in, if it hangs or crashes."""
+    """File into which the child writes the line that it is in, if it hangs or crashes."""
     steps: int
     tell: Tell
     pace: Pace | None = None

@@ -26,9 +26,9 @@ class Values:
     """Values of a rollout's observations, and the returns that they were fitted to; `[K, T, B]`, float64."""
 
     value: Tensor
-    """Of each `obs`."""
+    """Value of each `obs`."""
     final_value: Tensor
-    """Of each `final_obs`."""
+    """Value of each `final_obs`."""
     returns: Tensor
     """Discounted sum of the rewards from each step to the end of its episode, or of the rollout."""
     fitted: Tensor
@@ -46,7 +46,7 @@ class LinearFeatureBaseline:
     ridge: float = 1e-5
     """Regularisation λ (rllab, ProMP: 1e-5)."""
     whole_episodes: bool = False
-    """Whether rollouts hold one whole episode of each copy, so that their end cuts none."""
+    """True where rollouts hold one whole episode of each copy, so that their end cuts none."""
     obs_limit: float = 10.0
     """Observations are clipped to ± this in the features (rllab, ProMP: 10)."""
 

@@ -1,4 +1,4 @@
-"""Which torch modules can be policies: those that are pure functions, with exact derivatives, of all their parameters.
+"""Admission of torch modules as policies: pure functions, with exact derivatives, of all their parameters.
 
 Meta-gradients differentiate through gradients, for K sets of parameters at once. Some modules fail there, some are
 silently wrong, and some ignore the parameters they are called with. Known ones are refused by kind with a way out; all
@@ -26,7 +26,7 @@ STEP = 1e-5  # of central differences in float64: truncation ~ STEP², rounding 
 TOLERANCE = 1e-5  # exact modules are within 1e-8, torch's wrong derivatives off by 1e-3 and more (up to 1024 units)
 
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
-"""What foreign code may raise when it meets shapes, types or transforms that it was not made for."""
+"""Errors that foreign code may raise when it meets shapes, types or transforms that it was not made for."""
 
 
 @dataclass(frozen=True)

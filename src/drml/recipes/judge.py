@@ -23,15 +23,15 @@ from drml.recipes.recipe import Recipe
 from drml.run import rundir
 
 Part = Mapping[str, Any]
-"""What one seed gave: its test, its learning curve, its costs and the versions that it was trained with."""
+"""Result of one seed: its test, its learning curve, its costs and the versions that it was trained with."""
 TAKEN = {"episodes_by_seed": "episodes", "env_steps_by_seed": "env_steps"}
-"""What one agent took before a point, in the results of tests that say it."""
+"""Columns of what one agent took before a point, and the keys of tests that say it."""
 COLUMNS = {"mean_by_seed": "mean", "iqm_by_seed": "iqm", "half_width_95_by_seed": "mean_half_width_95"}
 
 
 @dataclass(frozen=True)
 class Bars:
-    """What a kind of return is held against."""
+    """Bars that a kind of return is held against."""
 
     published: float | None = None
     at_least: float | None = None

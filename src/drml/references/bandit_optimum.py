@@ -28,13 +28,13 @@ class BayesOptimal:
     """The agent that earns the most on average over tasks, and what it earns."""
 
     num_arms: int
-    """k."""
+    """k, arms."""
     num_pulls: int
-    """n."""
+    """n, pulls."""
     expected_return: float
     """V of the empty history: the largest expected number of successes in n pulls."""
     keys: tuple[np.ndarray, ...]
-    """Per t, `[N]` int64: the packed states after t pulls, in ascending order."""
+    """Packed states `[N]` int64 after t pulls, for each t, in ascending order."""
     best: tuple[np.ndarray, ...]
     """Per t, `[N]` int8: the place of the best arm in the sorted state."""
 

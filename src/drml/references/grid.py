@@ -47,7 +47,7 @@ class GridSearch:
     returns: np.ndarray
     """`[goals, E]` the return of each episode, for each goal, in the order of `goal_cells`."""
     path: tuple[Cell, ...]
-    """Where to be after each step as long as the goal is not found; each H steps it starts again from (0, 0)."""
+    """Cells after each step as long as the goal is not found; each H steps they start again from (0, 0)."""
 
     @property
     def expected_returns(self) -> np.ndarray:
@@ -110,7 +110,7 @@ def _towards(offset: Tensor) -> Tensor:
 
 @final
 class _Problem:
-    """What a search is about: the grid, and what it is worth to see a cell first at a given step."""
+    """Problem that is searched: the grid, and what it is worth to see a cell first at a given step."""
 
     def __init__(self, size: int, horizon: int, episodes: int) -> None:
         self.size, self.horizon, self.episodes = size, horizon, episodes

@@ -81,7 +81,7 @@ class Belief:
 
 @dataclass(frozen=True)
 class Prior:
-    """What is believed before anything is seen, of each state and action alike."""
+    """Belief before anything is seen, of each state and action alike: mean rewards N(mean, 1/precision)."""
 
     alpha: float = 1.0
     """Dirichlet parameter of each transition."""
@@ -103,9 +103,9 @@ class Prior:
 TRUE_PRIOR = Prior()
 """The distribution that the published random MDPs are drawn from."""
 PUBLISHED_PRIOR = Prior(mean=0.0)
-"""What the published PSRL, OPSRL and BEB believed, although mean rewards were drawn around 1."""
+"""Prior of the published PSRL, OPSRL and BEB, although mean rewards were drawn around 1."""
 VAGUE_PRIOR = Prior(alpha=1e-4, mean=0.0, precision=1e-4)
-"""Next to nothing, for agents that are not Bayesian: untried actions promise 0."""
+"""Prior of next to nothing, for agents that are not Bayesian: untried actions promise 0."""
 
 
 class TabularAgent(Protocol):
@@ -154,7 +154,7 @@ class Psrl:
     num_draws: int = 1
     """N; 1 is PSRL, the published OPSRL is the best of 1 to 20."""
     prior: Prior = TRUE_PRIOR
-    """What the MDPs are believed to be drawn from."""
+    """Distribution that the MDPs are believed to be drawn from."""
     epsilon: float = 0.0
     """Nothing is left to chance but the draw."""
 
@@ -176,7 +176,7 @@ class Beb:
     scaling: float
     """c; the published agent is the best of 21 values between 1e-4 and 1, evenly spread in log c."""
     prior: Prior = TRUE_PRIOR
-    """What the MDPs are believed to be drawn from."""
+    """Distribution that the MDPs are believed to be drawn from."""
     epsilon: float = 0.0
     """Nothing is left to chance."""
 

@@ -37,7 +37,7 @@ TaskParams = dict[str, Any]
 
 @dataclass(frozen=True)
 class Foreign:
-    """What the adapter needs to know of a family."""
+    """Family as the adapter sees it."""
 
     name: str
     spec: EnvSpec
@@ -57,7 +57,7 @@ class GymEnv:
         self._pool: list[_Slot] = []
         self._slots: list[_Slot] = []
         self._faults: list[Fault] = []
-        """What has failed and was not told yet."""
+        """Failures that were not told yet."""
         weakref.finalize(self, _close_at_last, self._pool, watch)
 
     @property

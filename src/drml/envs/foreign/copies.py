@@ -100,9 +100,9 @@ class PlainCopies:
             give: turns an environment to another task, where it can be, and returns the options of its resets.
         """
         self.restarts_any = True
-        """Whether any copy can be restarted at any time."""
+        """True where any copy can be restarted at any time."""
         self.waits = False
-        """Whether a copy takes a step to restart."""
+        """True where a copy takes a step to restart."""
         self.called = -1
         """The copy whose call has raised."""
         self._envs, self._write, self._give = envs, write, give
@@ -163,7 +163,7 @@ class PlainCopies:
 
 @final
 class BrokenCopies:
-    """What is left of the copies of a task once a call has failed: nothing happens in them."""
+    """Remains of the copies of a task once a call has failed: nothing happens in them."""
 
     restarts_any = True
     waits = False
@@ -218,9 +218,9 @@ class VectorCopies:
         self.called = -1
         self._same_step = mode is AutoresetMode.SAME_STEP
         self.restarts_any = own or mode is AutoresetMode.DISABLED
-        """Whether any copy can be restarted at any time."""
+        """True where any copy can be restarted at any time."""
         self.waits = mode is AutoresetMode.NEXT_STEP and not own
-        """Whether a copy takes a step to restart."""
+        """True where a copy takes a step to restart."""
         self._seen: Any = None
 
     def reset(self, seeds: Seeds, obs: np.ndarray) -> None:

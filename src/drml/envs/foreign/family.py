@@ -65,11 +65,11 @@ class GymFamily:
     horizon: int = 0
     """Steps after which an episode is truncated; 0 takes the environments' own time limit, the same for all tasks."""
     action_scale: float = 1.0
-    """What a continuous policy's output is multiplied by before [−1, 1] is mapped to the bounds of the action."""
+    """Factor on a continuous policy's output, before [−1, 1] is mapped to the bounds of the action."""
     summary: str = ""
     """One sentence."""
     source: str = "The user's own."
-    """Where this definition was published."""
+    """Publication of this definition."""
     spec: EnvSpec | None = None
     """The shape of the environments, where it is known beforehand; otherwise one is built to see it."""
     give: Give | None = None
@@ -267,14 +267,14 @@ class GymFamily:
 
 @dataclass(frozen=True)
 class Probed:
-    """What one environment shows of all in its family."""
+    """Interface of a family's environments, as one of them shows it."""
 
     spec: EnvSpec
     observations: Observations
     actions: Actions
     action_space: gym.Space[Any]
     limit_note: str = ""
-    """What is to be said of a time limit of its own below the declared horizon."""
+    """Note on a time limit of its own below the declared horizon."""
 
 
 def task_family(

@@ -1,4 +1,4 @@
-"""What went wrong in code that is not ours, and where: the line to fix.
+"""Failures of code that is not ours, and the line to fix.
 
 Foreign code may raise whatever there is, not only an `Exception`: leaving is raising, too, and so is an exception whose
 text raises when it is asked for. The one that is not its doing is Ctrl-C.

@@ -81,7 +81,7 @@ class _Place:
         """Content hash of the task, and the number of copies; empty while it holds none."""
         self.task = Tasks({}, torch.zeros(1, dtype=torch.int64))
         self.is_worn = False
-        """Whether it ran out of memory once, and is to be replaced as soon as its task is through."""
+        """True once it ran out of memory: it is to be replaced as soon as its task is through."""
 
 
 @final

@@ -36,7 +36,7 @@ BEFORE_ITS_JOIN = 10  # finalizers of priority 0 or more run before multiprocess
 
 @dataclass(frozen=True)
 class Answer:
-    """What a process has answered."""
+    """Answer of a process."""
 
     verb: bytes
     payload: bytearray
@@ -44,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a process has not answered; it is killed by then."""
+    """Failure of a process to answer; it is killed by then."""
 
     kind: FaultKind
     message: str

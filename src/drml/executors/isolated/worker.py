@@ -26,7 +26,7 @@ Make = Callable[[EnvOptions], BatchEnv]
 MOMENTS: tuple[Moment, ...] = ("construct", "reset", "step", "close")
 MOMENT, COPY, SEED, SINCE = range(4)
 PLACE_SIZE = 4
-"""Where a process is, in four numbers: moment, copy, seed, and when the call began, in ns of the monotonic clock."""
+"""Numbers that tell the call a process is in: moment, copy, seed, and its beginning in ns of the monotonic clock."""
 
 
 def serve(connection: socket.socket, pickled: bytes, memory_bytes: int, place: Any) -> None:  # noqa: ANN401 — shared

@@ -1,4 +1,4 @@
-"""What the gated memories share: their weights, and the products over whole sequences.
+"""Gates: the weights that the gated memories share, and the products over whole sequences.
 
 Of the products of a gated memory, only those that take in or pass on its hidden state must wait for the step before.
 The rest is done for all steps at once: inputs times weights before the first step, and the gradients of the weights

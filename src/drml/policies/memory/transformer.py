@@ -34,7 +34,7 @@ LONGEST_WAVE = 10_000.0  # of the rotary positions, in steps over 2π (Su et al.
 
 @dataclass(frozen=True)
 class _Times:
-    """When each step was taken, counted from the first step of this call: earlier steps have negative times."""
+    """Times of the steps, counted from the first step of this call: earlier steps have negative times."""
 
     origins: Tensor
     """`[N, T]`, the time at which the sequence of each step started."""
