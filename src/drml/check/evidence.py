@@ -55,7 +55,7 @@ class Stop:
     where: Where
     kind: Literal["raised", "hung", "died"]
     message: str
-    place: str = ""
+    line: str = ""
     """The line of the user's code, where there is one."""
 
 
@@ -135,7 +135,7 @@ class Remark:
 
     is_error: bool
     message: str
-    place: str = ""
+    line: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Evidence:
     """Complaints of Gymnasium's checker; None where it had no environment to look at."""
     stop: Stop | None = None
     """The failure that ended the child process early; the plans after it were not carried out."""
-    places: Mapping[str, str] = field(default_factory=dict[str, str])
+    lines: Mapping[str, str] = field(default_factory=dict[str, str])
     """Lines of the user's code that define `make`, `reset`, `step` and `spaces`, as `file.py:12`."""
     cut: bool = False
     """True where the time for all of it was up before all plans were carried out."""

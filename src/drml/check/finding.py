@@ -20,13 +20,13 @@ class Finding:
     """The call where it was seen."""
     mend: str = ""
     """Advice: what to do."""
-    place: str = ""
+    line: str = ""
     """The line to fix, as `file.py:12`."""
     check: str = ""
     """Name of the check that says so."""
 
 
-Probe = Callable[[Evidence], Finding]
+Check = Callable[[Evidence], Finding]
 """Concludes one thing from what was recorded."""
 
 
@@ -47,9 +47,9 @@ def where(recording: Recording, moment: int) -> Where:
     return Where(recording.plan, call, int(recording.episode[moment]), max(step - 1, 0))
 
 
-def place_of(evidence: Evidence, at: Where | None, call: str = "") -> str:
+def line_of(evidence: Evidence, at: Where | None, call: str = "") -> str:
     """Return where the user's code defines the call that went wrong."""
-    return evidence.places.get(call or (at.call if at else ""), "")
+    return evidence.lines.get(call or (at.call if at else ""), "")
 
 
 def named(check: str, finding: Finding) -> Finding:

@@ -8,7 +8,7 @@ from torch import Tensor
 from drml.core.tree import Tree
 from drml.learning.returns import RESOLUTION
 
-KEPT = 0.9  # share of the running moments that an observation leaves
+DECAY = 0.9  # of the running moments, per observation
 
 
 class RunningScale(NamedTuple):
@@ -39,7 +39,7 @@ class RunningScale(NamedTuple):
         share = counted.double() / counted.sum().clamp_min(1.0)
         mean, square = (share * returns).sum(), (share * returns.double().square()).sum()
         seen = (torch.ones_like(mean), mean, square)
-        return RunningScale(*(KEPT * old + (1.0 - KEPT) * new for old, new in zip(self, seen, strict=True)))
+        return RunningScale(*(DECAY * old + (1.0 - DECAY) * new for old, new in zip(self, seen, strict=True)))
 
     def normalise(self, returns: Tensor) -> Tensor:
         """Return (R − mean)/std."""

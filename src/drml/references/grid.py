@@ -115,9 +115,9 @@ class _Problem:
     def __init__(self, size: int, horizon: int, episodes: int) -> None:
         self.size, self.horizon, self.episodes = size, horizon, episodes
         self.goals = np.array(goal_cells(size))  # [goals, 2]
-        places = {cell: i for i, cell in enumerate(cells(size))}
-        self.goal_at = np.full(len(places), -1)
-        self.goal_at[[places[x, y] for x, y in goal_cells(size)]] = np.arange(len(self.goals))
+        index_of = {cell: i for i, cell in enumerate(cells(size))}
+        self.goal_at = np.full(len(index_of), -1)
+        self.goal_at[[index_of[x, y] for x, y in goal_cells(size)]] = np.arange(len(self.goals))
         reached = np.clip(np.array(cells(size))[:, None] + np.array(MOVES), 0, size - 1)  # [cells, 5, 2]
         self.neighbours = reached[..., 0] * size + reached[..., 1]
         step = np.arange(1, horizon + 1)
@@ -135,11 +135,11 @@ class _Problem:
     def returns(self, path: tuple[Cell, ...]) -> np.ndarray:
         """Return the return of each episode for each goal, `[goals, E]`."""
         returns = np.full((len(self.goals), self.episodes), self.horizon * STEP_REWARD)
-        for row, goal in enumerate(self.goals.tolist()):
+        for k, goal in enumerate(self.goals.tolist()):
             if tuple(goal) in path:
                 episode, step = divmod(path.index(tuple(goal)), self.horizon)
-                returns[row, episode] = self.found[step]
-                returns[row, episode + 1 :] = self.known[row]
+                returns[k, episode] = self.found[step]
+                returns[k, episode + 1 :] = self.known[k]
         return returns
 
     def worth(self, path: tuple[Cell, ...]) -> float:
@@ -173,7 +173,7 @@ class _Problem:
 class _Layer:
     """The states after some steps."""
 
-    place: np.ndarray
+    cell: np.ndarray
     """`[N]` indices of the cells entered last."""
     seen: np.ndarray
     """`[N]` int64, a bit for each goal."""
@@ -197,25 +197,25 @@ def _search(problem: _Problem, floor: float, beam: int | None) -> tuple[Cell, ..
             kept = kept[np.argpartition(-bound[kept], beam)[:beam]]
         if len(kept) > MAX_STATES:
             raise InputError(f"gridnavi search: more than {MAX_STATES} states at step {t}; ask for a smaller grid")
-        layers.append(_Layer(layer.place[kept], layer.seen[kept], layer.value[kept], layer.parent[kept]))
+        layers.append(_Layer(layer.cell[kept], layer.seen[kept], layer.value[kept], layer.parent[kept]))
     final_value = layers[-1].value + _hope(problem, layers[-1].seen, len(layers) - 1)
     return _trace(problem, layers, int(final_value.argmax()))
 
 
 def _advance(problem: _Problem, layer: _Layer, t: int) -> _Layer:
     """Return the states after step t: of those alike, the one of largest value."""
-    begins = layer.place * (t % problem.horizon > 0)  # 0 where an episode starts
-    place = problem.neighbours[begins].T.ravel()  # [5 N]
-    parent = np.tile(np.arange(len(layer.place)), len(MOVES))
-    goal = problem.goal_at[place]
+    begins = layer.cell * (t % problem.horizon > 0)  # 0 where an episode starts
+    cell = problem.neighbours[begins].T.ravel()  # [5 N]
+    parent = np.tile(np.arange(len(layer.cell)), len(MOVES))
+    goal = problem.goal_at[cell]
     bit = np.where(goal >= 0, np.int64(1) << np.maximum(goal, 0), 0)
     is_new = (bit & ~layer.seen[parent]) != 0
     value = layer.value[parent] + np.where(is_new, problem.gain(t)[goal], 0.0)
     seen = layer.seen[parent] | bit
-    key = seen * len(problem.goal_at) + place
+    key = seen * len(problem.goal_at) + cell
     order = np.lexsort((-value, key))
     first = order[np.diff(key[order], prepend=-1) != 0]
-    return _Layer(place[first], seen[first], value[first], parent[first])
+    return _Layer(cell[first], seen[first], value[first], parent[first])
 
 
 def _hope(problem: _Problem, seen: np.ndarray, t: int) -> np.ndarray:
@@ -234,6 +234,6 @@ def _trace(problem: _Problem, layers: list[_Layer], index: int) -> tuple[Cell, .
     """Return the cells entered by the steps that lead to a state of the last layer."""
     path: list[Cell] = []
     for layer in reversed(layers[1:]):
-        path.append(divmod(int(layer.place[index]), problem.size))
+        path.append(divmod(int(layer.cell[index]), problem.size))
         index = int(layer.parent[index])
     return tuple(reversed(path))

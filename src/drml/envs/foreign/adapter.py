@@ -116,8 +116,8 @@ class GymEnv:
         obs = np.empty((*shape, self.spec.obs_size), np.float32)
         reward = np.empty(shape, np.float64)
         terminated, truncated = np.empty((2, *shape), np.bool_)
-        rows = zip(self._slots, act, obs, reward, terminated, truncated, strict=True)
-        for k, (slot, act_k, obs_k, reward_k, terminated_k, truncated_k) in enumerate(rows):
+        by_task = zip(self._slots, act, obs, reward, terminated, truncated, strict=True)
+        for k, (slot, act_k, obs_k, reward_k, terminated_k, truncated_k) in enumerate(by_task):
             try:
                 self._watch("step", -1, NO_SEED)
                 slot.copies.step(act_k, obs_k, reward_k, terminated_k, truncated_k)

@@ -232,8 +232,8 @@ class VectorCopies:
     ) -> None:
         """Step all copies."""
         seen, *said, info = self._env.step(action)
-        for name, row, value in zip(NAMES, (reward, terminated, truncated), said, strict=True):
-            row[:] = value if np.shape(value) == row.shape else column(name, value, self._env)  # else it would spread
+        for name, out, value in zip(NAMES, (reward, terminated, truncated), said, strict=True):
+            out[:] = value if np.shape(value) == out.shape else column(name, value, self._env)  # else it would spread
         self._write(seen, obs)
         if self._same_step:
             self._seen = seen
@@ -243,11 +243,11 @@ class VectorCopies:
     def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray) -> None:
         """Reset the copies that ended, or take over what the environment has begun by itself."""
         if self.restarts_any:
-            self._write_rows(self._reset(seeds, ended), ended, obs)
+            self._write_ended(self._reset(seeds, ended), ended, obs)
         elif np.count_nonzero(ended) == len(ended):
             self.reset(seeds, obs)
         else:
-            self._write_rows(self._seen, ended, obs)
+            self._write_ended(self._seen, ended, obs)
 
     def leave(self, copies: np.ndarray) -> bool:
         """Return False: all are stepped at once."""
@@ -271,10 +271,10 @@ class VectorCopies:
             seed = seeds(0)
         return self._env.reset(seed=seed, options=options)[0]
 
-    def _write_rows(self, seen: Any, rows: np.ndarray, obs: np.ndarray) -> None:  # noqa: ANN401
+    def _write_ended(self, seen: Any, ended: np.ndarray, obs: np.ndarray) -> None:  # noqa: ANN401
         fresh = np.empty_like(obs)
         self._write(seen, fresh)
-        obs[rows] = fresh[rows]
+        obs[ended] = fresh[ended]
 
     def _final_obs(self, info: dict[str, Any], b: int) -> Any:  # noqa: ANN401 — an observation
         found = info.get("final_obs", info.get("final_observation"))

@@ -106,7 +106,7 @@ def is_own(filename: str) -> bool:
     return not is_foreign and Path(filename).is_file()
 
 
-def places(make: Any, env: gym.Env[Any, Any] | None = None) -> dict[str, str]:  # noqa: ANN401
+def defining_lines(make: Any, env: gym.Env[Any, Any] | None = None) -> dict[str, str]:  # noqa: ANN401
     """Return the lines where `make`, and the environment's `reset`, `step`, `close` and spaces are defined."""
     found: dict[str, Any] = {"make": make}
     if env is not None:
