@@ -30,9 +30,9 @@ class Values:
     final_value: Tensor
     """Value of each `final_obs`."""
     returns: Tensor
-    """Discounted sum of the rewards from each step to the end of its episode, or of the rollout."""
+    """Rₜ, discounted sum of the rewards from each step to the end of its episode, or of the rollout."""
     fitted: Tensor
-    """Bool: the step belongs to a complete, sound episode."""
+    """True (bool) where the step belongs to a complete, sound episode."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class LinearFeatureBaseline:
     """Observations are clipped to ± this in the features (rllab, ProMP: 10)."""
 
     def fit_values(self, rollout: Rollout) -> Values:
-        """Return the values of a rollout under the baseline fitted to that rollout.
+        """Return the values of a rollout `[K, T, B]` under the baseline fitted to that rollout.
 
         Only steps of complete, sound episodes are fitted; one task's data never touch another's.
         """

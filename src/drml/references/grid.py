@@ -31,7 +31,7 @@ from drml.suites.grid import GOAL_REWARD, MOVES, STEP_REWARD, Cell, cells, goal_
 
 BEAM = 500  # states kept per step by the first search, which only has to find a good path
 MAX_STATES = 5_000_000  # kept at one step; 5 x 5 cells need far fewer
-MAX_GOALS = 48  # so that the cells seen and the position fit into 63 bits
+MAX_SIZE = 7  # so that the goals seen, a bit each, and the cell fit into 63 bits
 TOLERANCE = 1e-9  # on sums of less than a thousand numbers below 100 in float64
 
 
@@ -60,12 +60,17 @@ def bayes_optimal_search(size: int = 5, horizon: int = 15, episodes: int = 4) ->
 
     With the defaults this takes seconds.
 
+    Args:
+        size: cells per side, 3 to 7.
+        horizon: H, steps per episode.
+        episodes: E.
+
     Raises:
-        InputError: if there are no or more than 48 goals, `horizon` or `episodes` < 1, or the search grows too large.
+        InputError: if `size` is not 3 to 7, `horizon` or `episodes` < 1, or the search grows too large.
     """
-    if not 3 <= size <= 7 or horizon < 1 or episodes < 1:
+    if not 3 <= size <= MAX_SIZE or horizon < 1 or episodes < 1:
         raise InputError(
-            f"bayes_optimal_search: size {size}, horizon {horizon}, episodes {episodes}; expected 3 <= size <= 7 and "
+            f"bayes_optimal_search: size {size}, horizon {horizon}, episodes {episodes}; expected 3 <= size <= {MAX_SIZE} and "
             "at least 1 step and episode"
         )
     problem = _Problem(size, horizon, episodes)
@@ -76,7 +81,7 @@ def bayes_optimal_search(size: int = 5, horizon: int = 15, episodes: int = 4) ->
 
 
 def informed_returns(size: int = 5, horizon: int = 15) -> np.ndarray:
-    """Return what one episode pays if the goal is known, for each goal in the order of `goal_cells`, `[goals]`."""
+    """Return ρ(d) `[goals]`, what one episode pays if the goal is known, for each goal in the order of `goal_cells`."""
     return _Problem(size, horizon, 1).known
 
 

@@ -20,7 +20,11 @@ HeadKind = Literal["linear", "hypernetwork"]
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """The kind and the size of a memory and of its head."""
+    """The kind and the size of a memory and of its head.
+
+    Raises:
+        InputError: if a size is out of its range, or a transformer's is not divided by its heads.
+    """
 
     kind: MemoryKind = "gru"
     """Kind of memory: gru, lstm, transformer or mingru (RL²: gru); or none, for comparison."""
