@@ -27,7 +27,7 @@ class Finding:
 
 
 Check = Callable[[Evidence], Finding]
-"""Concludes one thing from what was recorded."""
+"""Function that concludes one thing from what was recorded."""
 
 
 def ok(seen: str = "") -> Finding:

@@ -70,8 +70,8 @@ def bayes_optimal_search(size: int = 5, horizon: int = 15, episodes: int = 4) ->
     """
     if not 3 <= size <= MAX_SIZE or horizon < 1 or episodes < 1:
         raise InputError(
-            f"bayes_optimal_search: size {size}, horizon {horizon}, episodes {episodes}; expected 3 <= size <= {MAX_SIZE} and "
-            "at least 1 step and episode"
+            f"bayes_optimal_search: size {size}, horizon {horizon}, episodes {episodes}; expected "
+            f"3 <= size <= {MAX_SIZE} and at least 1 step and episode"
         )
     problem = _Problem(size, horizon, episodes)
     known = problem.worth(_search(problem, floor=-np.inf, beam=BEAM))
