@@ -23,7 +23,7 @@ from drml.loop.config import TrainConfig
 from drml.loop.evaluate import meta_test
 from drml.loop.meet import meet, meta_episode
 from drml.loop.progress import stop_reason
-from drml.loop.quarantine import KEPT, MAX_STRIKES, Quarantine
+from drml.loop.quarantine import DECAY, MAX_STRIKES, Quarantine
 from drml.loop.train import meta_train
 from drml.loop.trainer import Trainer, init_progress
 from drml.policies.mlp import MLPConfig, mlp_policy
@@ -77,7 +77,7 @@ def test_the_share_by_hand():
     quarantine = Quarantine().count(8, 7)
     assert quarantine.share == 1 / 8
     quarantine = quarantine.count(8, 7).count(8, 4)
-    met, missed = 8 * (KEPT**2 + KEPT + 1), KEPT**2 + KEPT + 4
+    met, missed = 8 * (DECAY**2 + DECAY + 1), DECAY**2 + DECAY + 4
     assert quarantine.share == pytest.approx(missed / met, rel=1e-15)
     assert Quarantine().share == 0.0
     for bad in (1, 2):  # one task of 8 goes on for ever, one of 4 stops at once

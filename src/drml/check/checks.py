@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from drml.check import probe_contract, probe_repeat, probe_tasks
+from drml.check import contract, repeat, tasks
 from drml.check.evidence import Evidence
 from drml.check.finding import Check, Finding, named
 from drml.check.pace import Tell, silently
@@ -12,26 +12,26 @@ from drml.check.watch import gather
 from drml.core.errors import InputError
 
 CHECKS: Mapping[str, Check] = {
-    "gymnasium": probe_contract.gymnasium,
-    "responds": probe_contract.responds,
-    "raises": probe_contract.raises,
-    "observation": probe_contract.observation,
-    "bounds": probe_contract.bounds,
-    "bytes": probe_contract.byte_codes,
-    "reward": probe_contract.reward,
-    "flags": probe_contract.flags,
-    "aliasing": probe_contract.aliasing,
-    "horizon": probe_contract.horizon,
-    "seeding": probe_repeat.seeding,
-    "determinism": probe_repeat.determinism,
-    "global-rng": probe_repeat.global_rng,
-    "clock": probe_repeat.clock,
-    "leftover": probe_repeat.leftover,
-    "isolation": probe_repeat.isolation,
-    "task-spaces": probe_tasks.spaces,
-    "task-kept": probe_tasks.kept,
-    "task-effect": probe_tasks.effect,
-    "task-leak": probe_tasks.leak,
+    "gymnasium": contract.gymnasium,
+    "responds": contract.responds,
+    "raises": contract.raises,
+    "observation": contract.observation,
+    "bounds": contract.bounds,
+    "bytes": contract.byte_codes,
+    "reward": contract.reward,
+    "flags": contract.flags,
+    "aliasing": contract.aliasing,
+    "horizon": contract.horizon,
+    "seeding": repeat.seeding,
+    "determinism": repeat.determinism,
+    "global-rng": repeat.global_rng,
+    "clock": repeat.clock,
+    "leftover": repeat.leftover,
+    "isolation": repeat.isolation,
+    "task-spaces": tasks.spaces,
+    "task-kept": tasks.kept,
+    "task-effect": tasks.effect,
+    "task-leak": tasks.leak,
 }
 """Checks by name, as `docs/check.md` explains them."""
 

@@ -27,8 +27,8 @@ from drml.check.recorder import Recorder, Stopped
 from drml.check.subject import Subject, find_subject
 from drml.core.child import go_on_guarded
 from drml.core.errors import DrmlError, InputError
+from drml.envs.foreign.blame import defining_lines, raised
 from drml.envs.foreign.copies import AnyEnv, Options
-from drml.envs.foreign.place import defining_lines, raised
 
 FINE = re.compile(  # what Gymnasium's checker says of many a sound environment
     "is -infinity|is infinity|symmetric and normalized|different from the unwrapped|alternative render modes|"

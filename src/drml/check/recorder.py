@@ -30,9 +30,9 @@ from drml.check.subject import Subject
 from drml.check.surroundings import Surroundings
 from drml.core.errors import InputError
 from drml.envs.foreign.answers import only
+from drml.envs.foreign.blame import raised, torch_modes, undone
 from drml.envs.foreign.copies import AnyEnv, Options
 from drml.envs.foreign.limits import time_limit
-from drml.envs.foreign.place import raised, torch_modes, undone
 from drml.envs.foreign.spaces import Layout, observations
 
 Task = Mapping[str, np.ndarray]

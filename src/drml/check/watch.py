@@ -20,7 +20,7 @@ from drml.check.plans import plans
 from drml.core.child import without_the_script
 from drml.core.errors import DrmlError, EnvError
 from drml.core.fault import how_it_ended
-from drml.envs.foreign.place import traced
+from drml.envs.foreign.blame import traced
 
 IMPORT_SECONDS = 120.0  # until the user's modules are imported
 GRACE_SECONDS = 5.0  # for a killed process to be gone

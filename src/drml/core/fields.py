@@ -105,9 +105,9 @@ class Fields:
 
     def nested(self, key: str) -> "Fields":
         """Return an object."""
-        return Fields(self.place(key), self.mapping(key), self._failure)
+        return Fields(self.path(key), self.mapping(key), self._failure)
 
-    def place(self, key: str) -> str:
+    def path(self, key: str) -> str:
         """Return what to call a field in complaints."""
         return f"{self._where}: '{key}'"
 

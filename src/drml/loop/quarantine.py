@@ -25,7 +25,7 @@ from drml.tasks.distribution import content_hashes
 
 MAX_STRIKES = 3
 During = Literal["train", "validation"]
-KEPT = 0.9  # of what was counted before; counts so decayed reach back some ten meta-iterations
+DECAY = 0.9  # of what was counted before; counts so decayed reach back some ten meta-iterations
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Quarantine:
 
     def count(self, num_tasks: int, num_used: int) -> "Quarantine":
         """Return the quarantine after a meta-iteration that used some of the tasks that were sampled."""
-        return replace(self, met=KEPT * self.met + num_tasks, missed=KEPT * self.missed + num_tasks - num_used)
+        return replace(self, met=DECAY * self.met + num_tasks, missed=DECAY * self.missed + num_tasks - num_used)
 
     def facts(self) -> dict[str, Any]:
         """Return the quarantine as JSON values, as a checkpoint keeps it."""

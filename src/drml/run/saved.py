@@ -89,7 +89,7 @@ def _counters(path: Path, facts: Fields) -> dict[str, Any]:
 def _quarantine(facts: Fields) -> Quarantine:
     if "quarantine" not in facts.values:  # checkpoints of before there was one
         return Quarantine()
-    return Quarantine.from_facts(facts.mapping("quarantine"), facts.place("quarantine"))
+    return Quarantine.from_facts(facts.mapping("quarantine"), facts.path("quarantine"))
 
 
 def belongs_to(config: RunConfig) -> dict[str, str]:

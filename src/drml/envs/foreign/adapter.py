@@ -21,8 +21,8 @@ from drml.core.errors import DrmlError, EnvError, InputError
 from drml.core.fault import NO_SEED, Fault, FaultKind, Moment, Watch, is_interruption, label, nobody
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
+from drml.envs.foreign.blame import Modes, blame, torch_modes, undone
 from drml.envs.foreign.copies import BrokenCopies, Copies
-from drml.envs.foreign.place import Modes, blame, torch_modes, undone
 from drml.envs.foreign.spaces import Actions
 from drml.envs.foreign.tended import CopyDied
 from drml.tasks.distribution import content_hashes

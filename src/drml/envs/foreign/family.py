@@ -33,10 +33,10 @@ from drml.core.fault import NO_SEED, Watch, nobody
 from drml.core.types import EnvSpec
 from drml.envs.api import BatchEnv, EnvOptions, Suite
 from drml.envs.foreign.adapter import Foreign, GymEnv, TaskParams, shown
+from drml.envs.foreign.blame import foreign
 from drml.envs.foreign.copies import AnyEnv, AnyVectorEnv, Copies, Give, Options, PlainCopies, copies_of
 from drml.envs.foreign.legacy import modern
 from drml.envs.foreign.limits import check_one_limit, early_limit, proposed_horizon, time_limit
-from drml.envs.foreign.place import foreign
 from drml.envs.foreign.spaces import Actions, Observations, actions, bytes_note, observations
 from drml.envs.foreign.watched import Watched
 from drml.tasks.distribution import TaskDistribution

@@ -13,9 +13,9 @@ from typing import Any
 from drml.core.errors import DrmlError, InputError, suggest
 from drml.core.fault import is_interruption
 from drml.envs.api import Suite
+from drml.envs.foreign.blame import blame, foreign, raised, torch_modes, undone
 from drml.envs.foreign.family import GymFamily, family_of
 from drml.envs.foreign.maker import is_maker
-from drml.envs.foreign.place import blame, foreign, raised, torch_modes, undone
 from drml.envs.foreign.protocols import family_by_protocol
 
 EXPECTED = (

@@ -10,7 +10,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from drml.envs.foreign.place import is_own
+from drml.envs.foreign.blame import is_own
 
 
 def is_maker(found: Any) -> bool:  # noqa: ANN401 — whatever a name stands for

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from drml.core.errors import InputError
+from drml.envs.foreign.blame import foreign
 from drml.envs.foreign.copies import AnyEnv, Give, Options
 from drml.envs.foreign.family import GymFamily
 from drml.envs.foreign.legacy import modern
-from drml.envs.foreign.place import foreign
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from drml.check import probe_contract, probe_repeat, probe_tasks
+from drml.check import contract
+from drml.check import repeat
+from drml.check import tasks
 from drml.check.checks import CHECKS
 from drml.check.compare import difference, later_difference
 from drml.check.evidence import Evidence, Plan, Problem, Recording, Remark, SpaceNote, Stop, Where
@@ -86,51 +88,51 @@ def test_problems_are_placed():
     at_step = recording(BASE, MOVES, problems=(Problem("observation", 4, "[0] is nan"),))
     at_reset = recording(BASE, MOVES, problems=(Problem("observation", 3, "[0] is nan"),))
     lines = {"reset": "mine.py:1", "step": "mine.py:2"}
-    found = probe_contract.observation(evidence(at_step, lines=lines))
+    found = contract.observation(evidence(at_step, lines=lines))
     assert (found.verdict, found.seen, found.line) == ("fault", "observation[0] is nan", "mine.py:2")
     assert found.at == Where(BASE, "step", 1, 0)
-    assert probe_contract.observation(evidence(at_reset, lines=lines)).line == "mine.py:1"
+    assert contract.observation(evidence(at_reset, lines=lines)).line == "mine.py:1"
 
 
 def test_gymnasiums_remarks():
     remarks = (Remark(False, "hm"), Remark(True, "no", "mine.py:7"))
-    found = probe_contract.gymnasium(evidence(remarks=remarks))
+    found = contract.gymnasium(evidence(remarks=remarks))
     assert (found.verdict, found.seen, found.line) == ("fault", "no", "mine.py:7")
-    assert probe_contract.gymnasium(evidence(remarks=remarks[:1])).verdict == "warning"
+    assert contract.gymnasium(evidence(remarks=remarks[:1])).verdict == "warning"
 
 
 def test_horizons():
     truncated = recording(BASE, MOVES)
-    assert probe_contract.horizon(evidence(truncated)).verdict == "ok"
-    early = probe_contract.horizon(evidence(truncated, horizon=5))
+    assert contract.horizon(evidence(truncated)).verdict == "ok"
+    early = contract.horizon(evidence(truncated, horizon=5))
     assert early.verdict == "warning" and "after 2 steps, before the declared horizon of 5" in early.seen
     endless = replace(truncated, truncated=np.zeros(6, np.bool_))
-    assert probe_contract.horizon(evidence(endless, horizon=0)).verdict == "warning"
-    assert probe_contract.horizon(evidence(replace(endless, time_limit=9), horizon=0)).verdict == "ok"
+    assert contract.horizon(evidence(endless, horizon=0)).verdict == "warning"
+    assert contract.horizon(evidence(replace(endless, time_limit=9), horizon=0)).verdict == "ok"
 
 
 def test_seeds_that_change_nothing_are_a_fault_where_there_is_randomness():
     same = [recording(plan, MOVES) for plan in (BASE, AGAIN, of_task(0, "random", 1), of_task(0, "random", 2))]
-    assert probe_repeat.seeding(evidence(*same)).seen == "deterministic: seeds change nothing"
+    assert repeat.seeding(evidence(*same)).seen == "deterministic: seeds change nothing"
     made = [replace(one, made_generators=(("mine.py:5", "7"),)) for one in same]
-    assert probe_repeat.seeding(evidence(*made)).line == "mine.py:5"
+    assert repeat.seeding(evidence(*made)).line == "mine.py:5"
     seeded = [replace(one, made_generators=(("mine.py:5", str(i)),)) for i, one in enumerate(same)]
-    assert probe_repeat.seeding(evidence(*seeded)).verdict == "ok"  # it takes the seed, and hardly draws
+    assert repeat.seeding(evidence(*seeded)).verdict == "ok"  # it takes the seed, and hardly draws
     other = [*same[:2], recording(of_task(0, "random", 1), [1.0, *MOVES[1:]]), same[3]]
-    assert probe_repeat.seeding(evidence(*other)).verdict == "ok"
+    assert repeat.seeding(evidence(*other)).verdict == "ok"
 
 
 def test_the_clock_is_told_from_chance():
     one, other = recording(BASE, MOVES), recording(AGAIN, MOVES, [0, 1, 0, 0, 0, 0])
     ticking = [recording(plan, MOVES) for plan in (TICKING, TICKING_AGAIN)]
     of_time = evidence(one, other, *ticking)
-    assert probe_repeat.clock(of_time).verdict == "fault"
-    assert probe_repeat.determinism(of_time).verdict == "skipped"
+    assert repeat.clock(of_time).verdict == "fault"
+    assert repeat.determinism(of_time).verdict == "skipped"
     of_chance = evidence(one, other, ticking[0], recording(TICKING_AGAIN, MOVES, [0, 2, 0, 0, 0, 0]))
-    assert probe_repeat.clock(of_chance).verdict == "skipped"
-    assert probe_repeat.determinism(of_chance).verdict == "fault"
+    assert repeat.clock(of_chance).verdict == "skipped"
+    assert repeat.determinism(of_chance).verdict == "fault"
     by_day = evidence(one, recording(AGAIN, MOVES), recording(AHEAD, MOVES, [0, 3, 0, 0, 0, 0]), *ticking)
-    assert probe_repeat.clock(by_day).verdict == "fault"
+    assert repeat.clock(by_day).verdict == "fault"
 
 
 TASKS = ({"goal": 1.0}, {"goal": 2.0})
@@ -142,7 +144,7 @@ def test_an_entry_that_tells_the_task_is_a_leak():
         for task, goal in enumerate((1.0, 2.0))
         for r in all_of_task(task, np.stack([MOVES, np.full(6, goal), np.full(6, 5.0)], 1))
     ]
-    found = probe_tasks.leak(evidence(*told, tasks=TASKS))
+    found = tasks.leak(evidence(*told, tasks=TASKS))
     assert found.verdict == "warning" and found.seen.startswith("entry 1 of the observation never changes")
     assert found.seen.endswith("it is the parameter 'goal'")
 
@@ -150,30 +152,30 @@ def test_an_entry_that_tells_the_task_is_a_leak():
 def test_what_changes_within_a_task_is_no_leak():
     first = [[goal, *MOVES[1:]] for goal in (1.0, 2.0)]
     sound = [r for task in (0, 1) for r in all_of_task(task, first[task])]
-    assert probe_tasks.leak(evidence(*sound, tasks=TASKS)).verdict == "ok"
+    assert tasks.leak(evidence(*sound, tasks=TASKS)).verdict == "ok"
     # Constant within each episode, but another one at another seed: an initial state, not the task.
     by_seed = [
         recording(plan, np.full(6, float(task + 10 * plan.seed)))
         for task in (0, 1)
         for plan in (of_task(task, "random"), of_task(task, "random", 1))
     ]
-    assert probe_tasks.leak(evidence(*by_seed, tasks=TASKS)).verdict == "ok"
+    assert tasks.leak(evidence(*by_seed, tasks=TASKS)).verdict == "ok"
 
 
 def test_a_parameter_without_effect_is_a_fault_only_where_rewards_tell_something():
     alike = [r for task in (0, 1) for r in all_of_task(task, MOVES)]
-    assert probe_tasks.effect(evidence(*alike, tasks=TASKS)).verdict == "warning"  # all rewards are zero
+    assert tasks.effect(evidence(*alike, tasks=TASKS)).verdict == "warning"  # all rewards are zero
     # Held actions, and yet the reward changes from step to step: it tells of the state, and not of the task.
     dense = [r for task in (0, 1) for r in all_of_task(task, MOVES, [0, 1, 2, 0, 1, 2])]
-    assert probe_tasks.effect(evidence(*dense, tasks=TASKS)).verdict == "fault"
+    assert tasks.effect(evidence(*dense, tasks=TASKS)).verdict == "fault"
     felt = [r for task in (0, 1) for r in all_of_task(task, MOVES, [0, 1, 2 + task, 0, 1, 2])]
-    assert probe_tasks.effect(evidence(*felt, tasks=TASKS)).verdict == "ok"
+    assert tasks.effect(evidence(*felt, tasks=TASKS)).verdict == "ok"
 
 
 def test_one_parameter_of_two_without_effect_is_named():
     tasks = ({"goal": 1.0, "mass": 1.0}, {"goal": 2.0, "mass": 1.0}, {"goal": 1.0, "mass": 2.0})
     recordings = [r for task in (0, 1, 2) for r in all_of_task(task, MOVES, [0, 1, 2 + (task == 1), 0, 1, 2])]
-    found = probe_tasks.effect(evidence(*recordings, tasks=tasks, varied={1: "goal", 2: "mass"}))
+    found = tasks.effect(evidence(*recordings, tasks=tasks, varied={1: "goal", 2: "mass"}))
     assert found.verdict == "warning" and found.seen.startswith("mass changed neither")
 
 
@@ -182,22 +184,22 @@ def test_a_task_that_a_reset_overwrites_is_not_kept():
         return {"attributes": ({"goal": goal, "size": 7}, {"goal": later, "size": 7})}
 
     lost = [r for task in (0, 1) for r in all_of_task(task, MOVES, **attributes(task, 99))]
-    found = probe_tasks.kept(evidence(*lost, tasks=TASKS))
+    found = tasks.kept(evidence(*lost, tasks=TASKS))
     assert found.verdict == "fault" and found.seen.startswith("goal differs between tasks 0 and 1")
-    assert probe_tasks.effect(evidence(*lost, tasks=TASKS)).verdict == "skipped"
+    assert tasks.effect(evidence(*lost, tasks=TASKS)).verdict == "skipped"
     held = [r for task in (0, 1) for r in all_of_task(task, MOVES, **attributes(task, task))]
-    assert probe_tasks.kept(evidence(*held, tasks=TASKS)).verdict == "ok"
+    assert tasks.kept(evidence(*held, tasks=TASKS)).verdict == "ok"
     # Overwritten as well, but tasks are told apart by what they do: an attribute of passing use.
     felt = [r for task in (0, 1) for r in all_of_task(task, MOVES, [task] * 6, **attributes(task, 99))]
-    assert probe_tasks.kept(evidence(*felt, tasks=TASKS)).verdict == "ok"
+    assert tasks.kept(evidence(*felt, tasks=TASKS)).verdict == "ok"
 
 
 def test_spaces_of_another_shape_are_a_fault_and_of_other_bounds_a_warning():
     base = all_of_task(0, MOVES)
     for changed, verdict in ((SpaceNote("Box", "other", "t"), "warning"), (SpaceNote("Boxes", "a", "t"), "fault")):
         other = all_of_task(1, MOVES, spaces={**SPACES, "observation": changed})
-        assert probe_tasks.spaces(evidence(*base, *other, tasks=TASKS)).verdict == verdict
-    assert probe_tasks.spaces(evidence(*base, *all_of_task(1, MOVES), tasks=TASKS)).verdict == "ok"
+        assert tasks.spaces(evidence(*base, *other, tasks=TASKS)).verdict == verdict
+    assert tasks.spaces(evidence(*base, *all_of_task(1, MOVES), tasks=TASKS)).verdict == "ok"
 
 
 def test_bytes_of_which_a_few_values_are_used_may_be_symbols():
@@ -210,7 +212,7 @@ def test_bytes_of_which_a_few_values_are_used_may_be_symbols():
         ((), 10.0, "ok", "no bytes"),
     ]:
         shown = recording(BASE, [0.0, 1.0, 2.0, 3.0, 4.0, brightest], layout=layout)
-        found = probe_contract.byte_codes(evidence(shown, recording(AGAIN, MOVES, layout=layout)))
+        found = contract.byte_codes(evidence(shown, recording(AGAIN, MOVES, layout=layout)))
         assert (found.verdict, said in found.seen) == (verdict, True), found
 
 
@@ -218,6 +220,6 @@ def test_the_bytes_are_found_among_other_parts_and_in_long_observations():
     long = np.zeros((6, 512))
     long[3, -1] = 12.0  # the last entry, which is kept of however many there are
     beside = recording(BASE, long, layout=(("box", 500), ("picture", 1000)))
-    assert "none was above 12" in probe_contract.byte_codes(evidence(beside)).seen
+    assert "none was above 12" in contract.byte_codes(evidence(beside)).seen
     long[3, 0] = 300.0  # of the part that is no picture
-    assert "none was above 12" in probe_contract.byte_codes(evidence(replace(beside, obs=long))).seen
+    assert "none was above 12" in contract.byte_codes(evidence(replace(beside, obs=long))).seen

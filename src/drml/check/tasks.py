@@ -8,7 +8,7 @@ from drml.check.compare import difference, later_difference
 from drml.check.evidence import Evidence, Recording
 from drml.check.finding import UNTRIED, Finding, line_of, ok, skipped, where
 from drml.check.plans import AGAIN, BASE, SEEDS, STYLES, of_task
-from drml.check.probe_repeat import drifts, repeats
+from drml.check.repeat import drifts, repeats
 
 NO_TASKS = "one environment, no tasks"
 
