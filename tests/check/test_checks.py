@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from drml.check import contract
-from drml.check import repeat
-from drml.check import tasks
+from drml.check import contract, repeat
+from drml.check import tasks as of_tasks
 from drml.check.checks import CHECKS
 from drml.check.compare import difference, later_difference
 from drml.check.evidence import Evidence, Plan, Problem, Recording, Remark, SpaceNote, Stop, Where
@@ -144,7 +143,7 @@ def test_an_entry_that_tells_the_task_is_a_leak():
         for task, goal in enumerate((1.0, 2.0))
         for r in all_of_task(task, np.stack([MOVES, np.full(6, goal), np.full(6, 5.0)], 1))
     ]
-    found = tasks.leak(evidence(*told, tasks=TASKS))
+    found = of_tasks.leak(evidence(*told, tasks=TASKS))
     assert found.verdict == "warning" and found.seen.startswith("entry 1 of the observation never changes")
     assert found.seen.endswith("it is the parameter 'goal'")
 
@@ -152,30 +151,30 @@ def test_an_entry_that_tells_the_task_is_a_leak():
 def test_what_changes_within_a_task_is_no_leak():
     first = [[goal, *MOVES[1:]] for goal in (1.0, 2.0)]
     sound = [r for task in (0, 1) for r in all_of_task(task, first[task])]
-    assert tasks.leak(evidence(*sound, tasks=TASKS)).verdict == "ok"
+    assert of_tasks.leak(evidence(*sound, tasks=TASKS)).verdict == "ok"
     # Constant within each episode, but another one at another seed: an initial state, not the task.
     by_seed = [
         recording(plan, np.full(6, float(task + 10 * plan.seed)))
         for task in (0, 1)
         for plan in (of_task(task, "random"), of_task(task, "random", 1))
     ]
-    assert tasks.leak(evidence(*by_seed, tasks=TASKS)).verdict == "ok"
+    assert of_tasks.leak(evidence(*by_seed, tasks=TASKS)).verdict == "ok"
 
 
 def test_a_parameter_without_effect_is_a_fault_only_where_rewards_tell_something():
     alike = [r for task in (0, 1) for r in all_of_task(task, MOVES)]
-    assert tasks.effect(evidence(*alike, tasks=TASKS)).verdict == "warning"  # all rewards are zero
+    assert of_tasks.effect(evidence(*alike, tasks=TASKS)).verdict == "warning"  # all rewards are zero
     # Held actions, and yet the reward changes from step to step: it tells of the state, and not of the task.
     dense = [r for task in (0, 1) for r in all_of_task(task, MOVES, [0, 1, 2, 0, 1, 2])]
-    assert tasks.effect(evidence(*dense, tasks=TASKS)).verdict == "fault"
+    assert of_tasks.effect(evidence(*dense, tasks=TASKS)).verdict == "fault"
     felt = [r for task in (0, 1) for r in all_of_task(task, MOVES, [0, 1, 2 + task, 0, 1, 2])]
-    assert tasks.effect(evidence(*felt, tasks=TASKS)).verdict == "ok"
+    assert of_tasks.effect(evidence(*felt, tasks=TASKS)).verdict == "ok"
 
 
 def test_one_parameter_of_two_without_effect_is_named():
     tasks = ({"goal": 1.0, "mass": 1.0}, {"goal": 2.0, "mass": 1.0}, {"goal": 1.0, "mass": 2.0})
     recordings = [r for task in (0, 1, 2) for r in all_of_task(task, MOVES, [0, 1, 2 + (task == 1), 0, 1, 2])]
-    found = tasks.effect(evidence(*recordings, tasks=tasks, varied={1: "goal", 2: "mass"}))
+    found = of_tasks.effect(evidence(*recordings, tasks=tasks, varied={1: "goal", 2: "mass"}))
     assert found.verdict == "warning" and found.seen.startswith("mass changed neither")
 
 
@@ -184,22 +183,22 @@ def test_a_task_that_a_reset_overwrites_is_not_kept():
         return {"attributes": ({"goal": goal, "size": 7}, {"goal": later, "size": 7})}
 
     lost = [r for task in (0, 1) for r in all_of_task(task, MOVES, **attributes(task, 99))]
-    found = tasks.kept(evidence(*lost, tasks=TASKS))
+    found = of_tasks.kept(evidence(*lost, tasks=TASKS))
     assert found.verdict == "fault" and found.seen.startswith("goal differs between tasks 0 and 1")
-    assert tasks.effect(evidence(*lost, tasks=TASKS)).verdict == "skipped"
+    assert of_tasks.effect(evidence(*lost, tasks=TASKS)).verdict == "skipped"
     held = [r for task in (0, 1) for r in all_of_task(task, MOVES, **attributes(task, task))]
-    assert tasks.kept(evidence(*held, tasks=TASKS)).verdict == "ok"
+    assert of_tasks.kept(evidence(*held, tasks=TASKS)).verdict == "ok"
     # Overwritten as well, but tasks are told apart by what they do: an attribute of passing use.
     felt = [r for task in (0, 1) for r in all_of_task(task, MOVES, [task] * 6, **attributes(task, 99))]
-    assert tasks.kept(evidence(*felt, tasks=TASKS)).verdict == "ok"
+    assert of_tasks.kept(evidence(*felt, tasks=TASKS)).verdict == "ok"
 
 
 def test_spaces_of_another_shape_are_a_fault_and_of_other_bounds_a_warning():
     base = all_of_task(0, MOVES)
     for changed, verdict in ((SpaceNote("Box", "other", "t"), "warning"), (SpaceNote("Boxes", "a", "t"), "fault")):
         other = all_of_task(1, MOVES, spaces={**SPACES, "observation": changed})
-        assert tasks.spaces(evidence(*base, *other, tasks=TASKS)).verdict == verdict
-    assert tasks.spaces(evidence(*base, *all_of_task(1, MOVES), tasks=TASKS)).verdict == "ok"
+        assert of_tasks.spaces(evidence(*base, *other, tasks=TASKS)).verdict == verdict
+    assert of_tasks.spaces(evidence(*base, *all_of_task(1, MOVES), tasks=TASKS)).verdict == "ok"
 
 
 def test_bytes_of_which_a_few_values_are_used_may_be_symbols():

@@ -2,6 +2,6 @@
 
     subject ──plans──▶ child process: recorder ──recordings──▶ watch ──evidence──▶ checks ──findings──▶ table
 
-What is done to the environments is in `plans`, what is concluded from it in `contract`, `repeat` and `tasks`; a check is
-a function of what was recorded, so it can be tried on any recording.
+What is done to the environments is in `plans`, what is concluded from it in `contract`, `repeat` and `tasks`; a check
+is a function of what was recorded, so it can be tried on any recording.
 """
