@@ -1,4 +1,4 @@
-"""Where a new run goes when nobody says where."""
+"""The place of a new run when nobody names one."""
 
 from collections.abc import Generator
 from contextlib import contextmanager, suppress

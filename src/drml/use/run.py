@@ -45,7 +45,7 @@ class Run:
     path: Path
     """The directory."""
     verbose: bool = True
-    """Whether progress and results are also printed, a line each."""
+    """True also prints progress and results, a line each."""
 
     @property
     def config(self) -> RunConfig:
