@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from canvas import WHOLE, Canvas, save
+from episode import one_meta_iteration, played
 
 from drml.algos.registry import LEARNERS
 
@@ -23,7 +24,7 @@ LEARNED = {  # the family of a learner, as algos/ has it, and what it learns
     "memory": "a memory that learns as it acts",
 }
 FAMILIES = (  # a name, its picture in the gallery, and which part of that
-    ("navigation", "navigation", (0.18, 0.01, 0.84, 0.88)),
+    ("navigation", "navigation", (0.18, 0.01, 0.82, 0.88)),
     ("bandits", "bandit", (0.19, 0.03, 0.98, 0.79)),
     ("MDPs", "tabular", (0.14, 0.22, 0.97, 0.78)),
     ("grids", "gridnavi", (0.14, 0.02, 0.86, 0.98)),
@@ -119,7 +120,11 @@ def _families(canvas: Canvas, left: float, bottom: float) -> None:
 def main(folder: Path) -> None:
     """Draw all pictures into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for file in save(overview, 110.0, 56.0, folder / "overview"):
+    episode = played()
+    for file in (
+        *save(overview, 110.0, 56.0, folder / "overview"),
+        *save(lambda canvas: one_meta_iteration(canvas, episode), 97.5, 54.8, folder / "one-meta-iteration"),
+    ):
         print(file)
 
 
