@@ -1,4 +1,12 @@
-"""The public names with their types, for editors and type checkers; `__init__.py` gives them lazily."""
+"""drml: deep reinforcement meta-learning in Python on PyTorch.
+
+    run = drml.train("half-cheetah-dir-promp-v1", "promp")
+    run.test()
+    run.report()
+
+These are the public names with their types, for editors, type checkers and the reference; `__init__.py` gives each of
+them when it is first asked for.
+"""
 
 from drml.algos.gradient.maml import MAMLConfig as MAMLConfig
 from drml.algos.gradient.promp import ProMPConfig as ProMPConfig
