@@ -18,6 +18,13 @@ def test_every_public_name_is_what_its_home_holds(name):
     assert name in dir(drml) and name in drml.__all__
 
 
+def test_configurations_of_all_learners_and_policies_are_public():
+    from drml.algos.registry import LEARNERS
+
+    kinds = {kind for entry in LEARNERS.values() for kind in (entry.config_type, type(entry.default_policy))}
+    assert {kind.__name__: kind for kind in kinds} == {kind.__name__: getattr(drml, kind.__name__) for kind in kinds}
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'trian'"):
         _ = drml.trian

@@ -100,8 +100,11 @@ class Canvas:
         shown.set_clip_path(frame)
 
 
-def save(draw: Callable[[Canvas], None], width: float, height: float, stem: Path) -> list[Path]:
-    """Draw a picture of so many units for each theme, and return the files `STEM-light.png` and `STEM-dark.png`."""
+def save(draw: Callable[[Canvas], None], width: float, height: float, stem: Path, facts: str) -> list[Path]:
+    """Draw a picture of so many units for each theme, and return the files `STEM-light.png` and `STEM-dark.png`.
+
+    `facts` says what is drawn that may change, and stands in the file, so that a picture can be told to be old.
+    """
     files: list[Path] = []
     for name, theme in THEMES.items():
         with rc_context(STYLE):
@@ -111,5 +114,5 @@ def save(draw: Callable[[Canvas], None], width: float, height: float, stem: Path
             axes.set(xlim=(0, width), ylim=(0, height), aspect="equal")
             axes.axis("off")
             files.append(stem.with_name(f"{stem.name}-{name}.png"))
-            figure.savefig(files[-1], dpi=DPI, transparent=True, metadata={"Software": None})
+            figure.savefig(files[-1], dpi=DPI, transparent=True, metadata={"Software": None, "Description": facts})
     return files

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from canvas import WHOLE, Canvas, save
-from episode import one_meta_iteration, played
+from episode import FACTS, one_meta_iteration, played
 
 from drml.algos.registry import LEARNERS
 
@@ -35,6 +35,18 @@ FAMILIES = (  # a name, its picture in the gallery, and which part of that
 )
 
 
+def stored_curve() -> tuple[list[float], int]:
+    """Return the mean returns after 0, 1, 2, … adaptation steps that are drawn, and of how many seeds they are."""
+    stored = json.loads((ROOT / f"src/drml/recipes/results/{RECIPE}.json").read_text(encoding="utf-8"))
+    return [point["mean"] for point in stored["return_by_step"]], len(stored["seeds"])
+
+
+def overview_facts() -> str:
+    """Return what the overview shows that may change: learners and returns."""
+    means, num_seeds = stored_curve()
+    return " ".join([*LEARNERS, *(f"{mean:.1f}" for mean in means), f"{num_seeds} seeds"])
+
+
 def overview(canvas: Canvas) -> None:
     """Draw what the library is: the loop, what comes of it, the learners, the families."""
     _loop(canvas, 1.0, 36.4)
@@ -60,8 +72,7 @@ def _loop(canvas: Canvas, left: float, bottom: float) -> None:
 
 def _curve(canvas: Canvas, left: float, bottom: float) -> None:
     """Draw the adaptation curve of a stored result."""
-    stored = json.loads((ROOT / f"src/drml/recipes/results/{RECIPE}.json").read_text(encoding="utf-8"))
-    means = [point["mean"] for point in stored["return_by_step"]]
+    means, num_seeds = stored_curve()
     theme, hue, width, height = canvas.theme, canvas.theme.hues[1], 20.5, 15.6
     low, high = min(means), max(means)
     xs = [left + 2.2 + step * (width - 4.4) / (len(means) - 1) for step in range(len(means))]
@@ -75,7 +86,7 @@ def _curve(canvas: Canvas, left: float, bottom: float) -> None:
     middle = left + width / 2
     canvas.text(middle, bottom - 3.7, "adaptation steps, unseen tasks", 9.4, ha="center", color=theme.soft)
     canvas.text(middle, bottom + height + 3.4, "return on 2-D navigation", 9.4, ha="center", weight="bold")
-    words = f"MAML, mean of {len(stored['seeds'])} seeds"
+    words = f"MAML, mean of {num_seeds} seeds"
     canvas.text(middle, bottom + height + 1.2, words, 9.4, ha="center", color=theme.soft)
 
 
@@ -122,8 +133,8 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     episode = played()
     for file in (
-        *save(overview, 110.0, 56.0, folder / "overview"),
-        *save(lambda canvas: one_meta_iteration(canvas, episode), 97.5, 54.8, folder / "one-meta-iteration"),
+        *save(overview, 110.0, 56.0, folder / "overview", overview_facts()),
+        *save(lambda canvas: one_meta_iteration(canvas, episode), 97.5, 54.8, folder / "one-meta-iteration", FACTS),
     ):
         print(file)
 

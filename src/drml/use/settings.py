@@ -33,7 +33,7 @@ def run_config(
     learner_config = _of_type("learner_config", learner, learner_config, entry.default)
     policy = _of_type("policy", learner, policy, entry.default_policy)
     for name in sizes:
-        for keyword, part in {"learner_config": learner_config, "policy": policy}.items():
+        for keyword, part in {"learner_config": learner_config, "policy": policy, "isolation": Isolation()}.items():
             if name not in SIZES and name in {f.name for f in fields(part)}:
                 kind = type(part).__name__
                 raise InputError(f"'{name}' is a setting of {kind}; pass it as {keyword}=drml.{kind}({name}=…)")
@@ -47,7 +47,7 @@ def with_sizes(train: TrainConfig, sizes: Mapping[str, Any]) -> TrainConfig:
         InputError: if there is no such size, or a value is not of its type or range.
     """
     if type(train) is not TrainConfig:
-        raise InputError(f"train is a {type(train).__name__}, expected a TrainConfig: train=drml.TrainConfig(…)")
+        raise InputError(f"train is of type {type(train).__name__}, expected TrainConfig: train=drml.TrainConfig(…)")
     for name in sizes:
         if name not in SIZES:
             raise InputError(f"unknown setting '{name}'{suggest(name, list(SIZES))}")
@@ -58,15 +58,17 @@ def env_options(threads: int, isolation: Isolation) -> EnvOptions:
     """Return how environments run.
 
     Raises:
-        InputError: if the number of threads is negative.
+        InputError: if the number of threads is no number or negative, or the isolation is none.
     """
-    if threads < 0:
-        raise InputError(f"threads is {threads}, must be 0 (all cores) or more")
+    if type(threads) is not int or threads < 0:
+        raise InputError(f"threads is {threads!r}, must be 0 (all cores) or more")
+    if type(isolation) is not Isolation:
+        raise InputError(f"isolation is {isolation!r}, expected an Isolation: isolation=drml.Isolation(isolate=True)")
     return EnvOptions(threads=threads, isolation=isolation)
 
 
 def _of_type(keyword: str, learner: str, given: Part | None, default: Part) -> Part:
     if given is not None and type(given) is not type(default):
         kind, found = type(default).__name__, type(given).__name__
-        raise InputError(f"{keyword} is a {found}, and {learner} takes a {kind}: {keyword}=drml.{kind}(…)")
+        raise InputError(f"{keyword} is of type {found}, {learner} takes {kind}: {keyword}=drml.{kind}(…)")
     return default if given is None else given
