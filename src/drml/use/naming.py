@@ -26,9 +26,8 @@ def name_of(tasks: TaskSource) -> str:
     if isinstance(tasks, Suite) and SUITES.get(tasks.name) is tasks:
         return tasks.name
     if not (isinstance(tasks, Suite | GymFamily) or callable(tasks) or hasattr(tasks, "make")):
-        raise InputError(
-            f"tasks are a name (`drml list` shows them), a family or a suite; got a {type(tasks).__name__}"
-        )
+        kind = type(tasks).__name__
+        raise InputError(f"tasks are a name (`drml list` shows them), a family or a suite, and not of type {kind}")
     found = next(_homes(tasks), None)
     if found is None:
         raise InputError(
