@@ -3,6 +3,8 @@
 # make test-all    the same with learning curves and fault tests
 # make test-mujoco3  the tests of the robots with MuJoCo 3.17, the oldest that serves, in an environment of its own
 # make bench       env steps per second: whole meta-iterations, robots and foreign environments, beside the bare ones
+# make docs        the reference of all public names, in docs/api/; fails where one is not documented or not shown
+# make pictures    the pictures of the documentation, drawn again (a minute: one of them is of a training)
 # make lint        lint, format and types only
 # make clean       delete what was built; runs stay
 #
@@ -16,7 +18,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 THROUGHPUT := $(BIN)/python benchmarks/throughput.py
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-.PHONY: demo test test-all test-mujoco3 bench lint clean
+.PHONY: demo test test-all test-mujoco3 bench docs pictures lint clean
 
 demo: $(VENV)/.ready-to-run
 	$(BIN)/drml demo
@@ -38,13 +40,19 @@ bench: $(VENV)/.ready-to-test
 	$(BIN)/python benchmarks/robots.py --tasks 20 --copies 5 --steps 100 --turns 3
 	$(BIN)/python benchmarks/adapter.py --json -
 
+docs: $(VENV)/.ready-to-test
+	$(BIN)/python docs/make/reference.py
+
+pictures: $(VENV)/.ready-to-test
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make/pictures.py
+
 lint: $(VENV)/.ready-to-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
 clean:
-	rm -rf $(VENV) $(MUJOCO3) build dist src/*.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(MUJOCO3) build dist docs/api src/*.egg-info .pytest_cache .ruff_cache
 
 $(VENV)/.ready-to-run: $(VENV)/.torch pyproject.toml
 	@echo "installing drml and its packages (once)"

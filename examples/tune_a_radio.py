@@ -6,19 +6,16 @@ python examples/tune_a_radio.py takes about a minute.
 import sys
 from pathlib import Path
 
-from drml import session
-from drml.algos.gradient.maml import MAMLConfig
-from drml.loop.config import TrainConfig
-from drml.report.page import write_report
+from radio_tasks import radios
+
+import drml
 
 
 def main(out: Path) -> None:
     """Train MAML on the radios, adapt it to held-out ones, and write a report."""
-    config = session.RunConfig("radio_tasks:radios", "maml", MAMLConfig(), train=TrainConfig(meta_iters=50))
-    session.start(config, out)
-    result = session.test(out)
-    print([round(point["mean"], 1) for point in result["return_by_step"]])  # return after 0, 1, 2, 3 adaptation steps
-    print(write_report(out))
+    run = drml.train(radios, "maml", meta_iters=50, out=out)
+    run.test()  # the return after 0, 1, 2, 3 adaptation steps
+    run.report()
 
 
 if __name__ == "__main__":

@@ -68,5 +68,6 @@ def test_the_script_runs(small, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys, "path", [str(script.parent), *sys.path])  # as Python does
     monkeypatch.setattr(sys, "argv", [str(script), str(tmp_path / "radio")])
     runpy.run_path(str(script), run_name="__main__")
-    returns, page = capsys.readouterr().out.splitlines()
-    assert len(returns.split(",")) == 4 and page == str(tmp_path / "radio/report.html")
+    *_, returns, page = capsys.readouterr().out.splitlines()
+    assert "after 0, 1, 2, 3 adaptation steps" in returns and page == f"report: {tmp_path / 'radio/report.html'}"
+    assert session.read_config(tmp_path / "radio").suite == "radio_tasks:radios"

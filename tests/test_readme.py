@@ -1,5 +1,6 @@
 """What the README shows is run as it stands there, on a small training."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -30,14 +31,21 @@ def test_the_python_example_trains_tests_and_reports(tmp_path, monkeypatch, caps
     (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     start = session.start
 
-    def start_small(config, out):
-        return start(replace(config, train=SMALL, policy=MLPConfig(hidden=(4,))), out)
+    def start_small(config, *rest):
+        return start(replace(config, train=SMALL, policy=MLPConfig(hidden=(4,))), *rest)
 
     monkeypatch.setattr(session, "start", start_small)
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(compile(example, str(README), "exec"), names)
-    means = [point["mean"] for point in names["result"]["return_by_step"]]
-    assert len(means) == 4  # after 0, 1, 2, 3 adaptation steps, as its comment says
-    assert capsys.readouterr().out == f"{means}\n"
-    assert (tmp_path / "runs/cheetah/report.html").exists()
+    run = tmp_path / "runs/half-cheetah-dir-promp-v1-promp-s0"
+    assert names["run"].path == run and (run / "report.html").exists()
+    curve = json.loads((run / "test.json").read_text(encoding="utf-8"))["return_by_step"]
+    assert [point["step"] for point in curve] == [0, 1, 2, 3]  # as its comment says
+    assert "after 0, 1, 2, 3 adaptation steps" in capsys.readouterr().out
+
+
+def test_the_pictures_numbers_are_those_of_the_stored_result():
+    stored = json.loads((README.parent / "src/drml/recipes/results/navigation-maml.json").read_text(encoding="utf-8"))
+    first, *_, last = (f"{point['mean']:.1f}".replace("-", "−") for point in stored["return_by_step"])
+    assert f"rises from {first} to {last} within three adaptation steps" in README.read_text(encoding="utf-8")

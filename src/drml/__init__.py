@@ -9,17 +9,42 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 
-_HOME_OF = {  # what a module of the user's own tasks imports; found when asked for, since torch takes seconds to import
+_HOME_OF = {  # the public names; found when asked for, since torch takes seconds to import
+    # train, and look at what came of it
+    "train": "drml.use.run",
+    "load": "drml.use.run",
+    "Run": "drml.use.run",
+    "session": "drml.run.session",
+    # what is asked for
+    "RunConfig": "drml.run.config",
+    "TrainConfig": "drml.loop.config",
+    "MAMLConfig": "drml.algos.gradient.maml",
+    "ProMPConfig": "drml.algos.gradient.promp",
+    "RL2Config": "drml.algos.memory.rl2",
+    "MLPConfig": "drml.policies.mlp",
+    "MemoryConfig": "drml.policies.memory.registry",
+    "EnvOptions": "drml.envs.api",
+    "Isolation": "drml.envs.api",
+    # your own tasks
     "task_family": "drml.envs.foreign.family",
     "GymFamily": "drml.envs.foreign.family",
+    "Suite": "drml.envs.api",
     "TaskDistribution": "drml.tasks.distribution",
     "Uniform": "drml.tasks.parameter",
     "LogUniform": "drml.tasks.parameter",
     "Normal": "drml.tasks.parameter",
     "Dirichlet": "drml.tasks.parameter",
     "Choice": "drml.tasks.parameter",
-    "session": "drml.run.session",
+    # what goes wrong, each kind with an exit code of its own
+    "DrmlError": "drml.core.errors",
+    "InputError": "drml.core.errors",
+    "EnvError": "drml.core.errors",
+    "CheckpointError": "drml.core.errors",
+    "NumericError": "drml.core.errors",
+    "ResourceError": "drml.core.errors",
 }
+
+__all__ = list(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll] — texts, for `__getattr__`
 
 
 def __getattr__(name: str):  # noqa: ANN202 — Any; but to import `typing` takes a third of the time to the entrance

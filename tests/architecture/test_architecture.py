@@ -16,6 +16,7 @@ FLOORS = [
     {"loop", "executors", "gym", "references"},
     {"run", "check"},
     {"recipes", "report"},
+    {"use"},
     {"cli", "__main__"},  # shows reports, so it stands on them
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -12,7 +12,7 @@ from rich.console import Console
 from drml.algos.registry import LEARNERS
 from drml.cli.demo_command import set_aside
 from drml.cli.main import COMMANDS, EXIT_CODES, main
-from drml.cli.progress import ProgressLine, clock, seconds_left
+from drml.cli.progress import ProgressLine
 from drml.core.errors import DrmlError, InputError
 from drml.loop.config import TrainConfig
 from drml.loop.progress import Progress
@@ -175,17 +175,6 @@ def test_demo_in_use_is_not_set_aside(tmp_path: Path):
 
 def progress(meta_iter: int) -> Progress:
     return Progress({}, {}, {}, meta_iter=meta_iter, env_steps=1000 * meta_iter, seconds=2.0 * meta_iter)  # pyright: ignore[reportArgumentType] — counters only
-
-
-def test_seconds_left_follow_the_budget_that_ends_first():
-    # 10 of 100 meta-iterations at 2 s and 1000 env steps each.
-    assert seconds_left(TrainConfig(meta_iters=100), progress(10), 2.0) == 180.0
-    assert seconds_left(TrainConfig(meta_iters=100, max_env_steps=15000), progress(10), 2.0) == 10.0
-    assert seconds_left(TrainConfig(meta_iters=100, max_seconds=27.0), progress(10), 2.0) == 7.0
-
-
-def test_clock():
-    assert [clock(seconds) for seconds in (0.4, 61.0, 3723.0)] == ["0:00", "1:01", "1:02:03"]
 
 
 def test_progress_off_a_terminal_is_a_few_plain_lines(

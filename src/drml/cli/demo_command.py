@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from drml.algos.gradient.promp import ProMPConfig
-from drml.cli import report_command, train_command
+from drml.cli import train_command
 from drml.cli.parse import parse
 from drml.cli.terminal import check_json, check_threads, say
 from drml.cli.test_command import show_curve
@@ -17,6 +17,7 @@ from drml.core.fault import label
 from drml.envs.api import EnvOptions
 from drml.loop.config import TrainConfig
 from drml.run import durable, rundir, session
+from drml.use.pages import check_can_draw, write_page
 
 SUITE, LEARNER = "half-cheetah-dir-promp-v1", "promp"
 SUMMARY = "summary.json"
@@ -46,7 +47,7 @@ def run(words: list[str]) -> int:
     args = parse(DemoArgs, "drml demo", words)
     check_json(args.json)
     check_threads(args.threads)
-    report_command.check_installed()
+    check_can_draw()
     options = EnvOptions(threads=args.threads)
     config = session.RunConfig(SUITE, LEARNER, ProMPConfig(), train=args.train, seed=args.seed)
     outcome = _train(config, args.out, options)
@@ -54,7 +55,7 @@ def run(words: list[str]) -> int:
         say(f"stopped and saved after {outcome.progress.meta_iter} meta-iterations; go on with the same command")
         return outcome.exit_code
     result = session.test(args.out, ADAPT_STEPS, TEST_TASKS, seed=args.seed, options=options)
-    page = report_command.write(args.out, film=True)
+    page = write_page(args.out, film=True)
     summary = _summary(result, page)
     durable.write_json(args.out / SUMMARY, summary)
     if args.json:

@@ -7,9 +7,9 @@ from typing import Annotated
 import tyro
 
 from drml.cli.parse import parse
-from drml.cli.report_command import check_installed
 from drml.cli.terminal import say
 from drml.core.errors import InputError
+from drml.use.pages import check_can_draw
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ def run(words: list[str]) -> int:
     """Run the command."""
     args = parse(GalleryArgs, "drml gallery", words)
     _check_page(args.out)
-    check_installed()
+    check_can_draw()
     from drml.report.gallery import write_gallery
 
     say(str(write_gallery(args.out)))

@@ -1,7 +1,6 @@
 """`drml train`: meta-train a learner on a suite, or go on with a run."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
@@ -19,9 +18,11 @@ from drml.core.shell import as_word
 from drml.envs.api import EnvOptions, Isolation
 from drml.loop.config import TrainConfig
 from drml.loop.progress import Progress, StopReason
-from drml.policies.memory.registry import MemoryConfig
 from drml.run import durable, rundir, session
 from drml.tasks.samplers.registry import SamplerConfig
+from drml.use.notes import adaptation_step, notes_of
+from drml.use.place import default_place
+from drml.use.progress import ended_line
 
 USAGE = """\
 usage: drml train SUITE LEARNER [FLAGS]
@@ -112,29 +113,13 @@ def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
     options = EnvOptions(threads=args.threads, isolation=args.isolation)
     config = session.RunConfig(suite_name, learner_name, args.learner, args.policy, args.train, args.seed, args.sampler)
     setup = session.set_up(config)  # complains before anything is written
-    _say_what_is_done(setup)
-    say(adaptation_step(setup, args.train.copies))
+    for line in [*notes_of(setup), adaptation_step(setup)]:
+        say(line)
     if args.out is not None:
         return _finish(replace(start(config, here / args.out, options), run=args.out), config, json)
-    out = rundir.create_numbered(here / "runs", f"{suite_name.replace(':', '.')}-{learner_name}-s{args.seed}")
-    try:
+    with default_place(config, here) as out:
         outcome = start(config, out, options)
-    except BaseException:
-        with suppress(OSError):
-            out.rmdir()  # works only if nothing came of it
-            out.parent.rmdir()
-        raise
     return _finish(replace(outcome, run=out.relative_to(here)), config, json)
-
-
-def adaptation_step(setup: session.Setup, copies: int) -> str:
-    """Return what one adaptation step takes, as a line."""
-    horizon = setup.suite.spec.horizon
-    if isinstance(setup.config.policy, MemoryConfig):
-        return f"an adaptation step is one episode, of up to {horizon} steps"
-    if setup.learner.adapts_on == "episodes":
-        return f"an adaptation step takes {copies} episodes of a task, of up to {horizon} steps each"
-    return f"an adaptation step takes {copies} x {horizon} steps of a task, however many episodes these are"
 
 
 def _resume(names: list[str], flags: list[str]) -> int:
@@ -148,16 +133,9 @@ def _resume(names: list[str], flags: list[str]) -> int:
     json = None if args.json is None else args.json.absolute()
     options = EnvOptions(threads=args.threads, isolation=args.isolation)
     config = replace(config, train=args.train)
-    _say_what_is_done(session.set_up(config))
+    for line in notes_of(session.set_up(config)):
+        say(line)
     return _finish(resume(config, out, options), config, json)
-
-
-def _say_what_is_done(setup: session.Setup) -> None:
-    """Say what is done with the environments that the name of the tasks does not tell."""
-    if setup.suite.limit_note:
-        say(f"time limit: {setup.suite.limit_note}")
-    if note := setup.suite.bytes_note:
-        say(f"bytes in observations: {note}; a box from 0 to 255 is a picture, one with other bounds holds symbols")
 
 
 def _resumed_run(flags: list[str]) -> Path:
@@ -194,11 +172,7 @@ def _finish(outcome: Outcome, config: session.RunConfig, json: Path | None) -> i
         say(f"stopped and saved after {progress.meta_iter} meta-iterations; go on with:")
         say(f"  drml train --resume {run}")
         return outcome.exit_code
-    best = f"; best validation return {progress.best_return:.1f} at {progress.best_meta_iter}"
-    say(
-        f"ended ({outcome.reason}) after {progress.meta_iter} meta-iterations, {progress.env_steps:,} env steps, "
-        f"{progress.seconds:.0f} s{best if progress.best_meta_iter else ''}; look at it with:"
-    )
+    say(f"{ended_line(progress, outcome.reason)}; look at it with:")
     say(f"  drml test {run} && drml report {run}")
     return 0
 

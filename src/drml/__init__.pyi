@@ -1,0 +1,40 @@
+"""drml: deep reinforcement meta-learning in Python on PyTorch.
+
+    run = drml.train("half-cheetah-dir-promp-v1", "promp")
+    run.test()
+    run.report()
+
+These are the public names with their types, for editors, type checkers and the reference; `__init__.py` gives each of
+them when it is first asked for.
+"""
+
+from drml.algos.gradient.maml import MAMLConfig as MAMLConfig
+from drml.algos.gradient.promp import ProMPConfig as ProMPConfig
+from drml.algos.memory.rl2 import RL2Config as RL2Config
+from drml.core.errors import CheckpointError as CheckpointError
+from drml.core.errors import DrmlError as DrmlError
+from drml.core.errors import EnvError as EnvError
+from drml.core.errors import InputError as InputError
+from drml.core.errors import NumericError as NumericError
+from drml.core.errors import ResourceError as ResourceError
+from drml.envs.api import EnvOptions as EnvOptions
+from drml.envs.api import Isolation as Isolation
+from drml.envs.api import Suite as Suite
+from drml.envs.foreign.family import GymFamily as GymFamily
+from drml.envs.foreign.family import task_family as task_family
+from drml.loop.config import TrainConfig as TrainConfig
+from drml.policies.memory.registry import MemoryConfig as MemoryConfig
+from drml.policies.mlp import MLPConfig as MLPConfig
+from drml.run import session as session
+from drml.run.config import RunConfig as RunConfig
+from drml.tasks.distribution import TaskDistribution as TaskDistribution
+from drml.tasks.parameter import Choice as Choice
+from drml.tasks.parameter import Dirichlet as Dirichlet
+from drml.tasks.parameter import LogUniform as LogUniform
+from drml.tasks.parameter import Normal as Normal
+from drml.tasks.parameter import Uniform as Uniform
+from drml.use.run import Run as Run
+from drml.use.run import load as load
+from drml.use.run import train as train
+
+__version__: str

@@ -1,0 +1,34 @@
+"""Reports and films of a run, where what draws them is installed."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from drml.core.errors import InputError
+
+
+def check_can_draw() -> None:
+    """Check, before any work is done, that reports and films can be made.
+
+    Raises:
+        InputError: names the package that is missing and the way to get it.
+    """
+    for package in ("matplotlib", "PIL"):
+        if find_spec(package) is None:
+            raise InputError(f'a report needs {package}: pip install "drml[report]"')
+
+
+def write_page(run: Path, film: bool) -> Path:
+    """Film where asked to, write the report and return the path of its page.
+
+    Raises:
+        InputError: if it is not a run directory, or a file of it is damaged.
+        ResourceError: if the page cannot be written.
+    """
+    from drml.report.filming import film_run
+    from drml.report.page import write_report
+    from drml.report.record import read_run
+
+    if film:
+        read_run(run, with_films=False)  # what cannot be reported on is refused before it is filmed
+        film_run(run)
+    return write_report(run)
