@@ -33,7 +33,8 @@ def run_config(
     learner_config = _of_type("learner_config", learner, learner_config, entry.default)
     policy = _of_type("policy", learner, policy, entry.default_policy)
     for name in sizes:
-        for keyword, part in {"learner_config": learner_config, "policy": policy, "isolation": Isolation()}.items():
+        parts: dict[str, Any] = {"learner_config": learner_config, "policy": policy, "isolation": Isolation()}
+        for keyword, part in parts.items():
             if name not in SIZES and name in {f.name for f in fields(part)}:
                 kind = type(part).__name__
                 raise InputError(f"'{name}' is a setting of {kind}; pass it as {keyword}=drml.{kind}({name}=…)")
