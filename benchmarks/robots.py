@@ -68,7 +68,7 @@ class Rollouts:
         """Run a rollout under random controls and return its seconds and its actions."""
         rng, env = self.rng["turn", turn], self.env
         sampler = StratifiedSampler()
-        tasks = sampler.sample(sampler.init(), self.suite.tasks, "train", self.num_tasks, rng["tasks"])
+        tasks = sampler.sample({}, self.suite.tasks, "train", self.num_tasks, rng["tasks"])
         shape = (self.steps, self.num_tasks, self.copies, self.suite.spec.action.size)
         actions = list((rng["action"].uniform(shape) * 2.0 - 1.0) / env.variant.action_scale)  # all of [-1, 1]
         self.restarts.clear()

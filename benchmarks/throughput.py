@@ -141,13 +141,13 @@ class Loop:
         self.phases.seconds.clear()
         rng = self.rng["train", self.meta_iter]
         start = time.perf_counter()
-        tasks = self.sampler.sample(self.sampler.init(), self.tasks, "train", self.num_tasks, rng["tasks"])
-        history = meta_episode(self.learner, self.state, tasks, self.collect, rng, self.learner.adapt_steps)
+        tasks = self.sampler.sample({}, self.tasks, "train", self.num_tasks, rng["tasks"])
+        episode = meta_episode(self.learner, self.state.shared, tasks, self.collect, rng, self.learner.adapt_steps)
         with self.phases("update"):
-            self.state, _ = self.learner.update(self.state, history)
+            self.state, _ = self.learner.update(self.state, episode, rng["update"])
         self.meta_iter += 1
-        self.post_return = float(episode_returns(history[-1]).nanmean())
-        return time.perf_counter() - start, sum(rollout.reward.numel() for rollout in history)
+        self.post_return = float(episode_returns(episode.history[-1]).nanmean())
+        return time.perf_counter() - start, sum(rollout.reward.numel() for rollout in episode.history)
 
 
 def throughput(loop: Loop, meta_iters: int) -> dict[str, Any]:

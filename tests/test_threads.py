@@ -58,7 +58,7 @@ for name, (family, learner, policy) in RUNS.items():
     show(name, [v for _, v in tree_leaves(progress.state.tree())])
     print([{k: v for k, v in row.items() if k != "seconds"} for row in rows])
     tasks = trainer.sampler.sample({}, trainer.distribution, "test", 4, Streams(1))
-    tested = meta_test(trainer.learner, progress.state, tasks, trainer.collect, Streams(2), 1)
+    tested = meta_test(trainer.learner, progress.state.shared, tasks, trainer.collect, Streams(2), 1)
     show(name + " tested", [tested.curve.returns, torch.tensor(tested.curve.mean())])
 """
 

@@ -66,7 +66,7 @@ def test_a_memory_takes_the_head_that_the_flags_ask_for(drml: Drml, tmp_path: Pa
     answer = drml("train", SUITE, "rl2", *sizes, *head, "--out", tmp_path / "run")
     assert answer.code == 0, answer.err
     trained = load(tmp_path / "run")
-    assert trained.best.params["generator.hidden.weight"].shape == (4, 2 * 3)  # memory x (observation x width)
+    assert trained.best["generator.hidden.weight"].shape == (4, 2 * 3)  # memory x (observation x width)
 
 
 def test_runs_without_out_do_not_collide(drml: Drml, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -140,7 +140,7 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(drml, mine):
     assert drml("train", *common, "--meta-iters", "2", "--out", "whole").code == 0
     assert drml("train", *common, "--meta-iters", "1", "--out", "parts").code == 0
     assert drml("train", "--resume", "parts", "--meta-iters", "2").code == 0
-    states = [session.load(Path(run)).progress.state.params for run in ("whole", "parts")]
+    states = [session.load(Path(run)).progress.state.shared for run in ("whole", "parts")]
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 

@@ -54,7 +54,7 @@ def test_nothing_to_learn(learner):
     rows, before, after = trained(learner, lambda reward: torch.full_like(reward, 0.7))
     warnings = warnings_of(rows)
     assert list(warnings) == ["nothing-to-learn"] and "all actions earned the same" in warnings["nothing-to-learn"]
-    assert all(torch.equal(before.params[name], value) for name, value in after.params.items())
+    assert all(torch.equal(before.shared[name], value) for name, value in after.shared.items())
 
 
 @pytest.mark.parametrize("learner", POLICIES)
@@ -62,8 +62,8 @@ def test_nothing_to_learn(learner):
 def test_rewards_beyond_the_range_are_learned_from_and_named(learner, unit, said):
     rows, before, after = trained(learner, lambda reward: unit * reward)
     assert said in warnings_of(rows)["reward-range"]
-    assert any(not torch.equal(before.params[name], value) for name, value in after.params.items())
-    assert all(bool(value.isfinite().all()) for value in after.params.values())
+    assert any(not torch.equal(before.shared[name], value) for name, value in after.shared.items())
+    assert all(bool(value.isfinite().all()) for value in after.shared.values())
 
 
 @pytest.mark.parametrize("unit", [1e-6, 1e6])

@@ -9,7 +9,7 @@ from drml.algos.registry import learner_entry
 from drml.collect.collector import Collector
 from drml.core.phases import Phases
 from drml.core.rng import Streams
-from drml.core.types import ActionSpec, EnvSpec
+from drml.core.types import ActionSpec, Agent, EnvSpec
 from drml.envs.api import EnvOptions
 from drml.envs.native import Outcome, native_suite
 from drml.learning.adapt import InnerConfig
@@ -24,6 +24,9 @@ from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice
+
+RNG = Streams(0)
+
 
 COPIES, HORIZON = 4, 12
 LENGTHS = (3.0, 5.0)  # of the episodes of each task
@@ -67,7 +70,7 @@ def collector(learner):
 
 def curve_of(learner):
     tasks, rng = FAMILY.tasks.all_tasks(), Streams(1)
-    return meta_test(learner, learner.init(rng), tasks, collector(learner), rng, 3)
+    return meta_test(learner, learner.init(rng).shared, tasks, collector(learner), rng, 3)
 
 
 @pytest.mark.parametrize(
@@ -99,9 +102,9 @@ def test_the_fourth_point_of_a_curve_comes_after_what_three_steps_take(learner, 
 def test_training_counts_and_logs_the_steps_that_were_taken(learner, phase_steps, adapt):
     tasks, rng = FAMILY.tasks.all_tasks(), Streams(1)
     state = learner.init(rng)
-    met = meet(learner, state, tasks, collector(learner), rng, learner.adapt_steps)
+    met = meet(learner, Agent(state.shared), tasks, collector(learner), rng, learner.adapt_steps)
     assert met.env_steps == sum(rollout.env_steps for rollout in met.history) == 4 * phase_steps
-    row = train_row(Progress(state, {}, state.params), met, {})
+    row = train_row(Progress(state, {}, state.shared), met, {})
     assert (row["adapt_episodes"], row["adapt_env_steps"]) == adapt
     assert "dropped_episodes" not in row
 
@@ -109,24 +112,17 @@ def test_training_counts_and_logs_the_steps_that_were_taken(learner, phase_steps
 def test_waiting_is_not_unsound():
     """Most steps of a rollout are waited through here, and none had to be dropped."""
 
-    class Sampler:
-        def observe(self, state, tasks, returns):
-            return state
-
-    class Trainer:
-        sampler = Sampler()
-
     learner, tasks, rng = promp("episodes"), FAMILY.tasks.all_tasks(), Streams(1)
     state = learner.init(rng)
-    met = meet(learner, state, tasks, collector(learner), rng, 3)
+    met = meet(learner, Agent(state.shared), tasks, collector(learner), rng, 3)
     assert float((~met.history[0].valid).float().mean()) == pytest.approx(1.0 - 8.0 / 10.0)
-    progress = advance(Trainer(), Progress(state, {}, state.params), state, met.tasks, met.history, 0.0)
+    progress = advance(Progress(state, {}, state.shared), met, 0.0)
     assert progress.env_steps == 4 * 8 * COPIES
 
 
 def test_inner_steps_on_episodes_learn_from_one_episode_of_each_copy():
     learner, tasks, rng = promp("episodes"), FAMILY.tasks.all_tasks(), Streams(1)
-    agent = learner.prior(learner.init(rng), tasks, rng)
+    agent = learner.prior(learner.init(rng).shared, tasks, 1, rng)
     rollout = collector(learner)(learner.policy, agent, tasks, rng)
     advantages = learner._inner.advantages(rollout)
     assert torch.equal(advantages.weight > 0.0, rollout.taken)
@@ -134,8 +130,8 @@ def test_inner_steps_on_episodes_learn_from_one_episode_of_each_copy():
     changed = rollout.map(lambda x: x.masked_fill(~rollout.taken.view(*x.shape[:3], *(1,) * (x.dim() - 3)), 7))
     garbage = collector(learner)(learner.policy, agent, tasks, rng)
     garbage = type(garbage)(**{**vars(garbage), "obs": changed.obs})  # what lies where a copy waited is never read
-    for name, value in learner.adapt(agent, rollout, 0).params.items():
-        assert torch.equal(value, learner.adapt(agent, garbage, 0).params[name]), name
+    for name, value in learner.adapt(agent, rollout, 0, RNG).params.items():
+        assert torch.equal(value, learner.adapt(agent, garbage, 0, RNG).params[name]), name
 
 
 class Unsound(Ending):
@@ -159,7 +155,7 @@ def test_a_memory_that_lost_an_episode_comes_to_its_next_point_after_two():
     learner, tasks, rng = rl2(), FAMILY.tasks.all_tasks(), Streams(1)
     collect = Collector(family.make(EnvOptions()), HORIZON, COPIES, Phases(), one_episode=True)
     Unsound.phase = 0
-    met = meet(learner, learner.init(rng), tasks, collect, rng, 3)
+    met = meet(learner, Agent(learner.init(rng).shared), tasks, collect, rng, 3)
     # episodes begun before each point: 0 2 3 – by copy 0, 0 1 2 3 by copies 1 and 2, 2 3 – – by copy 3
     before = [(0 + 0 + 0 + 2) / 4, (2 + 1 + 1 + 3) / 4, (3 + 2 + 2) / 3, (3 + 3) / 2]
     for k, length in enumerate(LENGTHS):

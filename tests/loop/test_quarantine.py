@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from drml.core.fault import Fault, label
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.tree import tree_leaves
+from drml.core.types import Agent, MetaEpisode
 from drml.envs.api import EnvOptions
 from drml.loop.config import TrainConfig
 from drml.loop.evaluate import meta_test
@@ -28,6 +30,10 @@ from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.suites.registry import suite
 from drml.tasks.distribution import content_hashes
 from drml.tasks.samplers.uniform import UniformSampler
+
+of = partial(MetaEpisode, (), ())  # of no tasks and agents: the history is all that these learners look at
+RNG = Streams(0)
+
 
 SUITE = suite("navigation-maml-v1")
 TASKS = UniformSampler().sample({}, SUITE.tasks, "train", 8, Streams(0)["tasks"])
@@ -161,19 +167,19 @@ def test_a_lost_task_is_left_out_and_the_others_are_as_if_it_had_never_been(name
     learner = learner_of(name)
     state = learner.init(Streams(0)["init"])
     rng = Streams(1)
-    met = meet(learner, state, TASKS, collector(Planted(after=after)), rng, learner.adapt_steps)
+    met = meet(learner, Agent(state.shared), TASKS, collector(Planted(after=after)), rng, learner.adapt_steps)
     without = TASKS.select(torch.tensor(OTHERS))
-    control = meet(learner, state, without, collector(SUITE.make(EnvOptions())), rng, learner.adapt_steps)
+    control = meet(learner, Agent(state.shared), without, collector(SUITE.make(EnvOptions())), rng, learner.adapt_steps)
     assert (met.rows.tolist(), met.lost, met.tasks.ids.tolist()) == (OTHERS, (BAD,), OTHERS)
     assert [(phase, f.row) for phase, f in met.faults] == [(after, BAD)]
     for rollout, other in zip(met.history, control.history, strict=True):
         # each matrix product is over 56 rows and more, where the kernels do not depend on their number
         assert all(torch.equal(a, b) for a, b in zip(tensors(rollout).values(), tensors(other).values(), strict=True))
     assert met.env_steps == control.env_steps + (after + 1) * SUITE.spec.horizon * 8
-    (params, _), (other, _) = ((learner.update(state, m.history)[0].params, m) for m in (met, control))
+    (params, _), (other, _) = ((learner.update(state, of(m.history), RNG)[0].shared, m) for m in (met, control))
     assert all(torch.equal(params[key], other[key]) for key in params)
     with pytest.raises(EnvError, match=r"task goal=\(.*: every episode failed, the first one raised in step 3"):
-        meta_episode(learner, state, TASKS, collector(Planted(after=after)), rng, learner.adapt_steps)
+        meta_episode(learner, state.shared, TASKS, collector(Planted(after=after)), rng, learner.adapt_steps)
 
 
 def test_faults_of_later_phases_are_counted_in_the_rows_that_were_asked_for():
@@ -185,7 +191,7 @@ def test_faults_of_later_phases_are_counted_in_the_rows_that_were_asked_for():
             self._bad = {BAD} if self._resets == 1 else {5}
             return super().step(action)
 
-    met = meet(learner, state, TASKS, collector(Twice()), Streams(1), 1)
+    met = meet(learner, Agent(state.shared), TASKS, collector(Twice()), Streams(1), 1)
     assert met.lost == (BAD, 5)
     assert [(phase, f.row, f.task) for phase, f in met.faults] == [
         (phase, row, content_hashes(TASKS)[row]) for phase, row in ((0, BAD), (1, 5))
@@ -195,16 +201,16 @@ def test_faults_of_later_phases_are_counted_in_the_rows_that_were_asked_for():
 def test_a_test_measures_what_it_can_and_names_the_rest():
     learner = learner_of("maml")
     state = learner.init(Streams(0)["init"])
-    tested = meta_test(learner, state, TASKS, collector(Planted()), Streams(1), 2)
+    tested = meta_test(learner, state.shared, TASKS, collector(Planted()), Streams(1), 2)
     control = meta_test(
-        learner, state, TASKS.select(torch.tensor(OTHERS)), collector(SUITE.make(EnvOptions())), Streams(1), 2
+        learner, state.shared, TASKS.select(torch.tensor(OTHERS)), collector(SUITE.make(EnvOptions())), Streams(1), 2
     )
     assert torch.equal(tested.curve.returns, control.curve.returns)
     assert tested.curve.mean() == control.curve.mean()
     (unmeasured,) = tested.unmeasured(TASKS)
     assert unmeasured["params"] == TASKS.plain_params(BAD)
     assert unmeasured["text"].startswith("goal=(")
-    nothing = meta_test(learner, state, TASKS, collector(Planted(bad=range(8))), Streams(1), 2)
+    nothing = meta_test(learner, state.shared, TASKS, collector(Planted(bad=range(8))), Streams(1), 2)
     assert nothing.curve.returns.shape == (0, 3, 8)
     assert torch.tensor(nothing.curve.mean()).isnan().all()
 
@@ -212,13 +218,13 @@ def test_a_test_measures_what_it_can_and_names_the_rest():
 class Eight:
     """Deals the same eight tasks, in an order of their own each time."""
 
-    def init(self):
+    def init(self, distribution, rng):
         return {}
 
     def sample(self, state, distribution, split, num_tasks, rng):
         return TASKS.select(torch.from_numpy(rng.generator().permutation(8)[:num_tasks]))
 
-    def observe(self, state, tasks, post_return):
+    def observe(self, state, tasks, scores):
         return state
 
 
@@ -241,7 +247,8 @@ def bits(progress):
 
 
 @pytest.mark.parametrize("kind", ["raised", "not finite"])
-def test_training_goes_on_without_the_task_and_is_the_same_as_without_its_episodes(kind):
+def test_training_goes_on_without_the_task_and_is_the_same_as_without_its_episodes(kind, monkeypatch):
+    monkeypatch.setattr("drml.loop.validate.StratifiedSampler", Eight)  # validation meets the same eight
     env = Planted(kind=kind)
     progress, reason, rows = train(env)
     never = Quarantine({content_hashes(TASKS)[BAD]: MAX_STRIKES})

@@ -10,16 +10,23 @@ from drml.collect.collector import Collector
 from drml.core.errors import EnvError, InputError, NumericError
 from drml.core.phases import Phases
 from drml.core.rng import Streams
+from drml.core.types import Agent, MetaEpisode
 from drml.envs.api import EnvOptions
 from drml.learning.adapt import InnerConfig
 from drml.loop.config import TrainConfig
+from drml.loop.evaluate import meta_test
+from drml.loop.meet import Meeting
 from drml.loop.progress import Progress, stop_reason
 from drml.loop.train import MAX_UNSOUND_SHARE, advance, meta_train
 from drml.loop.trainer import Trainer, init_progress
 from drml.loop.validate import validate
 from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.suites.registry import suite
+from drml.tasks.samplers.pool import PoolSampler
 from drml.tasks.samplers.stratified import StratifiedSampler
+from drml.tasks.samplers.uniform import UniformSampler
+
+RNG = Streams(0)
 
 
 def make_trainer(name="probe-goal-flip-v1", seed=0, config=None, **maml):
@@ -79,46 +86,45 @@ def test_validation_keeps_the_best_parameters_and_counts_patience():
     assert same.validations_since_best == 1
 
 
-def test_validation_draws_from_the_validation_split_only():
+@pytest.mark.parametrize("sampler", [StratifiedSampler(), UniformSampler(), PoolSampler(30)])
+def test_validation_meets_the_same_tasks_of_its_split_whatever_samples_training(sampler, monkeypatch):
     trainer = make_trainer("navigation-maml-v1", config=TrainConfig(meta_iters=1, copies=1, validation_tasks=8))
-    splits = []
+    met = []
 
-    class Spy:
-        def init(self):
-            return {}
+    def spy(learner, shared, tasks, *rest):
+        met.append(tasks)
+        return meta_test(learner, shared, tasks, *rest)
 
-        def sample(self, state, distribution, split, num_tasks, rng):
-            splits.append(split)
-            return StratifiedSampler().sample(state, distribution, split, num_tasks, rng)
-
-        def observe(self, state, tasks, post_return):
-            return state
-
-    meta_train(replace(trainer, sampler=Spy()), init_progress(trainer), [])
-    assert splits == ["train", "validation"]
+    monkeypatch.setattr("drml.loop.validate.meta_test", spy)
+    trainer = replace(trainer, sampler=sampler)
+    meta_train(trainer, init_progress(trainer), [])
+    (tasks,) = met
+    expected = StratifiedSampler().sample({}, trainer.distribution, "validation", 8, Streams(0)["validation"]["tasks"])
+    assert torch.equal(tasks.params["goal"], expected.params["goal"]) and torch.equal(tasks.ids, expected.ids)
 
 
 def test_too_many_unsound_episodes_stop_the_run():
     trainer = make_trainer()
     progress = init_progress(trainer)
-    rng = Streams(0)
-    tasks = trainer.sampler.sample({}, trainer.distribution, "train", 2, rng)
-    rollout = trainer.collect(trainer.learner.policy, trainer.learner.prior(progress.state, tasks, rng), tasks, rng)
+    tasks = trainer.sampler.sample({}, trainer.distribution, "train", 2, RNG)
+    agent = Agent(progress.state.shared)
+    rollout = trainer.collect(trainer.learner.policy, agent, tasks, RNG)
     one_task_lost = rollout.valid.clone()
     one_task_lost[0] = False  # half of all steps: more than the allowed share
     assert float((~one_task_lost).float().mean()) > MAX_UNSOUND_SHARE
+    episode = MetaEpisode(tasks, [agent], [replace(rollout, valid=one_task_lost)])
     with pytest.raises(EnvError, match=r"^meta-iteration 1: 50% of the steps"):
-        advance(trainer, progress, progress.state, tasks, [replace(rollout, valid=one_task_lost)], 0.0)
+        advance(progress, Meeting(episode, torch.arange(2), (), (), rollout.env_steps, 0), 0.0)
 
 
 def test_a_state_that_is_not_finite_ends_the_training_before_anyone_hears_of_it():
     trainer = make_trainer()
     update, heard = trainer.learner.update, []
 
-    def overflowing(state, history):
-        after, metrics = update(state, history)
+    def overflowing(state, episode, rng):
+        after, metrics = update(state, episode, rng)
         if heard:
-            after = replace(after, optimiser={"second": {"log_std": torch.tensor([1.0, torch.inf])}})
+            after = replace(after, training={"second": {"log_std": torch.tensor([1.0, torch.inf])}})
         return after, metrics
 
     trainer.learner.update = overflowing
@@ -132,7 +138,7 @@ def test_the_state_of_a_sampler_is_looked_at_as_the_learners_is():
     trainer = make_trainer()
 
     class Curriculum(StratifiedSampler):
-        def observe(self, state, tasks, post_return):
+        def observe(self, state, tasks, scores):
             return {"weight": torch.tensor([torch.nan, 1.0])}
 
     heard = []
@@ -181,8 +187,8 @@ def test_one_adaptation_step_solves_the_goal_flip_that_no_prior_can():
 def test_progress_is_a_value():
     trainer = make_trainer()
     start = init_progress(trainer)
-    before = {name: value.clone() for name, value in start.state.params.items()}
+    before = {name: value.clone() for name, value in start.state.shared.items()}
     end, _ = meta_train(trainer, start, [])
     assert isinstance(end, Progress)
-    assert all(torch.equal(before[name], start.state.params[name]) for name in before)  # not changed in place
-    assert any(not torch.equal(before[name], end.state.params[name]) for name in before)
+    assert all(torch.equal(before[name], start.state.shared[name]) for name in before)  # not changed in place
+    assert any(not torch.equal(before[name], end.state.shared[name]) for name in before)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,11 +11,16 @@ from drml.algos.api import LearnerState
 from drml.algos.gradient import maml
 from drml.algos.gradient.maml import MAML
 from drml.algos.gradient.promp import ProMP
+from drml.core.rng import Streams
 from drml.core.tree import Params, flatten
-from drml.core.types import ActionSpec, EnvSpec, Rollout
+from drml.core.types import ActionSpec, EnvSpec, MetaEpisode, Rollout
 from drml.learning.optim.first_order import adam_init
 from drml.learning.optim.trust_region import TrustRegionStep
 from drml.policies.mlp import GaussianMLP
+
+of = partial(MetaEpisode, (), ())  # of no tasks and agents: the history is all that these learners look at
+RNG = Streams(0)
+
 
 OBS_SIZE, ACTION_SIZE, STEPS, COPIES = 2, 2, 4, 4
 SPEC = EnvSpec(OBS_SIZE, ActionSpec("continuous", ACTION_SIZE), horizon=3)
@@ -123,7 +129,7 @@ def trust_region_inputs(learner: MAML, params: Params, history: Sequence[Rollout
 
     maml.trust_region_step = spy
     try:
-        learner.update(LearnerState(params), history)
+        learner.update(LearnerState(params), of(history), RNG)
     finally:
         maml.trust_region_step = original
     return seen[0]
@@ -132,5 +138,5 @@ def trust_region_inputs(learner: MAML, params: Params, history: Sequence[Rollout
 def promp_value_and_gradient(learner: ProMP, params: Params, history: Sequence[Rollout]) -> tuple[float, Tensor]:
     """ProMP's outer loss and its gradient `[P]`: Adam's first moment after its first step is (1 − β₁) times that."""
     state = LearnerState(params, adam_init(params).tree())
-    state, metrics = learner.update(state, history)
-    return metrics["outer_loss_first"], flatten(state.optimiser["first"]) / (1.0 - 0.9)
+    state, metrics = learner.update(state, of(history), RNG)
+    return metrics["outer_loss_first"], flatten(state.training["first"]) / (1.0 - 0.9)

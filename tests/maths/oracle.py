@@ -228,7 +228,7 @@ def estimate(case: Case, theta: Tensor, inner_loss: str, order: int) -> Tensor:
     for j in range(len(case.lrs) + 1):
         history.append(enumerated(process, paths, acting, case.baseline))
         if j < len(case.lrs):
-            acting = adaptation.apply(params if j == 0 else acting, *history[-1], j)
+            acting = adaptation.apply(acting, *history[-1], j)
 
     def objective(shared: Params, part: slice) -> Tensor:
         rollouts = [rollout.select_tasks(part) for rollout, _ in history]

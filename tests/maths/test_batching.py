@@ -4,6 +4,7 @@ Tolerance 1e-12 in float64: the same sums in another order.
 """
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -21,14 +22,19 @@ from numeric import (
 from drml.algos.api import LearnerState
 from drml.algos.gradient.maml import MAML, MAMLConfig
 from drml.algos.gradient.promp import ProMP, ProMPConfig
+from drml.core.rng import Streams
 from drml.core.tree import flatten
-from drml.core.types import Advantages, Agent
+from drml.core.types import Advantages, Agent, MetaEpisode
 from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig
 from drml.learning.advantages import estimate_advantages
 from drml.learning.linear_baseline import LinearFeatureBaseline
 from drml.learning.losses import dice_loss
 from drml.learning.optim.first_order import adam_init, adam_step
 from drml.learning.optim.trust_region import TrustRegionConfig
+
+of = partial(MetaEpisode, (), ())  # of no tasks and agents: the history is all that these learners look at
+RNG = Streams(0)
+
 
 NUM_TASKS, NUM_STEPS = 4, 2
 PARAMS = random_params()
@@ -54,7 +60,7 @@ def one_task(history, k):
 def adapt_all(learner, history):
     agent = Agent(PARAMS, carry={})
     for j, rollout in enumerate(history[:-1]):
-        agent = learner.adapt(agent, rollout, j)
+        agent = learner.adapt(agent, rollout, j, RNG)
     return agent.params
 
 
@@ -114,11 +120,11 @@ def test_promp_gradient_is_the_mean_over_tasks(tasks_per_chunk):
 def test_updates_do_not_depend_on_the_chunks(tasks_per_chunk):
     before = LearnerState(PARAMS, adam_init(PARAMS).tree())
     for learner in (maml, promp):
-        whole, _ = learner().update(before, HISTORY)
-        chunked, _ = learner(tasks_per_chunk=tasks_per_chunk).update(before, HISTORY)
-        assert relative(flatten(whole.params), flatten(PARAMS)) > 1e-4  # it moved
+        whole, _ = learner().update(before, of(HISTORY), RNG)
+        chunked, _ = learner(tasks_per_chunk=tasks_per_chunk).update(before, of(HISTORY), RNG)
+        assert relative(flatten(whole.shared), flatten(PARAMS)) > 1e-4  # it moved
         # conjugate gradients on a curvature with damping 1e-5 amplify rounding by up to 1e5; Adam divides by |g|
-        assert relative(flatten(chunked.params), flatten(whole.params)) < 1e-9
+        assert relative(flatten(chunked.shared), flatten(whole.shared)) < 1e-9
 
 
 @pytest.mark.parametrize("learner", ["maml", "promp"])
@@ -128,10 +134,10 @@ def test_updates_do_not_depend_on_the_number_of_threads(learner):
     for threads in (1, 2):
         torch.set_num_threads(threads)
         try:
-            updated.append(made.update(LearnerState(PARAMS, adam_init(PARAMS).tree()), HISTORY)[0])
+            updated.append(made.update(LearnerState(PARAMS, adam_init(PARAMS).tree()), of(HISTORY), RNG)[0])
         finally:
             torch.set_num_threads(before)
-    assert torch.equal(flatten(updated[0].params), flatten(updated[1].params))  # to the last bit
+    assert torch.equal(flatten(updated[0].shared), flatten(updated[1].shared))  # to the last bit
 
 
 def test_dice_of_episodes_in_a_row_equals_dice_of_episodes_side_by_side():
@@ -215,6 +221,6 @@ def test_promp_takes_adam_steps_on_its_gradient():
         parts = gradient.split([value.numel() for value in params.values()])
         grads = {name: part.view(params[name].shape) for name, part in zip(params, parts, strict=True)}
         params, adam = adam_step(params, grads, adam, lr=ProMPConfig().meta_lr)
-    state, _ = promp().update(LearnerState(PARAMS, adam_init(PARAMS).tree()), history)
+    state, _ = promp().update(LearnerState(PARAMS, adam_init(PARAMS).tree()), of(history), RNG)
     # the first step divides g by |g| + 1e-8: rounding of g counts for as much as itself
-    assert relative(flatten(state.params), flatten(params)) < 1e-9
+    assert relative(flatten(state.shared), flatten(params)) < 1e-9

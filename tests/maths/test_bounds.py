@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,11 +11,16 @@ from numeric import ACTION_SIZE, OBS_SIZE, SPEC, random_params, random_rollout
 from drml.algos.api import LearnerState
 from drml.algos.gradient.maml import MAML, MAMLConfig
 from drml.algos.gradient.promp import ProMP, ProMPConfig
+from drml.core.rng import Streams
 from drml.core.tree import held_within, params_map, stack_shared
-from drml.core.types import Advantages
+from drml.core.types import Advantages, MetaEpisode
 from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig
 from drml.learning.optim.first_order import adam_init, adam_step
 from drml.policies.mlp import MAX_LOG_STD, GaussianMLP
+
+of = partial(MetaEpisode, (), ())  # of no tasks and agents: the history is all that these learners look at
+RNG = Streams(0)
+
 
 POLICY = GaussianMLP(OBS_SIZE, ACTION_SIZE, hidden=(2,), init_std=1.0, min_std=0.5)
 LOW, HIGH = POLICY.bounds["log_std"]
@@ -57,9 +63,9 @@ def test_learners_come_back_from_a_bound(bound, inwards, beyond):
         params = random_params() | {"log_std": torch.full((ACTION_SIZE,), bound - inwards * beyond).double()}
         state = LearnerState(params, adam_init(params).tree())
         for i in range(5):
-            state, _ = learner.update(state, history(state.params, inwards, seed=i))
-            assert bool(((state.params["log_std"] >= LOW) & (state.params["log_std"] <= HIGH)).all())
-        assert bool((inwards * (state.params["log_std"] - bound) > 1e-3).all())
+            state, _ = learner.update(state, of(history(state.shared, inwards, seed=i)), RNG)
+            assert bool(((state.shared["log_std"] >= LOW) & (state.shared["log_std"] <= HIGH)).all())
+        assert bool((inwards * (state.shared["log_std"] - bound) > 1e-3).all())
 
 
 @pytest.mark.parametrize(("bound", "outwards"), [(LOW, -1.0), (HIGH, 1.0)])
@@ -68,9 +74,9 @@ def test_learners_stop_at_a_bound(bound, outwards):
         params = random_params() | {"log_std": torch.full((ACTION_SIZE,), bound - 1e-3 * outwards).double()}
         state = LearnerState(params, adam_init(params).tree())
         for i in range(5):
-            state, _ = learner.update(state, history(state.params, outwards, seed=i))
-            assert bool((outwards * (state.params["log_std"] - bound) <= 0.0).all())
-        assert state.params["log_std"].tolist() == pytest.approx([bound] * ACTION_SIZE, abs=1e-2)  # a step of any size
+            state, _ = learner.update(state, of(history(state.shared, outwards, seed=i)), RNG)
+            assert bool((outwards * (state.shared["log_std"] - bound) <= 0.0).all())
+        assert state.shared["log_std"].tolist() == pytest.approx([bound] * ACTION_SIZE, abs=1e-2)  # a step of any size
 
 
 @pytest.mark.parametrize("inner_loss", INNER_LOSSES)

@@ -21,7 +21,7 @@ from numeric import (
 
 from drml.algos.gradient.maml import MAML, MAMLConfig
 from drml.algos.gradient.promp import ProMP, ProMPConfig
-from drml.core.tree import flatten, unflatten
+from drml.core.tree import flatten, stack_shared, unflatten
 from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig
 from drml.learning.advantages import estimate_advantages
 from drml.learning.by_parts import value_and_gradient
@@ -159,7 +159,7 @@ def test_promp_loss_by_hand():
         for j in range(num_steps):
             new = POLICY.unroll(params, rollouts[j])
             total += eta / num_steps * gaussian_kl(rollouts[j].acting, new).mean().item()
-            params = adaptation.apply(params, rollouts[j], gains[j], j)
+            params = adaptation.apply(params if j else stack_shared(params, 1), rollouts[j], gains[j], j)
         new = POLICY.unroll(params, rollouts[-1])
         log_ratios = new.log_prob(rollouts[-1].action) - rollouts[-1].log_prob
         for log_ratio, gain in zip(log_ratios.flatten(), gains[-1].advantage.flatten(), strict=True):

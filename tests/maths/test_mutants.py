@@ -51,8 +51,8 @@ MUTANTS = {
     ),
     "orders swapped": Mutant(
         "algos/gradient/maml.py",
-        "config.inner, config.order)",
-        "config.inner, 3 - config.order)",
+        "config.inner_loss, config.order,",
+        "config.inner_loss, 3 - config.order,",
         "test_finite_differences.test_maml_gradient",
         ("log_likelihood", 1),
     ),

@@ -1,6 +1,7 @@
 """What is normalised is what was earned: in any unit, and nothing where no action made a difference."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -9,12 +10,17 @@ from numeric import POLICY, SPEC, random_history, random_params, random_rollout
 from drml.algos.api import LearnerState
 from drml.algos.gradient.maml import MAML, MAMLConfig
 from drml.algos.gradient.promp import ProMP, ProMPConfig
+from drml.core.rng import Streams
 from drml.core.tree import flatten, params_map
-from drml.core.types import EnvSpec
+from drml.core.types import EnvSpec, MetaEpisode
 from drml.learning.adapt import InnerConfig
 from drml.learning.advantages import estimate_advantages
 from drml.learning.linear_baseline import LinearFeatureBaseline
 from drml.learning.optim.first_order import adam_init
+
+of = partial(MetaEpisode, (), ())  # of no tasks and agents: the history is all that these learners look at
+RNG = Streams(0)
+
 
 NUM_TASKS = 2
 
@@ -134,10 +140,10 @@ def test_of_constant_rewards_no_learner_takes_a_step():
     pre = replace(pre, acting=acting, log_prob=acting.log_prob(pre.action))  # on policy: the KL has no slope either
     for learner in learners(10):
         state = LearnerState(params, adam_init(params).tree())
-        agent = learner.adapt(learner.prior(state, None, None), pre, 0)
+        agent = learner.adapt(learner.prior(state.shared, None, 1, None), pre, 0, RNG)
         assert all(bool((agent.params[name] == params[name]).all()) for name in params)
-        after, metrics = learner.update(state, [pre, pre])
-        assert torch.equal(flatten(after.params), flatten(params))
+        after, metrics = learner.update(state, of([pre, pre]), RNG)
+        assert torch.equal(flatten(after.shared), flatten(params))
         assert metrics.get("step_accepted", 0.0) == 0.0
         assert metrics["tasks_without_difference"] == 1.0
 
@@ -149,6 +155,6 @@ def test_an_update_does_not_depend_on_the_unit_of_the_rewards(unit):
     scaled = [with_reward(rollout, unit * rollout.reward) for rollout in history]
     for learner in learners(SPEC.horizon):
         state = LearnerState(params, adam_init(params).tree())
-        one, other = (flatten(learner.update(state, h)[0].params) for h in (history, scaled))
+        one, other = (flatten(learner.update(state, of(h), RNG)[0].shared) for h in (history, scaled))
         moved = (one - flatten(params)).norm()
         assert float((other - one).norm()) < 1e-3 * float(moved) or float(moved) == 0.0

@@ -96,7 +96,7 @@ def trials():
     state = learner.init(Streams(0))
     asked = Tasks({"name": torch.tensor([0.0, 1.0, 2.0])}, torch.arange(K))
     collect = Collector(family.make(EnvOptions()), HORIZON, B, Phases())
-    return learner, state, meta_episode(learner, state, asked, collect, Streams(1), EPISODES - 1)
+    return learner, state, meta_episode(learner, state.shared, asked, collect, Streams(1), EPISODES - 1).history
 
 
 def expected_inputs(history, k, b):
@@ -148,7 +148,7 @@ def test_learning_sees_what_acting_saw(trials):
             inputs = x
             return policy.memory.sequence(params, x, state, starts)
 
-    replace(policy, memory=Spy()).evaluate(state.params, whole)
+    replace(policy, memory=Spy()).evaluate(state.shared, whole)
     rows = inputs.transpose(0, 1)  # [K·B, T, F]
     for k in range(K):
         for b in range(B):

@@ -29,7 +29,7 @@ def test_what_was_saved_is_loaded_bit_for_bit(run: Path):
     saved = safetensors.torch.load_file(run / "checkpoints" / "000002" / "state.safetensors")
     trained = session.load(run)
     assert (trained.progress.meta_iter, trained.setup.config.train.meta_iters) == (2, 2)
-    for name, value in trained.progress.best_params.items():
+    for name, value in trained.progress.best_shared.items():
         assert torch.equal(value, saved[f"best_params/{name}"])
 
 
@@ -63,7 +63,7 @@ def test_it_goes_on_with_the_numbers_of_the_version_that_saved_it(name: str, tmp
     for row, of_then in zip((row for row in read_rows(run) if row["meta_iter"] > 2), expected["rows"], strict=True):
         assert row.keys() >= of_then.keys()
         assert {key: row[key] for key in of_then} == {key: approximately(value) for key, value in of_then.items()}
-    for path, value in tree_leaves(dict(progress.state.params)):
+    for path, value in tree_leaves(dict(progress.state.shared)):
         first, total = expected["params"][path][:-1], expected["params"][path][-1]
         assert value.double().flatten()[:4].tolist() == approximately(first)
         assert float(value.double().sum()) == pytest.approx(total, rel=1e-3, abs=1e-3)

@@ -105,10 +105,10 @@ def test_a_checkpoint_that_is_not_finite_is_not_loaded(run: Path, value: float):
 
 def test_a_progress_that_is_not_finite_is_not_saved(run: Path):
     progress = session.load(run).progress
-    params = {name: torch.full_like(value, torch.inf) for name, value in progress.best_params.items()}
+    params = {name: torch.full_like(value, torch.inf) for name, value in progress.best_shared.items()}
     before = sorted(path.name for path in (run / "checkpoints").iterdir())
     with pytest.raises(NumericError, match=r"^after meta-iteration 2: best_params/.* numbers are not finite; lower"):
-        saved.save(run / "checkpoints", dataclasses.replace(progress, best_params=params), {})
+        saved.save(run / "checkpoints", dataclasses.replace(progress, best_shared=params), {})
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == before
 
 

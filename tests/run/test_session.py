@@ -31,7 +31,7 @@ def config_of(learner="promp", suite="navigation-maml-v1", seed=3, **train):
 
 
 def bits(progress):
-    tree = {"state": progress.state.tree(), "best": dict(progress.best_params)}
+    tree = {"state": progress.state.tree(), "best": dict(progress.best_shared)}
     return {path: value.numpy().tobytes() for path, value in tree_leaves(tree)}
 
 

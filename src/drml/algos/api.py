@@ -1,33 +1,51 @@
-"""The learner seam: four verbs, each a function from values to values."""
+"""The learner seam: four verbs, each a function from values to values.
 
-from collections.abc import Mapping, Sequence
+    state      = init(rng)                                   before meta-training
+    agent      = prior(shared, tasks, copies, rng)           who acts first on a task
+    agent'     = adapt(agent, rollout, adapt_step, rng)      one adaptation step on the agent's own rollout
+    state', m  = update(state, episode, rng)                 the meta-update from all the adapted results
+
+A learner whose meta-training tries other agents than its prior (perturbed ones, populations) says so: `Proposes`.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
 
 from drml.core.rng import Streams
+from drml.core.segments import Grown
 from drml.core.tree import Params, Tree
-from drml.core.types import AdaptsOn, Agent, Rollout, Tasks
+from drml.core.types import AdaptsOn, Agent, MetaEpisode, Rollout, Tasks
 from drml.policies.api import Policy
+
+Metrics = Mapping[str, float | Tensor]
+"""Numbers of an update by name. One per task, `[K]`, is logged as its mean and handed to the task sampler whole."""
 
 
 @dataclass(frozen=True)
 class LearnerState:
-    """All that meta-learning changes: what the tasks share, and the optimiser's memory."""
+    """What meta-training changes of a learner."""
 
-    params: Params
-    optimiser: Tree = field(default_factory=dict)
+    shared: Params
+    """All that acting on a new task needs; the best one on validation tasks is kept whole."""
+    training: Tree = field(default_factory=dict[str, "Tensor | Tree"])
+    """What only meta-training needs: moments of an optimiser, counts, lives."""
+    grown: Grown = ()
+    """What grows: replay, recorded histories."""
 
     def tree(self) -> Tree:
-        """Return the state as one tree, as checkpoints store it."""
-        return {"params": dict(self.params), "optimiser": self.optimiser}
+        """Return what does not grow as a tree, under the names that checkpoints have had from the first version on."""
+        return {"params": dict(self.shared), "optimiser": self.training}
 
 
 class Learner(Protocol):
-    """What is learned across tasks, and how an agent adapts to one."""
+    """A method of meta-learning. It knows neither environments nor files, and draws from the streams alone."""
 
     @property
     def policy(self) -> Policy:
-        """Return the policy whose parameters or carry adaptation changes."""
+        """Return the policy that its agents act by."""
         ...
 
     @property
@@ -44,14 +62,30 @@ class Learner(Protocol):
         """Return the state before meta-training."""
         ...
 
-    def prior(self, state: LearnerState, tasks: Tasks, rng: Streams) -> Agent:
-        """Return the agent that meets a task for the first time."""
+    def prior(self, shared: Params, tasks: Tasks, copies: int, rng: Streams) -> Agent:
+        """Return who acts before adaptation, in training and in testing.
+
+        Args:
+            shared: of a state, in training the last one's, in testing the best one's.
+            tasks: K tasks, whose ids key random streams; their parameters are for oracles alone.
+            copies: B.
+            rng: the stream of this meta-episode's beginning.
+        """
         ...
 
-    def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int) -> Agent:
-        """Return the agent after it has learned from its own rollout; `adapt_step` counts from 0."""
+    def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int, rng: Streams) -> Agent:
+        """Return the agent after adaptation step `adapt_step` (from 0) on its own rollout."""
         ...
 
-    def update(self, state: LearnerState, history: Sequence[Rollout]) -> tuple[LearnerState, Mapping[str, float]]:
-        """Return the state improved by one meta-episode's rollouts (one per phase), and numbers to log."""
+    def update(self, state: LearnerState, episode: MetaEpisode, rng: Streams) -> tuple[LearnerState, Metrics]:
+        """Return the state after the meta-update, and numbers to log."""
+        ...
+
+
+@runtime_checkable
+class Proposes(Protocol):
+    """A learner whose meta-training tries other agents than its prior."""
+
+    def propose(self, state: LearnerState, tasks: Tasks, copies: int, rng: Streams) -> Agent:
+        """Return who acts before adaptation in meta-training; arguments as of `prior`."""
         ...

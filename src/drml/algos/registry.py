@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from drml.algos.api import Learner
 from drml.algos.gradient.maml import MAML, MAMLConfig
@@ -16,7 +16,8 @@ from drml.policies.api import Policy
 from drml.policies.memory.registry import MemoryConfig, head_of, memory_of
 from drml.policies.mlp import MLPConfig, mlp_policy
 
-AnyConfig = MAMLConfig | ProMPConfig | RL2Config
+AnyConfig: TypeAlias = object
+"""Hyper-parameters of a learner: an instance of its entry's `config_type`."""
 AnyPolicyConfig = MLPConfig | MemoryConfig
 
 

@@ -14,11 +14,12 @@ from drml.cli.terminal import check_json, show
 from drml.core.config import to_dict
 from drml.run.durable import write_json
 from drml.suites.registry import FAMILIES, SUITES
+from drml.tasks.samplers.registry import SAMPLERS
 
 
 @dataclass(frozen=True)
 class ListArgs:
-    """Show the suites (families of tasks) and the learners there are."""
+    """Show the suites (families of tasks), learners and task samplers there are."""
 
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the list, with sources and defaults, to this file."""
@@ -28,10 +29,11 @@ def run(words: list[str]) -> int:
     """Run the command."""
     args = parse(ListArgs, "drml list", words)
     check_json(args.json)
-    listing = {"suites": _suites(), "learners": _learners()}
+    listing = {"suites": _suites(), "learners": _learners(), "samplers": _samplers()}
     last_ones = {family[-1].name for family in FAMILIES[:-1]}
     suites = _table(listing["suites"], ("name", "horizon", "actions", "parameters", "summary"), last_ones)
-    show("Suites", suites, "\nLearners", _table(listing["learners"], ("name", "summary")))
+    learners, samplers = (_table(listing[kind], ("name", "summary")) for kind in ("learners", "samplers"))
+    show("Suites", suites, "\nLearners", learners, "\nTask samplers", samplers)
     if args.json:
         write_json(args.json, listing)
     return 0
@@ -56,6 +58,10 @@ def _learners() -> list[dict[str, Any]]:
     return [
         {"name": name, "summary": entry.summary, "defaults": to_dict(entry.default)} for name, entry in LEARNERS.items()
     ]
+
+
+def _samplers() -> list[dict[str, Any]]:
+    return [{"name": name, "summary": entry.summary} for name, entry in SAMPLERS.items()]
 
 
 def _table(rows: list[dict[str, Any]], columns: tuple[str, ...], last_ones: Collection[str] = ()) -> Table:

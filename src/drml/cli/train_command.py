@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 import tyro
 
-from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
+from drml.algos.registry import AnyPolicyConfig, learner_entry
 from drml.cli.parse import parse, path_hint
 from drml.cli.progress import ProgressLine
 from drml.cli.stop import StopSignals
@@ -19,6 +19,7 @@ from drml.envs.api import EnvOptions, Isolation
 from drml.loop.config import TrainConfig
 from drml.loop.progress import Progress, StopReason
 from drml.run import durable, rundir, session
+from drml.tasks.samplers.registry import SamplerConfig
 from drml.use.notes import adaptation_step, notes_of
 from drml.use.place import default_place
 from drml.use.progress import ended_line
@@ -32,16 +33,21 @@ Meta-train a learner on a suite, in a run directory of its own; or go on with a 
 PACKAGE.MODULE:NAME, found from the current directory; docs/bring-your-own.md shows how to write one."""
 
 
+Config = TypeVar("Config")
+
+
 @dataclass(frozen=True)
-class NewArgs:
+class NewArgs(Generic[Config]):
     """Meta-train a learner on a suite, in a run directory of its own."""
 
-    learner: tyro.conf.AvoidSubcommands[AnyConfig]
+    learner: Config
     """Hyper-parameters of the learner."""
     policy: tyro.conf.AvoidSubcommands[AnyPolicyConfig]
     """The policy."""
     train: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
     """Sizes and stop rules; --tasks and --episodes are short for --num-tasks and --copies."""
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    """Which tasks are met in training."""
     seed: int = 0
     """Root of all random streams."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -98,13 +104,14 @@ def run(words: list[str]) -> int:
 def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
     entry = learner_entry(learner_name)
     default = NewArgs(entry.default, entry.default_policy)
-    args = parse(NewArgs, f"drml train {suite_name} {learner_name}", flags, default)
+    kind: type[NewArgs[Any]] = cast(Any, NewArgs)[entry.config_type]  # each learner has flags of its own
+    args = parse(kind, f"drml train {suite_name} {learner_name}", flags, default)
     check_json(args.json)
     check_threads(args.threads)
     here = Path.cwd()  # paths are meant from here, wherever a suite of the user's goes
     json = None if args.json is None else here / args.json
     options = EnvOptions(threads=args.threads, isolation=args.isolation)
-    config = session.RunConfig(suite_name, learner_name, args.learner, args.policy, args.train, args.seed)
+    config = session.RunConfig(suite_name, learner_name, args.learner, args.policy, args.train, args.seed, args.sampler)
     setup = session.set_up(config)  # complains before anything is written
     for line in [*notes_of(setup), adaptation_step(setup)]:
         say(line)

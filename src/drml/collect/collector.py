@@ -5,7 +5,7 @@ beside the rollout: learners see sound data and nothing else, and a task without
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -83,6 +83,10 @@ class Collector:
                 rollout, diverged = record.waiting.left_out(rollout, diverged)
             reported = self.env.take_faults() if isinstance(self.env, TellsFaults) else ()
             return without_unsound_episodes(rollout, diverged, tasks, reported)
+
+    def heeding(self, heed: Callable[[], None]) -> "Collector":
+        """Return the collector that calls `heed` before each step."""
+        return replace(self, heed=heed)
 
     def close(self) -> None:
         """Let the environment go of what it holds beyond memory."""

@@ -8,7 +8,7 @@ Every boolean says which moment it speaks about: `terminated` and `truncated` de
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from drml.core.distribution import Distribution
 from drml.core.rng import NoiseKind
-from drml.core.tree import Params, Tree, tree_map
+from drml.core.tree import Params, Tree, params_map, tree_map
 
 
 @dataclass(frozen=True)
@@ -209,13 +209,38 @@ class Advantages:
 
 @dataclass(frozen=True)
 class Agent:
-    """What acts: parameters and carry. Adaptation may change either one.
-
-    `params` are shared by all tasks (stored once, shapes as `Policy.init` made them) or stacked (`[K, ...]`).
-    """
+    """Agents of K tasks, as one value: the parameters that act, a memory, and a memo. Adaptation may change each."""
 
     params: Params
-    carry: Tree
+    """Shared by all tasks (stored once, shapes as `Policy.init` made them), or one set per task (`[K, ...]`)."""
+    carry: Tree = field(default_factory=dict[str, "Tensor | Tree"])
+    """The policy's memory, leaves `[K, B, ...]`; empty before the first step, and where a policy has none."""
+    memo: Tree = field(default_factory=dict[str, "Tensor | Tree"])
+    """What adaptation keeps for its own next step (moments of an optimiser, a posterior), leaves `[K, ...]`."""
+    stacked: bool = False
+    """Whether the parameters are one set per task."""
+
+    def select(self, rows: Tensor) -> "Agent":
+        """Return the agents of some of the tasks, `[K']` int64."""
+        params = params_map(lambda value: value[rows], self.params) if self.stacked else self.params
+        carry, memo = (tree_map(lambda value: value[rows], tree) for tree in (self.carry, self.memo))
+        return Agent(params, carry, memo, self.stacked)
+
+
+@dataclass(frozen=True)
+class MetaEpisode:
+    """One meta-episode: by phase, before adaptation, after one step, after two, … of the same K tasks."""
+
+    tasks: Tasks
+    agents: Sequence[Agent]
+    """Who acted in each phase."""
+    history: Sequence[Rollout]
+    """What was observed in each phase."""
+
+    def select(self, rows: Tensor) -> "MetaEpisode":
+        """Return the meta-episode of some of its tasks, `[K']` int64."""
+        agents = [agent.select(rows) for agent in self.agents]
+        return MetaEpisode(self.tasks.select(rows), agents, [rollout.select_tasks(rows) for rollout in self.history])
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from drml.core.check import check_ranges
 from drml.core.distribution import Distribution
 from drml.core.parallel import parallel_map
+from drml.core.rng import Streams
 from drml.core.tree import (
     Params,
     held_within,
@@ -25,7 +26,7 @@ from drml.core.tree import (
     params_map,
     stack_shared,
 )
-from drml.core.types import AdaptsOn, Advantages, Agent, Rollout
+from drml.core.types import AdaptsOn, Advantages, Agent, Rollout, Tasks
 from drml.learning.advantages import estimate_advantages
 from drml.learning.by_parts import chunks, hessian_product
 from drml.learning.linear_baseline import LinearFeatureBaseline
@@ -135,21 +136,29 @@ class GradientAdaptation:
         return adapted, lambda v: v - lr * hessian(v)
 
     def apply(self, params: Params, rollout: Rollout, advantages: Advantages, adapt_step: int) -> Params:
-        """Return the parameters `[K, ...]` after one inner step as plain values.
-
-        Before the first step `params` are shared, later they are stacked.
-        """
-        stacked = stack_shared(params, len(rollout.reward)) if adapt_step == 0 else params
-        return replace(self, order=1).linearise(stacked, rollout, advantages, adapt_step)[0]
+        """Return the parameters `[K, ...]` after one inner step from stacked ones, as plain values."""
+        return replace(self, order=1).linearise(params, rollout, advantages, adapt_step)[0]
 
 
 @dataclass(frozen=True)
 class InnerLoop:
-    """What gradient learners share: how their agents estimate advantages and adapt, a few tasks at a time."""
+    """Inner loop of gradient learners: who begins, what advantages are, how agents adapt, a few tasks at a time."""
 
     adaptation: GradientAdaptation
     baseline: LinearFeatureBaseline
     tasks_per_chunk: int
+
+    @staticmethod
+    def of(
+        policy: Policy, horizon: int, config: InnerConfig, loss: InnerLoss, order: Literal[1, 2], tasks_per_chunk: int
+    ) -> "InnerLoop":
+        """Return the inner loop of a learner's configuration."""
+        adaptation = GradientAdaptation(policy, INNER_LOSSES[loss], config, order)
+        return InnerLoop(adaptation, config.baseline(horizon), tasks_per_chunk)
+
+    def prior(self, shared: Params, tasks: Tasks, copies: int, rng: Streams) -> Agent:
+        """Return the agents that begin with the shared parameters."""
+        return Agent(shared)
 
     def advantages(self, rollout: Rollout) -> Advantages:
         """Return normalised advantages over the baseline, fitted to this rollout."""
@@ -160,16 +169,18 @@ class InnerLoop:
         found = parallel_map(estimate, self.chunks(rollout))
         return Advantages(torch.cat([a.advantage for a in found]), torch.cat([a.weight for a in found]))
 
-    def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int) -> Agent:
-        """Return the agent after one inner step on its own rollout."""
+    def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int, rng: Streams) -> Agent:
+        """Return the agents after one inner step, each on its own rollout."""
+        stacked = agent.params if agent.stacked else stack_shared(agent.params, len(rollout.reward))
 
         def step(part: slice) -> Params:
-            params = agent.params if adapt_step == 0 else params_map(lambda value: value[part], agent.params)
+            params = params_map(lambda value: value[part], stacked)
             mine = rollout.select_tasks(part)
             advantages = estimate_advantages(mine, self.baseline, self.adaptation.config.gae_lambda)
             return self.adaptation.apply(params, mine, advantages, adapt_step)
 
-        return Agent(join_stacked(parallel_map(step, self.chunks(rollout))), agent.carry)
+        adapted = join_stacked(parallel_map(step, self.chunks(rollout)))
+        return replace(agent, params=adapted, stacked=True)
 
     def chunks(self, rollout: Rollout) -> list[slice]:
         """Return slices that cut the tasks of a rollout into chunks."""

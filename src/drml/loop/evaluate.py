@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from drml.algos.api import Learner, LearnerState
-from drml.collect.collector import Collector
+from drml.algos.api import Learner
+from drml.collect.api import Collect
 from drml.core.fault import Fault, label
 from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
+from drml.core.tree import Params
 from drml.core.types import Tasks
 from drml.loop.cost import AdaptationCost
 from drml.loop.curve import AdaptationCurve, returns_by_step
@@ -77,10 +78,11 @@ class MetaTest:
 
 @one_torch_thread()
 def meta_test(
-    learner: Learner, state: LearnerState, tasks: Tasks, collect: Collector, rng: Streams, adapt_steps: int
+    learner: Learner, shared: Params, tasks: Tasks, collect: Collect, rng: Streams, adapt_steps: int
 ) -> MetaTest:
     """Return the adaptation curve on given tasks; `adapt_steps` may exceed those of meta-training."""
-    met = meet(learner, state, tasks, collect, rng, adapt_steps)
+    prior = learner.prior(shared, tasks, collect.copies, rng["prior"])
+    met = meet(learner, prior, tasks, collect, rng, adapt_steps)
     returns = torch.empty(0, adapt_steps + 1, collect.copies)
     if len(met.rows):
         returns = returns_by_step(met.history).cpu()  # [K', S + 1, B]

@@ -18,8 +18,8 @@ class Progress:
 
     state: LearnerState
     sampler: Tree
-    best_params: Params
-    """The shared parameters that did best on validation tasks."""
+    best_shared: Params
+    """What tasks share, whole, of the state that did best on validation tasks."""
     best_return: float = -math.inf
     """Their validation return after adaptation."""
     best_meta_iter: int = 0
@@ -33,8 +33,8 @@ class Progress:
     """Strikes of tasks whose environment failed; three put a task out."""
 
     def tree(self) -> Tree:
-        """Return its tensors, as a checkpoint holds them."""
-        return {"state": self.state.tree(), "sampler": self.sampler, "best_params": dict(self.best_params)}
+        """Return its tensors but those that grow, as a checkpoint holds them."""
+        return {"state": self.state.tree(), "sampler": self.sampler, "best_params": dict(self.best_shared)}
 
 
 def stop_reason(config: TrainConfig, progress: Progress) -> StopReason:

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
+from torch import Tensor
 
+from drml.algos.api import Metrics
 from drml.loop.caveats import caveats
 from drml.loop.cost import AdaptationCost
 from drml.loop.curve import returns_by_step
@@ -15,9 +17,7 @@ from drml.loop.quarantine import Incident
 from drml.loop.trainer import Row
 
 
-def train_row(
-    progress: Progress, met: Meeting, metrics: Mapping[str, float], incidents: Sequence[Incident] = ()
-) -> Row:
+def train_row(progress: Progress, met: Meeting, metrics: Metrics, incidents: Sequence[Incident] = ()) -> Row:
     """Return the numbers of one meta-iteration to log."""
     history = met.history
     rows = met.rows.tolist()
@@ -28,6 +28,7 @@ def train_row(
     ]
     returns = returns_by_step(history) if history else torch.full((1, 1, 1), math.nan)
     pre_return, post_return = (float(returns[:, step].nanmean()) for step in (0, -1))
+    numbers = {name: float(value.mean()) if isinstance(value, Tensor) else value for name, value in metrics.items()}
     return {
         "kind": "train",
         "meta_iter": progress.meta_iter,
@@ -36,9 +37,9 @@ def train_row(
         "pre_return": pre_return,
         "post_return": post_return,
         **_last(met.cost),
-        **metrics,
+        **numbers,
         **({"dropped_episodes": dropped} if dropped else {}),
-        **({"warnings": warnings} if (warnings := caveats(history, metrics)) else {}),
+        **({"warnings": warnings} if (warnings := caveats(history, numbers)) else {}),
         **fault_fields(progress, incidents),
     }
 

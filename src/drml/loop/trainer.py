@@ -3,14 +3,28 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from drml.algos.api import Learner
-from drml.collect.collector import Collector
+from drml.algos.api import Learner, LearnerState, Proposes
+from drml.collect.api import Collect
 from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
+from drml.core.types import Tasks
 from drml.loop.config import TrainConfig
+from drml.loop.meet import Meeting, meet
 from drml.loop.progress import Progress
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.samplers.api import TaskSampler
+
+Play = Callable[[Learner, LearnerState, Tasks, Collect, Streams], Meeting]
+"""Where meta-episodes come from: `played` plays them; others may be recorded."""
+
+
+def played(learner: Learner, state: LearnerState, tasks: Tasks, collect: Collect, rng: Streams) -> Meeting:
+    """Return a meta-episode of training, begun by what the learner proposes, or else by its prior."""
+    if isinstance(learner, Proposes):
+        agent = learner.propose(state, tasks, collect.copies, rng["prior"])
+    else:
+        agent = learner.prior(state.shared, tasks, collect.copies, rng["prior"])
+    return meet(learner, agent, tasks, collect, rng, learner.adapt_steps)
 
 
 @dataclass(frozen=True)
@@ -20,12 +34,14 @@ class Trainer:
     learner: Learner
     distribution: TaskDistribution
     sampler: TaskSampler
-    collect: Collector
+    collect: Collect
     config: TrainConfig
     rng: Streams
     stop_requested: Callable[[], bool] = field(default=lambda: False)
     """Asked before each step of the environment and each update; true ends the training as interrupted, after the last
     whole meta-iteration."""
+    play: Play = played
+    """Where meta-episodes come from."""
 
     def heed(self) -> None:
         """End the meta-iteration if a stop was requested: it does not count, and is made anew when the run goes on.
@@ -45,7 +61,8 @@ Listener = Callable[[Progress, Sequence[Row]], None]
 def init_progress(trainer: Trainer) -> Progress:
     """Return the progress before the first meta-iteration."""
     state = trainer.learner.init(trainer.rng["init"])
-    return Progress(state, trainer.sampler.init(), state.params)
+    sampler = trainer.sampler.init(trainer.distribution, trainer.rng["sampler"])
+    return Progress(state, sampler, state.shared)
 
 
 class StopRequested(Exception):  # noqa: N818 — no error, but the end of the training

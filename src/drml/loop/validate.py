@@ -6,21 +6,20 @@ from drml.loop.evaluate import meta_test
 from drml.loop.progress import Progress
 from drml.loop.rows import fault_fields
 from drml.loop.trainer import Row, Trainer
+from drml.tasks.samplers.stratified import StratifiedSampler
 
 
 def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:
     """Return the progress with this validation counted, and its numbers to log.
 
-    The tasks and all noise are the same at each validation, so that policies are compared and not luck. A task that
-    cannot be measured is left out of the mean.
+    The tasks and all noise are the same at each validation and for every sampler of training, so that policies are
+    compared and not luck. A task that cannot be measured is left out of the mean.
     """
     rng = trainer.rng["validation"]
-    tasks = trainer.sampler.sample(
-        trainer.sampler.init(), trainer.distribution, "validation", trainer.config.validation_tasks, rng["tasks"]
-    )
-    learner = trainer.learner
+    learner, distribution, num_tasks = trainer.learner, trainer.distribution, trainer.config.validation_tasks
+    tasks = StratifiedSampler().sample({}, distribution, "validation", num_tasks, rng["tasks"])
     tasks = progress.quarantine.admitted(tasks, "validation")
-    tested = meta_test(learner, progress.state, tasks, trainer.collect, rng, learner.adapt_steps)
+    tested = meta_test(learner, progress.state.shared, tasks, trainer.collect, rng, learner.adapt_steps)
     trainer.heed()
     quarantine, incidents = progress.quarantine.strike(tested.faults, tested.lost, "validation")
     progress = replace(progress, quarantine=quarantine)
@@ -40,5 +39,5 @@ def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:
     }
     if not is_best:
         return replace(progress, validations_since_best=progress.validations_since_best + 1), row
-    best = replace(progress, best_params=progress.state.params, best_return=curve[-1], validations_since_best=0)
+    best = replace(progress, best_shared=progress.state.shared, best_return=curve[-1], validations_since_best=0)
     return replace(best, best_meta_iter=progress.meta_iter), row

@@ -93,7 +93,7 @@ def _film(
     learner = trained.setup.learner
     one_episode = learner.adapts_on == "episodes"
     collect = Collector(recorder, trained.setup.suite.spec.horizon, copies, Phases(), one_episode=one_episode)
-    history = meta_episode(learner, trained.best, tasks, collect, rng, learner.adapt_steps)
+    history = meta_episode(learner, trained.best, tasks, collect, rng, learner.adapt_steps).history
     durable.make_directories(run / "films")
     films: list[dict[str, Any]] = []
     for k in range(len(tasks)):

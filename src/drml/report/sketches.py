@@ -91,5 +91,4 @@ def _grid(axes: Axes, size: int) -> None:
 
 
 def _tasks(suite: Suite) -> Tasks:
-    sampler = StratifiedSampler()
-    return sampler.sample(sampler.init(), suite.tasks, "train", SHOWN_TASKS, Streams(0)["gallery"])
+    return StratifiedSampler().sample({}, suite.tasks, "train", SHOWN_TASKS, Streams(0)["gallery"])

@@ -18,8 +18,7 @@ def take_still(suite: Suite, seed: int = 0) -> Frames | None:
     env, rng = suite.make(EnvOptions(threads=1)), Streams(seed)["still"]
     if not isinstance(env, Filmable):
         return None
-    sampler = UniformSampler()
-    tasks = sampler.sample(sampler.init(), suite.tasks, "train", 1, rng["tasks"])
+    tasks = UniformSampler().sample({}, suite.tasks, "train", 1, rng["tasks"])
     obs = env.reset(tasks, 1, rng["env"])
     for _ in range(SETTLING_STEPS):
         env.step(obs.new_zeros((1, 1, suite.spec.action.size)))

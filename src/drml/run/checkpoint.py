@@ -4,7 +4,8 @@
         meta_iter-20/
             state.safetensors    the tree's leaves by path
             facts.json           whatever else a run needs to go on
-            manifest.json        format, serial number, size and sha256 of the other two, and of itself
+            grown-N-….safetensors   segment N of what grows, if anything does: a link to that of the checkpoint before
+            manifest.json        format, serial number, size and sha256 of the others, and of itself
 
 A checkpoint is written under a temporary name, synced file by file, and takes its name in one rename; no name is ever
 overwritten. There is no pointer to the latest one that could be wrong: the newest checkpoint is the one of the highest
@@ -17,22 +18,27 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from drml.core.errors import CheckpointError, InputError
 from drml.core.plain_files import kind_of
 from drml.core.printable import in_short
+from drml.core.segments import Grown, Segment
 from drml.core.tree import Tree
 from drml.run.durable import JSON, make_directories, sync_directory, write_durably, writing
-from drml.run.leaves import arranged, check_leaves, decode_leaves, encode_tree, leaves_by_path
+from drml.run.leaves import arranged, as_tree, check_leaves, decode_leaves, encode_tree, leaves_by_path
 from drml.run.sealed import (
     FACTS,
+    GROWN,
     MANIFEST,
     STATE,
+    Entry,
     Manifest,
     encode_manifest,
+    entry_of,
     parsed,
     read_manifest,
     verified_bytes,
@@ -44,8 +50,10 @@ _LEFTOVERS = (".tmp-", ".trash-")
 _log = logging.getLogger(__name__)
 
 
-def save(directory: Path, name: str, tree: Tree, facts: Mapping[str, JSON]) -> Path:
-    """Publish `tree` and `facts` as the checkpoint `directory/name` in one step, and return its path.
+def save(directory: Path, name: str, tree: Tree, facts: Mapping[str, JSON], grown: Grown = ()) -> Path:
+    """Publish `tree`, `facts` and what has `grown` as the checkpoint `directory/name` in one step; return its path.
+
+    A segment that a sound checkpoint holds already is linked, where the file system can.
 
     A checkpoint of that name that is damaged is set aside as `.damaged-name-pid`, with a warning. One process at a
     time writes to a directory: the caller holds the run's lock.
@@ -60,15 +68,27 @@ def save(directory: Path, name: str, tree: Tree, facts: Mapping[str, JSON]) -> P
         )
     contents = {STATE: encode_tree(tree), FACTS: _encode_facts(facts)}
     target = directory / name
-    with writing(target, sum(map(len, contents.values()))):
+    with writing(target):
         make_directories(directory)
         _sweep(directory)
         _clear_name(target)
-        manifests, damaged = _catalogue(directory)
+    manifests, damaged = _catalogue(directory)
+    held = _segments_of(manifests)
+    links: dict[str, Path] = {}
+    entries = {}
+    for segment in grown:
+        file, entry = _named(segment)
+        entries[file] = entry
+        if file in held and held[file].files[file] == entry and _is_whole(held[file], file):
+            links[file] = held[file].path / file
+        else:
+            contents[file] = encode_tree(segment.tree)
+    entries |= {file: entry_of(data) for file, data in contents.items()}
+    with writing(target, sum(map(len, contents.values()))):
         # One more than the highest, and one more for each that is hidden by what may be a passing failure to read.
         serial = 1 + max((found.serial for found in manifests), default=0) + len(damaged)
-        contents[MANIFEST] = encode_manifest(contents, serial)
-        _publish(target, contents)
+        contents[MANIFEST] = encode_manifest(entries, serial)
+        _publish(target, contents, links)
     return target
 
 
@@ -85,6 +105,46 @@ def load(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
     leaves = decode_leaves(path / STATE, verified_bytes(manifest, STATE))
     check_leaves(path, leaves, leaves_by_path(like))
     return arranged(like, leaves), facts
+
+
+def load_grown(path: Path) -> Grown:
+    """Return what had grown when a checkpoint was saved, in order.
+
+    Raises:
+        CheckpointError: if there is none, or a bit of it is damaged.
+    """
+    manifest = read_manifest(path)
+    segments: list[Segment] = []
+    for name in sorted(set(manifest.files) - {STATE, FACTS}):
+        leaves = decode_leaves(path / name, verified_bytes(manifest, name))
+        segments.append(Segment(int(name.split("-")[1]), as_tree(leaves)))
+        _NAMED[segments[-1]] = (name, manifest.files[name])
+    return tuple(segments)
+
+
+_NAMED: WeakKeyDictionary[Segment, tuple[str, Entry]] = WeakKeyDictionary()
+"""Segments whose file's name is known: a hash of its content takes reading all of it."""
+
+
+def _named(segment: Segment) -> tuple[str, Entry]:
+    """Return what a segment's file is called, and what a manifest says of it."""
+    if segment not in _NAMED:
+        entry = entry_of(encode_tree(segment.tree))
+        _NAMED[segment] = (f"grown-{segment.number:08d}-{entry.sha256[:16]}.safetensors", entry)
+    return _NAMED[segment]
+
+
+def _segments_of(manifests: Sequence[Manifest]) -> dict[str, Manifest]:
+    """Return for each segment's file the newest checkpoint that holds it."""
+    return {name: manifest for manifest in reversed(manifests) for name in manifest.files if GROWN.fullmatch(name)}
+
+
+def _is_whole(manifest: Manifest, name: str) -> bool:
+    try:
+        verified_bytes(manifest, name)
+    except CheckpointError:
+        return False
+    return True
 
 
 def newest(directory: Path) -> Path | None:
@@ -155,11 +215,13 @@ def _encode_facts(facts: Mapping[str, JSON]) -> bytes:
         raise InputError(f"the facts of a checkpoint must be finite JSON values: {in_short(error)}") from error
 
 
-def _publish(target: Path, contents: dict[str, bytes]) -> None:
-    """Make the directory `target` out of whole files: file, file, manifest, directory, one rename, parent."""
+def _publish(target: Path, contents: Mapping[str, bytes], links: Mapping[str, Path]) -> None:
+    """Make the directory `target` out of whole files: links, file, file, manifest, directory, one rename, parent."""
     draft = target.with_name(f".tmp-{target.name}-{os.getpid()}")
     try:
         os.mkdir(draft)
+        for name, path in links.items():
+            _link(path, draft / name)
         for name, data in contents.items():
             write_durably(draft / name, data)
         sync_directory(draft)
@@ -168,6 +230,14 @@ def _publish(target: Path, contents: dict[str, bytes]) -> None:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     sync_directory(target.parent)
+
+
+def _link(path: Path, name: Path) -> None:
+    """Give a file one more name, or where the file system has no links, copy it."""
+    try:
+        os.link(path, name, follow_symlinks=False)
+    except OSError:
+        write_durably(name, path.read_bytes())
 
 
 def _sweep(directory: Path) -> None:

@@ -10,6 +10,7 @@ from drml.core.config import from_dict
 from drml.loop.config import TrainConfig
 from drml.policies.mlp import MLPConfig
 from drml.run import rundir
+from drml.tasks.samplers.registry import SamplerConfig
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class RunConfig:
     """Sizes and stop rules."""
     seed: int = 0
     """Root of all random streams."""
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    """Which tasks are met in training."""
+
+    def __post_init__(self) -> None:
+        self.sampler.check_gives(self.train.num_tasks)
 
 
 def read_config(run: Path) -> RunConfig:

@@ -6,11 +6,10 @@ fit. What an environment holds itself nobody knows beforehand.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 
-from drml.algos.gradient.maml import MAMLConfig
-from drml.algos.gradient.promp import ProMPConfig
 from drml.algos.memory.rl2 import RL2Config
 from drml.algos.registry import AnyConfig, AnyPolicyConfig
 from drml.core.check import check_memory, machine_memory
@@ -46,24 +45,25 @@ class Plan:
         if isinstance(self.learner, RL2Config):
             passing |= self._learning_of_trials(self.learner, rollout)
         else:
-            passing |= self._learning_of_tasks(self.learner)
+            passing |= self._learning_of_tasks(getattr(self.learner, "tasks_per_chunk", self.num_tasks))
         most = max(passing, key=lambda name: passing[name])
         return {"observations and actions": rollout * (self.adapt_steps + 1)} | lasting | {most: passing[most]}
 
     def smaller(self) -> Iterator[tuple[str, "Plan"]]:
         """Yield plans that hold less, each with the flags that ask for it: what costs least first."""
         chunk = "trials_per_chunk" if isinstance(self.learner, RL2Config) else "tasks_per_chunk"
-        if self.learns and getattr(self.learner, chunk) > 1:
-            yield f"--learner.{chunk.replace('_', '-')} 1", replace(self, learner=replace(self.learner, **{chunk: 1}))
+        if self.learns and getattr(self.learner, chunk, 1) > 1:
+            smaller = replace(cast(Any, self.learner), **{chunk: 1})
+            yield f"--learner.{chunk.replace('_', '-')} 1", replace(self, learner=smaller)
         for field, flag in (("copies", "--episodes"), ("num_tasks", "--tasks")):
             size = getattr(self, field)
             while size > 1:
                 size //= 2
                 yield f"{flag} {size}", replace(self, **{field: size})
 
-    def _learning_of_tasks(self, learner: MAMLConfig | ProMPConfig) -> dict[str, int]:
+    def _learning_of_tasks(self, per_chunk: int) -> dict[str, int]:
         steps, features = self._steps, 2 * self.spec.obs_size + 4
-        at_once = self._at_once(learner.tasks_per_chunk, self.num_tasks)
+        at_once = self._at_once(per_chunk, self.num_tasks)
         return {
             "the value baseline": at_once * DOUBLE * (2 * steps * features + 2 * min(steps, features) ** 2),
             "gradients": 3 * at_once * (steps * self._units + self._weights) if self.learns else 0,

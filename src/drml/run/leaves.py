@@ -1,7 +1,9 @@
 """A tree of tensors as the bytes of a safetensors file, and back: the same numbers give the same bytes."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import safetensors
 import safetensors.torch
@@ -80,3 +82,15 @@ def arranged(like: Tree, leaves: dict[str, Tensor], prefix: str = "") -> Tree:
         else leaves[f"{prefix}{key}"].to("cpu" if value.is_meta else value.device)
         for key, value in like.items()
     }
+
+
+def as_tree(leaves: Mapping[str, Tensor]) -> Tree:
+    """Return leaves by path as the tree that has them."""
+    tree: Tree = {}
+    for path, value in leaves.items():
+        *branches, name = path.split("/")
+        node = tree
+        for branch in branches:
+            node = cast(Tree, node.setdefault(branch, {}))
+        node[name] = value
+    return tree

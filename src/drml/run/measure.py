@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drml.algos.api import LearnerState
 from drml.core.errors import CheckpointError, EnvError, InputError, ResourceError
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.shell import as_word
+from drml.core.tree import Params
 from drml.envs.api import EnvOptions
 from drml.loop.evaluate import meta_test
 from drml.loop.progress import Progress
@@ -17,7 +17,7 @@ from drml.run import checkpoint, durable, rundir, saved
 from drml.run.config import read_config
 from drml.run.setup import Setup, set_up
 from drml.tasks.distribution import Split
-from drml.tasks.samplers.stratified import StratifiedSampler
+from drml.tasks.samplers.registry import sampler_of
 from drml.tasks.samplers.tested import tasks_to_test
 
 
@@ -31,9 +31,9 @@ class Trained:
     """Seconds by phase of the last stretch of training."""
 
     @property
-    def best(self) -> LearnerState:
-        """Return the state that did best on validation tasks."""
-        return LearnerState(self.progress.best_params, {})
+    def best(self) -> Params:
+        """Return what tasks share of the state that did best on validation tasks."""
+        return self.progress.best_shared
 
 
 def load(run: Path) -> Trained:
@@ -49,8 +49,10 @@ def load(run: Path) -> Trained:
     found = checkpoint.newest(checkpoints)
     if found is None:
         raise CheckpointError(f"{run} has no checkpoint yet; train it with --resume {as_word(run)}")
-    state = setup.learner.init(Streams(config.seed)["init"])
-    like = Progress(state, StratifiedSampler().init(), state.params)
+    rng = Streams(config.seed)
+    state = setup.learner.init(rng["init"])
+    sampler = sampler_of(config.sampler).init(setup.suite.tasks, rng["sampler"])
+    like = Progress(state, sampler, state.shared)
     progress, phases = saved.load(found, like, saved.belongs_to(config))
     return Trained(setup, progress, phases)
 

@@ -39,7 +39,7 @@ def save(directory: Path, progress: Progress, facts: Mapping[str, JSON]) -> None
     counted: dict[str, Any] = {name: getattr(progress, name) for name in (*COUNTERS, "seconds")}
     counted["best_return"] = None if progress.best_meta_iter == 0 else progress.best_return
     counted["quarantine"] = progress.quarantine.facts()
-    checkpoint.save(directory, name_of(progress), progress.tree(), {**counted, **facts})
+    checkpoint.save(directory, name_of(progress), progress.tree(), {**counted, **facts}, progress.state.grown)
 
 
 def load(path: Path, like: Progress, belongs_to: Mapping[str, str]) -> tuple[Progress, dict[str, float]]:
@@ -62,7 +62,7 @@ def load(path: Path, like: Progress, belongs_to: Mapping[str, str]) -> tuple[Pro
         raise CheckpointError(f"{path / sealed.STATE}: {found}; the run diverged, or the file was changed")
     state = cast(dict[str, Tree], tree["state"])
     progress = Progress(
-        LearnerState(cast(Params, state["params"]), state["optimiser"]),
+        LearnerState(cast(Params, state["params"]), state["optimiser"], checkpoint.load_grown(path)),
         cast(Tree, tree["sampler"]),
         cast(Params, tree["best_params"]),
         quarantine=_quarantine(facts),

@@ -17,7 +17,9 @@ from drml.core.printable import in_short
 FORMAT = 1
 STATE, FACTS, MANIFEST = "state.safetensors", "facts.json", "manifest.json"
 
-_MAX_MANIFEST_BYTES = 4096
+GROWN = re.compile(r"grown-[0-9]{8}-[0-9a-f]{16}\.safetensors")
+
+_MAX_MANIFEST_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -38,9 +40,14 @@ class Manifest:
     files: dict[str, Entry]
 
 
-def encode_manifest(contents: dict[str, bytes], serial: int) -> bytes:
+def entry_of(data: bytes) -> Entry:
+    """Return what a manifest promises about a file of these bytes."""
+    return Entry(len(data), hashlib.sha256(data).hexdigest())
+
+
+def encode_manifest(entries: Mapping[str, Entry], serial: int) -> bytes:
     """Return the manifest of some files as JSON."""
-    files = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()}
+    files = {name: {"size": entry.size, "sha256": entry.sha256} for name, entry in entries.items()}
     fields = {"format": FORMAT, "serial": serial, "files": files}
     return (json.dumps({**fields, "sha256": _fields_sha256(fields)}, indent=2) + "\n").encode()
 
@@ -62,9 +69,14 @@ def read_manifest(path: Path) -> Manifest:
         raise CheckpointError(f"{path} has format {version}, this drml reads up to {FORMAT}; use a newer drml")
     if type(version) is not int or version != FORMAT or fields.get("sha256") != _fields_sha256(fields):
         raise CheckpointError(f"{where} is damaged: it is not a whole manifest of format {FORMAT}")
-    if type(serial) is not int or not isinstance(files, dict) or set(files) != {STATE, FACTS} or len(fields) != 4:
+    if type(serial) is not int or not isinstance(files, dict) or not _are_files(set(files)) or len(fields) != 4:
         raise CheckpointError(f"{where} is damaged: expected a serial number and the files {STATE} and {FACTS}")
     return Manifest(path, serial, {name: _read_entry(where, entry) for name, entry in files.items()})
+
+
+def _are_files(names: set[str]) -> bool:
+    """Return whether these are the files of a checkpoint: two, and any that hold what grows."""
+    return names >= {STATE, FACTS} and all(GROWN.fullmatch(name) for name in names - {STATE, FACTS})
 
 
 def _read_entry(where: Path, entry: Any) -> Entry:  # noqa: ANN401 — whatever a JSON file may hold

@@ -25,7 +25,7 @@ from drml.run.config import RunConfig, read_config
 from drml.run.log import METRICS, RunLog, read_rows
 from drml.run.measure import Trained, load, test
 from drml.run.setup import Setup, set_up
-from drml.tasks.samplers.stratified import StratifiedSampler
+from drml.tasks.samplers.registry import sampler_of
 
 __all__ = [  # `from drml import session` is one name for all that is done with a run
     "RunConfig",
@@ -103,7 +103,7 @@ def make_trainer(setup: Setup, options: EnvOptions, stop_requested: Callable[[],
     return Trainer(
         setup.learner,
         setup.suite.tasks,
-        StratifiedSampler(),
+        sampler_of(setup.config.sampler),
         setup.collector(setup.config.train.copies, options, Phases()),
         setup.config.train,
         Streams(setup.config.seed),

@@ -1,6 +1,7 @@
 """The share of the data on which MAML takes the curvature of its trust region."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -11,10 +12,14 @@ from drml.algos.gradient.maml import MAML, MAMLConfig, thinned
 from drml.core.distribution import Gaussian
 from drml.core.rng import Streams
 from drml.core.tree import flatten
-from drml.core.types import ActionSpec, Advantages, EnvSpec, Rollout
+from drml.core.types import ActionSpec, Advantages, EnvSpec, MetaEpisode, Rollout
 from drml.learning.adapt import InnerConfig
 from drml.learning.optim.trust_region import TrustRegionStep
 from drml.policies.mlp import GaussianMLP
+
+of = partial(MetaEpisode, (), ())  # of no tasks and agents: the history is all that these learners look at
+RNG = Streams(0)
+
 
 NUM_TASKS, STEPS, COPIES = 2, 4, 4
 SPEC = EnvSpec(2, ActionSpec("continuous", 2), horizon=STEPS)
@@ -88,7 +93,7 @@ def curvature(config, history, vector):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(maml, "trust_region_step", spy)
-        MAML(SPEC, POLICY, config).update(LearnerState(PARAMS), history)
+        MAML(SPEC, POLICY, config).update(LearnerState(PARAMS), of(history), RNG)
     return seen[0]
 
 

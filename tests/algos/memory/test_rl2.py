@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, pairwise
 from typing import final
 
@@ -15,7 +16,7 @@ from drml.core.errors import InputError
 from drml.core.phases import Phases
 from drml.core.rng import BlockNoise, Streams
 from drml.core.tree import flatten, tree_leaves
-from drml.core.types import ActionSpec, EnvSpec, join_rollouts
+from drml.core.types import ActionSpec, EnvSpec, MetaEpisode, join_rollouts
 from drml.envs.api import EnvOptions
 from drml.envs.native import Outcome, native_suite
 from drml.learning.running_scale import RunningScale
@@ -27,6 +28,10 @@ from drml.suites.registry import suite
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Uniform
 from drml.tasks.samplers.uniform import UniformSampler
+
+of = partial(MetaEpisode, (), ())  # of no tasks and agents: the history is all that these learners look at
+RNG = Streams(0)
+
 
 K, B, EPISODES = 5, 2, 3
 FAMILY = suite("tabular-mdp-rl2-v1")
@@ -41,7 +46,7 @@ def make(family=FAMILY, size=8, head="linear", **changes):
 def meta_iteration(learner, state, family=FAMILY, num_tasks=K, copies=B, seed=0):
     tasks = UniformSampler().sample({}, family.tasks, "train", num_tasks, Streams(seed)["tasks"])
     collect = Collector(family.make(EnvOptions()), family.spec.horizon, copies, Phases())
-    return meta_episode(learner, state, tasks, collect, Streams(seed), learner.adapt_steps)
+    return meta_episode(learner, state.shared, tasks, collect, Streams(seed), learner.adapt_steps).history
 
 
 def history_of(learner):
@@ -52,12 +57,12 @@ def history_of(learner):
 def test_the_first_loss_is_the_formula_number_by_number():
     learner = make(gamma=0.9, gae_lambda=0.7, value_coef=0.3, entropy_coef=0.05)
     state, history = history_of(learner)
-    _, metrics = learner.update(state, history)
+    _, metrics = learner.update(state, of(history), RNG)
     reward = torch.cat([rollout.reward for rollout in history], 1).double()
     values, entropies = [], []
     carry = learner.policy.initial_carry(K, B)  # one episode after the other, as they were acted
     for rollout in history:
-        distribution, value = learner.policy.evaluate(state.params, replace(rollout, first_carry=carry))
+        distribution, value = learner.policy.evaluate(state.shared, replace(rollout, first_carry=carry))
         values.append(value.double())
         entropies.append(distribution.entropy().double())
         carry = rollout.last_carry
@@ -75,8 +80,8 @@ def test_the_first_loss_is_the_formula_number_by_number():
 
 def test_updates_do_not_depend_on_the_chunks_and_move_the_parameters():
     state, history = history_of(make())
-    whole, chunked = (make(trials_per_chunk=n).update(state, history)[0].params for n in (100, 3))
-    moved = (flatten(whole) - flatten(state.params)).abs().max()
+    whole, chunked = (make(trials_per_chunk=n).update(state, of(history), RNG)[0].shared for n in (100, 3))
+    moved = (flatten(whole) - flatten(state.shared)).abs().max()
     assert 1e-4 < float(moved) < 2e-3  # Adam's first step is meta_lr in each coordinate that has a gradient
     # Adam's first step is g/|g|, so rounding moves only coordinates whose gradient is rounding
     assert float((flatten(whole) - flatten(chunked)).abs().median()) < 1e-6
@@ -85,10 +90,10 @@ def test_updates_do_not_depend_on_the_chunks_and_move_the_parameters():
 def test_step_size_and_entropy_weight_fall_to_zero():
     learner = make(decay_iters=2)
     state, history = history_of(learner)
-    params = [state.params]
+    params = [state.shared]
     for _ in range(3):
-        state, _ = learner.update(state, history)
-        params.append(state.params)
+        state, _ = learner.update(state, of(history), RNG)
+        params.append(state.shared)
     sizes = [float((flatten(b) - flatten(a)).abs().max()) for a, b in pairwise(params)]
     assert sizes[0] > sizes[1] > 0.0 and sizes[2] == 0.0
 
@@ -100,10 +105,10 @@ def test_of_a_trial_with_an_unsound_episode_nothing_is_learned_and_of_that_episo
     valid[0, :, 1] = False
     broken = replace(history[1], valid=valid, reward=history[1].reward.masked_fill(~valid, 0.0))
     other = replace(broken, reward=broken.reward + 100.0 * (~valid))
-    updates = [learner.update(state, [history[0], x, history[2]])[0].params for x in (broken, other)]
+    updates = [learner.update(state, of([history[0], x, history[2]]), RNG)[0].shared for x in (broken, other)]
     assert torch.equal(flatten(updates[0]), flatten(updates[1]))
-    agent = learner.adapt(learner.prior(state, None, Streams(0)), history[0], 0)
-    carry = learner.adapt(agent, replace(broken, first_carry=agent.carry), 1).carry
+    agent = learner.adapt(learner.prior(state.shared, None, 1, Streams(0)), history[0], 0, RNG)
+    carry = learner.adapt(agent, replace(broken, first_carry=agent.carry), 1, RNG).carry
     before, after = dict(tree_leaves(history[0].last_carry)), dict(tree_leaves(broken.last_carry))
     for name, value in tree_leaves(carry):
         assert torch.equal(value[0, 1], before[name][0, 1])  # the episodes before the unsound one stay in memory
@@ -133,18 +138,18 @@ def test_where_no_trial_is_sound_there_is_nothing_to_learn_from():
             valid[k, :, (k + e) % B] = e == 2
         lost.append(replace(rollout, valid=valid, reward=rollout.reward.masked_fill(~valid, 0.0)))
     assert all(bool(rollout.valid.flatten(1).any(1).all()) for rollout in lost)
-    after, metrics = learner.update(state, lost)
-    assert after.params is state.params and metrics["sound_trials"] == 0.0
-    assert float(after.optimiser["num_updates"]) == 1.0  # step size and entropy weight fall by the meta-iteration
+    after, metrics = learner.update(state, of(lost), RNG)
+    assert after.shared is state.shared and metrics["sound_trials"] == 0.0
+    assert float(after.training["num_updates"]) == 1.0  # step size and entropy weight fall by the meta-iteration
 
 
 def test_before_any_trial_the_critic_says_nothing():
     learner = make(gamma=0.9)
     state, history = history_of(learner)
     trials = one_by_one(join_rollouts(history))
-    loud = {**state.params, **{k: v + 3.0 for k, v in state.params.items() if k.startswith("critic")}}
-    assert not torch.equal(flatten(loud), flatten(state.params))
-    (one, _), (other, _) = (learner._targets(p, trials, RunningScale.initial()) for p in (state.params, loud))
+    loud = {**state.shared, **{k: v + 3.0 for k, v in state.shared.items() if k.startswith("critic")}}
+    assert not torch.equal(flatten(loud), flatten(state.shared))
+    (one, _), (other, _) = (learner._targets(p, trials, RunningScale.initial()) for p in (state.shared, loud))
     assert torch.equal(one.advantages.advantage, other.advantages.advantage)
     assert torch.equal(one.target, other.target)
     gain = torch.zeros(K * B, trials.reward.shape[1] + 1).double()  # and an action counts for the rewards after it
@@ -166,10 +171,10 @@ class TestUnitsOfReward:
         learner = make(gamma=0.9)
         state, history = history_of(learner)
         plain, scaled = ([replace(r, reward=c * r.reward) for r in history] for c in (1.0, unit))
-        found = [learner._targets(state.params, one_by_one(join_rollouts(plain)), scale_in(1.0))]
+        found = [learner._targets(state.shared, one_by_one(join_rollouts(plain)), scale_in(1.0))]
         # what the memory takes in is the reward itself: the critic's outputs are held to those of unit rewards
         learner.policy = Frozen(learner.policy, one_by_one(join_rollouts(plain)))
-        found += [learner._targets(state.params, one_by_one(join_rollouts(scaled)), scale_in(unit))]
+        found += [learner._targets(state.shared, one_by_one(join_rollouts(scaled)), scale_in(unit))]
         (one, scale), (other, other_scale) = found
         # rewards are rounded to 2^-24, and gains of size 1/30 are differences of numbers of size 1
         torch.testing.assert_close(other.advantages.advantage, one.advantages.advantage, rtol=0, atol=1e-4)
@@ -184,25 +189,25 @@ class TestUnitsOfReward:
         state = learner.init(Streams(0)["init"])
         history = meta_iteration(learner, state, copies=copies)
         history = [replace(rollout, reward=torch.full_like(rollout.reward, reward)) for rollout in history]
-        after, metrics = learner.update(state, history)
+        after, metrics = learner.update(state, of(history), RNG)
         assert metrics["tasks_without_difference"] == 1.0
-        assert after.params is state.params
+        assert after.shared is state.shared
 
     def test_one_trial_that_earned_more_is_a_difference(self):
         learner = make()
         state, history = history_of(learner)
         flat = [replace(rollout, reward=torch.ones_like(rollout.reward)) for rollout in history]
         flat[1].reward[2, 3, 1] += 1e-4
-        after, metrics = learner.update(state, flat)
+        after, metrics = learner.update(state, of(flat), RNG)
         assert metrics["tasks_without_difference"] == 0.0
-        assert not torch.equal(after.params["actor.bias"], state.params["actor.bias"])
+        assert not torch.equal(after.shared["actor.bias"], state.shared["actor.bias"])
 
     def test_rewards_that_depend_on_the_task_alone_teach_no_policy(self):
         learner = make()
         state, history = history_of(learner)
         by_task = torch.arange(1.0, K + 1).view(-1, 1, 1)
         history = [replace(rollout, reward=by_task.expand_as(rollout.reward).contiguous()) for rollout in history]
-        assert learner.update(state, history)[1]["tasks_without_difference"] == 1.0
+        assert learner.update(state, of(history), RNG)[1]["tasks_without_difference"] == 1.0
 
 
 @final
@@ -229,10 +234,10 @@ def test_a_hypernetwork_is_trained_from_the_first_update_and_the_memory_below_it
     state = learner.init(Streams(0)["init"])
     generator_norms, memory_moves = [], []
     for i in range(2):
-        after, metrics = learner.update(state, meta_iteration(learner, state, seed=i))
+        after, metrics = learner.update(state, of(meta_iteration(learner, state, seed=i)), RNG)
         assert math.isfinite(metrics["outer_loss_last"])
-        generator_norms.append(float(_part(after.params, "generator.").norm()))
-        memory_moves.append(float((_part(after.params, "memory.") - _part(state.params, "memory.")).norm()))
+        generator_norms.append(float(_part(after.shared, "generator.").norm()))
+        memory_moves.append(float((_part(after.shared, "memory.") - _part(state.shared, "memory.")).norm()))
         state = after
     assert 0.0 < generator_norms[0] < generator_norms[1]
     assert memory_moves[0] == 0.0 < memory_moves[1]  # while the generator is zero, nothing depends on the memory
@@ -259,7 +264,7 @@ def test_it_learns_to_find_the_better_of_two_arms():
     state = learner.init(Streams(0)["init"])
     for i in range(40):
         history = meta_iteration(learner, state, family, num_tasks=500, copies=1, seed=i)
-        state, _ = learner.update(state, history)
+        state, _ = learner.update(state, of(history), RNG)
     final = meta_iteration(learner, state, family, num_tasks=2000, copies=1, seed=10**6)
     score = episode_returns(final[0])
     # 2000 trials with a standard deviation below 3: the standard error is 0.07, and chance plus 5 of them 5.35
@@ -299,7 +304,9 @@ def test_what_cannot_be_known_is_not_known_after_training_either(is_open):
     learner = make(family, 32, epochs=4, minibatches=4, meta_lr=3e-3, entropy_coef=0.0)
     state = learner.init(Streams(0)["init"])
     for i in range(30):
-        state, _ = learner.update(state, meta_iteration(learner, state, family, num_tasks=200, copies=1, seed=i))
+        state, _ = learner.update(
+            state, of(meta_iteration(learner, state, family, num_tasks=200, copies=1, seed=i)), RNG
+        )
     rewards = torch.cat([r.reward for r in meta_iteration(learner, state, family, 5000, 1, seed=10**6)], 1)
     if is_open:
         assert float(rewards.mean()) > 0.8  # so this training would have found it

@@ -1,6 +1,7 @@
 """RL² where episodes end early: copies wait, and waiting is neither remembered, learned from nor unsound."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import final
 
 import pytest
@@ -12,7 +13,7 @@ from drml.collect.collector import Collector
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.tree import flatten, tree_leaves
-from drml.core.types import ActionSpec, EnvSpec, join_rollouts
+from drml.core.types import ActionSpec, EnvSpec, MetaEpisode, join_rollouts
 from drml.envs.api import EnvOptions
 from drml.envs.native import Outcome, native_suite
 from drml.learning.running_scale import RunningScale
@@ -20,6 +21,10 @@ from drml.loop.meet import meta_episode
 from drml.policies.memory.registry import MemoryConfig
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice
+
+of = partial(MetaEpisode, (), ())  # of no tasks and agents: the history is all that these learners look at
+RNG = Streams(0)
+
 
 B, EPISODES = 2, 3
 GRU = MemoryConfig("gru", 8)
@@ -65,7 +70,7 @@ def trials_of(learner, family, seed=0, copies=B):
     state = learner.init(Streams(0)["init"])
     collect = Collector(family.make(EnvOptions()), family.spec.horizon, copies, Phases(), one_episode=True)
     tasks = family.tasks.all_tasks()
-    return state, meta_episode(learner, state, tasks, collect, Streams(seed), learner.adapt_steps)
+    return state, meta_episode(learner, state.shared, tasks, collect, Streams(seed), learner.adapt_steps).history
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm", "mingru", "transformer"])
@@ -79,7 +84,7 @@ def test_learning_sees_the_memory_that_acted_though_copies_waited(kind):
     time = torch.arange(trials.taken.shape[1])
     assert torch.equal(trials.taken[..., 0], time < torch.tensor(lengths).unsqueeze(1))  # in a row, from the start
     assert sum(r.env_steps for r in history) == sum(lengths)
-    again = learner.policy.evaluate(state.params, trials)[0].log_prob(trials.action)
+    again = learner.policy.evaluate(state.shared, trials)[0].log_prob(trials.action)
     # two forms of one memory in float32, over 18 steps: 1e-7 · 18, and what two layers make of that
     torch.testing.assert_close(again[trials.taken], trials.log_prob[trials.taken], rtol=0, atol=2e-5)
     assert float(again[trials.taken].std()) > 1e-4, "the memory moves what is compared"
@@ -96,9 +101,9 @@ def test_waiting_changes_no_bit_of_an_update():
         assert padded.env_steps == rollout.env_steps
         return padded
 
-    plain, padded = (learner.update(state, h) for h in (history, [longer(rollout) for rollout in history]))
+    plain, padded = (learner.update(state, of(h), RNG) for h in (history, [longer(rollout) for rollout in history]))
     assert plain[1] == padded[1]
-    assert torch.equal(flatten(plain[0].params), flatten(padded[0].params))
+    assert torch.equal(flatten(plain[0].shared), flatten(padded[0].shared))
 
 
 def test_each_step_of_trials_of_any_length_counts_the_same():
@@ -106,13 +111,13 @@ def test_each_step_of_trials_of_any_length_counts_the_same():
     state, history = trials_of(learner, family)
     trials = packed(one_by_one(join_rollouts(history)))
     unit = RunningScale(*torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64))  # mean 0, standard deviation 1
-    whole, _ = learner._targets(state.params, trials, unit)
+    whole, _ = learner._targets(state.shared, trials, unit)
     weight = whole.advantages.weight
     assert torch.equal(weight > 0.0, trials.taken)
     steps = [EPISODES * n for n in (2, 3, 5, 6)]
     torch.testing.assert_close(weight[trials.taken], torch.full((sum(steps),), 4.0 / sum(steps)))
     # beyond a trial's last step nothing is earned: its gain is its reward less the value, restored
-    value = learner.policy.evaluate(state.params, trials)[1]
+    value = learner.policy.evaluate(state.shared, trials)[1]
     last = [n - 1 for n in steps]
     rows = torch.arange(4)
     gain = trials.reward[rows, last, 0] - value[rows, last, 0]
@@ -125,20 +130,22 @@ def test_waiting_is_not_unsound_and_an_unsound_episode_that_waited_is():
     state, history = trials_of(learner, family)
     first = history[0]
     assert not bool(first.valid.all())  # three of four copies waited
-    agent = learner.prior(state, family.tasks.all_tasks(), Streams(0))
+    agent = learner.prior(state.shared, family.tasks.all_tasks(), 1, Streams(0))
     before, after = dict(tree_leaves(first.first_carry)), dict(tree_leaves(first.last_carry))
-    assert all(torch.equal(value, after[name]) for name, value in tree_leaves(learner.adapt(agent, first, 0).carry))
+    assert all(
+        torch.equal(value, after[name]) for name, value in tree_leaves(learner.adapt(agent, first, 0, RNG).carry)
+    )
     lost = torch.zeros_like(first.valid)
     lost[0, :, 0] = True
     history[0] = replace(first, valid=first.valid & ~lost)
-    for name, value in tree_leaves(learner.adapt(agent, history[0], 0).carry):
+    for name, value in tree_leaves(learner.adapt(agent, history[0], 0, RNG).carry):
         assert torch.equal(value[0, 0], before[name][0, 0])
         assert torch.equal(value.flatten(0, 1)[1:], after[name].flatten(0, 1)[1:])
     trials = packed(one_by_one(join_rollouts(history)))
-    weight = learner._targets(state.params, trials, RunningScale.initial())[0].advantages.weight
+    weight = learner._targets(state.shared, trials, RunningScale.initial())[0].advantages.weight
     assert torch.equal(weight > 0.0, trials.taken & (torch.arange(4) > 0).view(4, 1, 1))
-    updated, metrics = learner.update(state, history)
-    assert metrics["sound_trials"] == 0.75 and bool(flatten(updated.params).isfinite().all())
+    updated, metrics = learner.update(state, of(history), RNG)
+    assert metrics["sound_trials"] == 0.75 and bool(flatten(updated.shared).isfinite().all())
     none = [replace(rollout, valid=torch.zeros_like(rollout.valid)) for rollout in history]
-    same, metrics = learner.update(state, none)
-    assert metrics["sound_trials"] == 0.0 and torch.equal(flatten(same.params), flatten(state.params))
+    same, metrics = learner.update(state, of(none), RNG)
+    assert metrics["sound_trials"] == 0.0 and torch.equal(flatten(same.shared), flatten(state.shared))

@@ -22,7 +22,7 @@ MULTIPLIED = {"mass": "body_mass", "inertia": "body_inertia", "damping": "dof_da
 
 def sampled(suite, count, stream="tasks"):
     sampler = StratifiedSampler()
-    return sampler.sample(sampler.init(), suite.tasks, "train", count, SEED[stream])
+    return sampler.sample({}, suite.tasks, "train", count, SEED[stream])
 
 
 def one_model(suite, params):

@@ -31,7 +31,7 @@ def config_of(name, **train):
 
 
 def bits(progress):
-    tree = {"state": progress.state.tree(), "best": dict(progress.best_params)}
+    tree = {"state": progress.state.tree(), "best": dict(progress.best_shared)}
     return {path: value.numpy().tobytes() for path, value in tree_leaves(tree)}
 
 

@@ -23,7 +23,7 @@ SUITES = [suite for robot in ROBOTS for suite in robot.SUITES]
 
 def sampled(suite, split, count=3):
     sampler = StratifiedSampler()
-    return sampler.sample(sampler.init(), suite.tasks, split, count, SEED["tasks"])
+    return sampler.sample({}, suite.tasks, split, count, SEED["tasks"])
 
 
 def env_of(suite):

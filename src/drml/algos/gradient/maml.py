@@ -19,14 +19,14 @@ docs/estimators.md says what that bias is.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from drml.algos.api import LearnerState
+from drml.algos.api import LearnerState, Metrics
 from drml.core.check import check_finite, check_ranges
 from drml.core.parallel import parallel_map
 from drml.core.rng import Streams
@@ -40,8 +40,8 @@ from drml.core.tree import (
     stack_shared,
     unflatten,
 )
-from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, Rollout, Tasks
-from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig, InnerLoop, InnerLoss
+from drml.core.types import AdaptsOn, Advantages, EnvSpec, MetaEpisode, Rollout
+from drml.learning.adapt import GradientAdaptation, InnerConfig, InnerLoop, InnerLoss
 from drml.learning.advantages import share_without_difference
 from drml.learning.by_parts import chunks, hessian_product
 from drml.learning.losses import expectation, likelihood_ratio_loss, mean_kl
@@ -81,30 +81,22 @@ class MAML:
         self.config = config
         self.adapt_steps = config.inner.num_steps
         self.adapts_on: AdaptsOn = config.inner.adapts_on
-        self._inner = InnerLoop(
-            GradientAdaptation(policy, INNER_LOSSES[config.inner_loss], config.inner, config.order),
-            config.inner.baseline(spec.horizon),
-            config.tasks_per_chunk,
+        self._inner = InnerLoop.of(
+            policy, spec.horizon, config.inner, config.inner_loss, config.order, config.tasks_per_chunk
         )
+        self.prior, self.adapt = self._inner.prior, self._inner.adapt
 
     def init(self, rng: Streams) -> LearnerState:
         """Return fresh parameters; the trust region keeps no memory."""
         return LearnerState(self.policy.init(rng))
 
-    def prior(self, state: LearnerState, tasks: Tasks, rng: Streams) -> Agent:
-        """Return the agent with the shared parameters."""
-        return Agent(state.params, carry={})
-
-    def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int) -> Agent:
-        """Return the agent after one inner step on its own rollout."""
-        return self._inner.adapt(agent, rollout, adapt_step)
-
-    def update(self, state: LearnerState, history: Sequence[Rollout]) -> tuple[LearnerState, Mapping[str, float]]:
+    def update(self, state: LearnerState, episode: MetaEpisode, rng: Streams) -> tuple[LearnerState, Metrics]:
         """Return the state after one trust-region step on the post-adaptation surrogate."""
+        history = episode.history
         num_tasks, _, copies = history[0].reward.shape
         batch = _Batch(self._inner.adaptation, history, [self._inner.advantages(rollout) for rollout in history])
         parts = [batch.select_tasks(part) for part in self._inner.chunks(history[0])]
-        losses, gradients, paths = zip(*parallel_map(lambda part: part.differentiate(state.params), parts), strict=True)
+        losses, gradients, paths = zip(*parallel_map(lambda part: part.differentiate(state.shared), parts), strict=True)
         gradient = torch.stack(gradients).sum(0) / num_tasks
         check_finite("meta-gradient", gradient)
 
@@ -119,12 +111,12 @@ class MAML:
             return torch.stack(parallel_map(lambda product: product(v), products)).sum(0) / num_tasks
 
         def evaluate(vector: Tensor) -> tuple[float, float]:
-            params = unflatten(vector, state.params)
+            params = unflatten(vector, state.shared)
             losses, kls = zip(*parallel_map(lambda part: part.loss_and_kl(params), parts), strict=True)
             return sum(losses) / num_tasks, sum(kls) / num_tasks
 
         step = trust_region_step(
-            evaluate, curvature, flatten(state.params), gradient, sum(losses) / num_tasks, self.config.trust_region
+            evaluate, curvature, flatten(state.shared), gradient, sum(losses) / num_tasks, self.config.trust_region
         )
         metrics = {
             "outer_loss_first": step.loss_before,
@@ -134,7 +126,7 @@ class MAML:
             "step_accepted": float(step.accepted),
             "tasks_without_difference": share_without_difference(batch.advantages),
         }
-        return LearnerState(held_within(unflatten(step.params, state.params), self.policy.bounds)), metrics
+        return LearnerState(held_within(unflatten(step.params, state.shared), self.policy.bounds)), metrics
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ Rothfuss, Lee, Clavera, Asfour & Abbeel 2019, "ProMP: Proximal meta-policy searc
 Differs from the paper: nothing that is known; η is fixed, as in the paper's experiments.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from drml.algos.api import LearnerState
+from drml.algos.api import LearnerState, Metrics
 from drml.core.check import check_ranges
 from drml.core.rng import Streams
 from drml.core.tree import Params, held_within, params_map, stack_shared
-from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, Rollout, Tasks
-from drml.learning.adapt import INNER_LOSSES, GradientAdaptation, InnerConfig, InnerLoop, InnerLoss
+from drml.core.types import AdaptsOn, Advantages, EnvSpec, MetaEpisode, Rollout
+from drml.learning.adapt import InnerConfig, InnerLoop, InnerLoss
 from drml.learning.advantages import share_without_difference
 from drml.learning.by_parts import value_and_gradient
 from drml.learning.losses import clipped_surrogate_loss, mean_kl
@@ -66,27 +66,17 @@ class ProMP:
         self.config = config
         self.adapt_steps = config.inner.num_steps
         self.adapts_on: AdaptsOn = config.inner.adapts_on
-        self._inner = InnerLoop(
-            GradientAdaptation(policy, INNER_LOSSES[config.inner_loss], config.inner, order=2),
-            config.inner.baseline(spec.horizon),
-            config.tasks_per_chunk,
-        )
+        self._inner = InnerLoop.of(policy, spec.horizon, config.inner, config.inner_loss, 2, config.tasks_per_chunk)
+        self.prior, self.adapt = self._inner.prior, self._inner.adapt
 
     def init(self, rng: Streams) -> LearnerState:
         """Return fresh parameters and a fresh Adam."""
         params = self.policy.init(rng)
         return LearnerState(params, adam_init(params).tree())
 
-    def prior(self, state: LearnerState, tasks: Tasks, rng: Streams) -> Agent:
-        """Return the agent with the shared parameters."""
-        return Agent(state.params, carry={})
-
-    def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int) -> Agent:
-        """Return the agent after one inner step on its own rollout."""
-        return self._inner.adapt(agent, rollout, adapt_step)
-
-    def update(self, state: LearnerState, history: Sequence[Rollout]) -> tuple[LearnerState, Mapping[str, float]]:
+    def update(self, state: LearnerState, episode: MetaEpisode, rng: Streams) -> tuple[LearnerState, Metrics]:
         """Return the state after `outer_steps` Adam steps on the surrogate."""
+        history = episode.history
         advantages = [self._inner.advantages(rollout) for rollout in history]
         parts = self._inner.chunks(history[0])
 
@@ -98,7 +88,7 @@ class ProMP:
         flat = share_without_difference(advantages)
         if flat == 1.0:  # the KL alone is left, least where it stands: Adam would make a step of its rounding
             return state, {"tasks_without_difference": flat}
-        params, adam, losses = state.params, AdamState.from_tree(state.optimiser), []
+        params, adam, losses = state.shared, AdamState.from_tree(state.training), []
         for _ in range(self.config.outer_steps):
             loss, gradient = value_and_gradient(objective, params, parts)
             gradient = params_map(lambda g: g / num_tasks, gradient)

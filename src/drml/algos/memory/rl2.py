@@ -16,7 +16,6 @@ multi-agent games", section 5.1), without which the value loss of long trials le
 the policy.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
@@ -24,12 +23,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from drml.algos.api import LearnerState
+from drml.algos.api import LearnerState, Metrics
 from drml.core.check import check_ranges
 from drml.core.parallel import parallel_map
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree, flatten, held_within, params_map, tree_where
-from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, Rollout, Tasks, join_rollouts
+from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, MetaEpisode, Rollout, Tasks, join_rollouts
 from drml.learning.by_parts import chunks, value_and_gradient
 from drml.learning.losses import clipped_surrogate_loss, expectation
 from drml.learning.optim.first_order import AdamState, adam_init, adam_step
@@ -99,32 +98,32 @@ class RL2:
         }
         return LearnerState(params, optimiser)
 
-    def prior(self, state: LearnerState, tasks: Tasks, rng: Streams) -> Agent:
-        """Return the agent with the shared parameters and nothing in memory."""
-        return Agent(state.params, carry={})
+    def prior(self, shared: Params, tasks: Tasks, copies: int, rng: Streams) -> Agent:
+        """Return the agents with nothing in memory."""
+        return Agent(shared)
 
-    def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int) -> Agent:
+    def adapt(self, agent: Agent, rollout: Rollout, adapt_step: int, rng: Streams) -> Agent:
         """Return the agent with the episode in memory; after an unsound one the memory is as it was before it."""
         return replace(agent, carry=tree_where(~rollout.unsound.any(1), rollout.last_carry, rollout.first_carry))
 
-    def update(self, state: LearnerState, history: Sequence[Rollout]) -> tuple[LearnerState, Mapping[str, float]]:
-        """Return the state after `epochs` x `minibatches` Adam steps on the trials that the history's episodes form.
+    def update(self, state: LearnerState, episode: MetaEpisode, rng: Streams) -> tuple[LearnerState, Metrics]:
+        """Return the state after `epochs` x `minibatches` Adam steps on the trials that the episodes form.
 
         Where no trial is sound, or in no task one trial earned anything else than another, there is nothing to learn:
         parameters and optimiser stay as they were, because Adam would make a step of any gradient, of rounding too.
         """
-        joined = join_rollouts(history)
+        joined = join_rollouts(episode.history)
         trials = packed(one_by_one(joined))
         sound = ~trials.unsound.any(1)
         differs = trials_differ(joined, self.config.gamma)
         metrics = {"sound_trials": float(sound.float().mean()), "tasks_without_difference": float(not differs)}
-        num_updates = int(cast(Tensor, state.optimiser["num_updates"]))
+        num_updates = int(cast(Tensor, state.training["num_updates"]))
         left = max(0.0, 1.0 - num_updates / self.config.decay_iters) if self.config.decay_iters else 1.0
         if not differs:
-            counted: Tree = {**state.optimiser, "num_updates": torch.tensor(float(num_updates + 1))}
-            return replace(state, optimiser=counted), metrics
-        whole, scale = self._targets(state.params, trials, RunningScale(**cast(Params, state.optimiser["returns"])))
-        params, adam = state.params, AdamState.from_tree(cast(Tree, state.optimiser["adam"]))
+            counted: Tree = {**state.training, "num_updates": torch.tensor(float(num_updates + 1))}
+            return replace(state, training=counted), metrics
+        whole, scale = self._targets(state.shared, trials, RunningScale(**cast(Params, state.training["returns"])))
+        params, adam = state.shared, AdamState.from_tree(cast(Tree, state.training["adam"]))
         losses: list[float] = []
         norms: list[float] = []
         for _ in range(self.config.epochs):

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from drml.core.rng import Streams
 from drml.core.tree import Tree
 from drml.core.types import Tasks
 from drml.tasks.distribution import MAX_LISTED, Split, TaskDistribution
+from drml.tasks.samplers.api import Scores
 from drml.tasks.samplers.uniform import check_draw
 
 MAX_SOBOL_SIZE = 21  # in more dimensions a few hundred Sobol points fill the cube no better than Latin hypercubes
@@ -29,7 +29,7 @@ class StratifiedSampler:
     Conover, 1979, "A comparison of three methods for selecting values of input variables".
     """
 
-    def init(self) -> Tree:
+    def init(self, distribution: TaskDistribution, rng: Streams) -> Tree:
         """Return the empty state."""
         return {}
 
@@ -43,17 +43,17 @@ class StratifiedSampler:
         count = distribution.num_combinations(split)
         if count is not None and count <= MAX_LISTED:
             units = distribution.listed_units(split)
-            units = units[_deal(num_tasks, len(units), rng["deal"].generator())]
+            units = units[deal(num_tasks, len(units), rng["deal"].generator())]
         else:
             units = _spread_over_split(distribution, split, num_tasks, rng)
         return distribution.tasks(units, split, torch.arange(num_tasks))
 
-    def observe(self, state: Tree, tasks: Tasks, post_return: Tensor) -> Tree:
+    def observe(self, state: Tree, tasks: Tasks, scores: Scores) -> Tree:
         """Return the state unchanged."""
         return state
 
 
-def _deal(num_tasks: int, num_values: int, generator: np.random.Generator) -> np.ndarray:
+def deal(num_tasks: int, num_values: int, generator: np.random.Generator) -> np.ndarray:
     """Return indices `[num_tasks]` below `num_values` in random order, whose counts differ by at most one."""
     deck = generator.permutation(num_values)  # decides which values are dealt once more than the others
     return generator.permutation(deck[np.arange(num_tasks) % num_values])
@@ -81,7 +81,7 @@ def _spread_points(distribution: TaskDistribution, split: Split, num: int, rng: 
         points[:, continuous] = batch
         for column in np.flatnonzero(num_values):
             count = num_values[column]
-            points[:, column] = (_deal(num, count, generator) + 0.5) / count
+            points[:, column] = (deal(num, count, generator) + 0.5) / count
         yield points
 
 

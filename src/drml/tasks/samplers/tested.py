@@ -23,8 +23,7 @@ def tasks_to_test(distribution: TaskDistribution, split: Split, num_tasks: int, 
     if _is_all(distribution, split, num_tasks):
         units = distribution.listed_units(split)
         return distribution.tasks(units, split, torch.arange(len(units))), True
-    sampler = UniformSampler()
-    return sampler.sample(sampler.init(), distribution, split, num_tasks, rng), False
+    return UniformSampler().sample({}, distribution, split, num_tasks, rng), False
 
 
 def _is_all(distribution: TaskDistribution, split: Split, num_tasks: int) -> bool:

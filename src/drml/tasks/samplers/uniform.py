@@ -2,19 +2,19 @@
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.tree import Tree
 from drml.core.types import Tasks
 from drml.tasks.distribution import Split, TaskDistribution
+from drml.tasks.samplers.api import Scores
 
 
 class UniformSampler:
     """Independent draws: task k is a function of (rng, k) alone, however many tasks are drawn beside it."""
 
-    def init(self) -> Tree:
+    def init(self, distribution: TaskDistribution, rng: Streams) -> Tree:
         """Return the empty state."""
         return {}
 
@@ -33,7 +33,7 @@ class UniformSampler:
             pending = pending[~distribution.belongs(units[pending], split)]
         return distribution.tasks(units, split, torch.arange(num_tasks))
 
-    def observe(self, state: Tree, tasks: Tasks, post_return: Tensor) -> Tree:
+    def observe(self, state: Tree, tasks: Tasks, scores: Scores) -> Tree:
         """Return the state unchanged."""
         return state
 
