@@ -122,7 +122,7 @@ def measure(name: str, num_tasks: int, copies: int, steps: int, turns: int) -> d
     tasks = UniformSampler().sample({}, family.tasks, "train", num_tasks, Streams(0))
     env = family.open(EnvOptions())
     given = _actions(family, steps, num_tasks, copies)
-    decode = family.probed.actions.decode
+    decode = family.interface.actions.decode
     bare = bare_loop(family, tasks, copies, np.stack([decode(action.numpy()) for action in given]))
 
     def through() -> None:
@@ -145,7 +145,7 @@ def measure(name: str, num_tasks: int, copies: int, steps: int, turns: int) -> d
 
 
 def _actions(family: GymFamily, steps: int, num_tasks: int, copies: int) -> torch.Tensor:
-    spec, shape = family.probed.spec.action, (steps, num_tasks, copies)
+    spec, shape = family.interface.spec.action, (steps, num_tasks, copies)
     if spec.kind == "continuous":
         return Streams(1).normal((*shape, spec.size))
     return (Streams(1).uniform(shape) * spec.size).long()

@@ -75,7 +75,7 @@ def test_slow_resets_that_each_answer_in_time_are_no_hanging_call(check: Check):
 def test_a_call_of_gymnasiums_checker_that_hangs_is_named(check: Check):
     wrong = check("planted_faults:HangsInReset", timeout=2.0)
     assert wrong["responds"].seen == "reset hung: no answer within 2 s"
-    assert wrong["responds"].place.startswith("tests/check/zoo/planted_faults.py:")
+    assert wrong["responds"].line.startswith("tests/check/zoo/planted_faults.py:")
 
 
 def test_all_of_it_is_bounded_and_what_was_not_tried_is_skipped(in_zoo: object):

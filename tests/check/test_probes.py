@@ -85,17 +85,17 @@ def test_nothing_recorded_is_nothing_said():
 def test_problems_are_placed():
     at_step = recording(BASE, MOVES, problems=(Problem("observation", 4, "[0] is nan"),))
     at_reset = recording(BASE, MOVES, problems=(Problem("observation", 3, "[0] is nan"),))
-    places = {"reset": "mine.py:1", "step": "mine.py:2"}
-    found = probe_contract.observation(evidence(at_step, places=places))
-    assert (found.verdict, found.seen, found.place) == ("fault", "observation[0] is nan", "mine.py:2")
+    lines = {"reset": "mine.py:1", "step": "mine.py:2"}
+    found = probe_contract.observation(evidence(at_step, lines=lines))
+    assert (found.verdict, found.seen, found.line) == ("fault", "observation[0] is nan", "mine.py:2")
     assert found.at == Where(BASE, "step", 1, 0)
-    assert probe_contract.observation(evidence(at_reset, places=places)).place == "mine.py:1"
+    assert probe_contract.observation(evidence(at_reset, lines=lines)).line == "mine.py:1"
 
 
 def test_gymnasiums_remarks():
     remarks = (Remark(False, "hm"), Remark(True, "no", "mine.py:7"))
     found = probe_contract.gymnasium(evidence(remarks=remarks))
-    assert (found.verdict, found.seen, found.place) == ("fault", "no", "mine.py:7")
+    assert (found.verdict, found.seen, found.line) == ("fault", "no", "mine.py:7")
     assert probe_contract.gymnasium(evidence(remarks=remarks[:1])).verdict == "warning"
 
 
@@ -113,7 +113,7 @@ def test_seeds_that_change_nothing_are_a_fault_where_there_is_randomness():
     same = [recording(plan, MOVES) for plan in (BASE, AGAIN, of_task(0, "random", 1), of_task(0, "random", 2))]
     assert probe_repeat.seeding(evidence(*same)).seen == "deterministic: seeds change nothing"
     made = [replace(one, made_generators=(("mine.py:5", "7"),)) for one in same]
-    assert probe_repeat.seeding(evidence(*made)).place == "mine.py:5"
+    assert probe_repeat.seeding(evidence(*made)).line == "mine.py:5"
     seeded = [replace(one, made_generators=(("mine.py:5", str(i)),)) for i, one in enumerate(same)]
     assert probe_repeat.seeding(evidence(*seeded)).verdict == "ok"  # it takes the seed, and hardly draws
     other = [*same[:2], recording(of_task(0, "random", 1), [1.0, *MOVES[1:]]), same[3]]

@@ -58,7 +58,7 @@ def test_a_hanging_environment_is_killed_with_all_that_it_started(check: Check, 
     begun = time.monotonic()
     wrong = check("planted_processes:StartsAProcessAndHangs", timeout=1.0)
     assert time.monotonic() - begun < 30.0
-    assert wrong["responds"].place.startswith("tests/check/zoo/planted_processes.py:")
+    assert wrong["responds"].line.startswith("tests/check/zoo/planted_processes.py:")
     assert ids_in(ids) and not wait_until_gone(ids_in(ids))
 
 

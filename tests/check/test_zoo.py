@@ -115,7 +115,7 @@ def test_a_planted_fault_is_found_and_named(name: str, check: Check):
     wrong = check(f"planted_faults:{name}", timeout=1.0 if "Hangs" in name else 20.0)
     assert expected in wrong, wrong
     assert wrong[expected].verdict == verdict and said in wrong[expected].seen
-    assert wrong[expected].place.startswith("tests/check/zoo/planted_faults.py:")
+    assert wrong[expected].line.startswith("tests/check/zoo/planted_faults.py:")
 
 
 @pytest.mark.parametrize("name", mostly_slow([name for name, *_ in TASK_FAULTS], FAST))
@@ -124,7 +124,7 @@ def test_a_planted_task_fault_is_found_and_named(name: str, check: Check):
     wrong = check(f"planted_task_faults:{name}")
     assert expected in wrong, wrong
     assert wrong[expected].verdict == verdict and said in wrong[expected].seen
-    assert wrong[expected].place.startswith("tests/check/zoo/planted_")
+    assert wrong[expected].line.startswith("tests/check/zoo/planted_")
 
 
 @pytest.mark.parametrize("name", ["pays_in_an_array", "pays_two_numbers"])
@@ -148,7 +148,7 @@ def test_a_fault_in_disguise_is_found_and_named(name: str, check: Check):
     wrong = check(f"planted_disguises:{name}")
     assert expected in wrong, wrong
     assert wrong[expected].verdict == verdict and said in wrong[expected].seen
-    assert wrong[expected].place.startswith("tests/check/zoo/planted_")
+    assert wrong[expected].line.startswith("tests/check/zoo/planted_")
     also = (
         {"determinism", "gymnasium"}
         if name == "CountsFastInTheModule"

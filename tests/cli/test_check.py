@@ -110,6 +110,8 @@ def test_a_faulty_family(drml: Drml, my_tasks: str):
     assert [row["check"] for row in found["findings"]] == list(CHECKS)
     (fault,) = [row for row in found["findings"] if row["verdict"] == "fault"]
     assert fault["check"] == "task-effect" and fault["mend"]
+    assert set(fault) == {"check", "verdict", "seen", "at", "mend", "place"}
+    assert fault["place"].startswith(f"{my_tasks}.py:")
     assert fault["at"] == {"call": "reset", "task": 0, "seed": 0, "actions": "random", "episode": 0, "step": 0}
 
 

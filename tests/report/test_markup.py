@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from drml.report.markup import count, decimal, duration, number, parameter, places, plain, plural, share, text
+from drml.report.markup import count, decimal, decimals_for, duration, number, parameter, plain, plural, share, text
 
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
@@ -26,7 +26,7 @@ def test_decimal(value, shown):
 
 
 def test_a_column_has_one_number_of_decimals():
-    assert places([0.7, -203.0, math.nan]) == 1
+    assert decimals_for([0.7, -203.0, math.nan]) == 1
     assert [decimal(value, 1, signed=True) for value in (0.7, -203.0)] == ["+0.7", "−203.0"]
 
 

@@ -1,1 +1,1 @@
-"""Floor 4: the learners, one file each; they never import each other."""
+"""Learners by family; they never import each other."""

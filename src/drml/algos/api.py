@@ -26,14 +26,14 @@ Metrics = Mapping[str, float | Tensor]
 
 @dataclass(frozen=True)
 class LearnerState:
-    """What meta-training changes of a learner."""
+    """State of a learner: everything that meta-training changes of it."""
 
     shared: Params
     """All that acting on a new task needs; the best one on validation tasks is kept whole."""
     training: Tree = field(default_factory=dict[str, "Tensor | Tree"])
-    """What only meta-training needs: moments of an optimiser, counts, lives."""
+    """Needed by meta-training alone: moments of an optimiser, counts, lives."""
     grown: Grown = ()
-    """What grows: replay, recorded histories."""
+    """Replay and recorded histories, which grow."""
 
     def tree(self) -> Tree:
         """Return what does not grow as a tree, under the names that checkpoints have had from the first version on."""

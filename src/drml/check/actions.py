@@ -1,4 +1,4 @@
-"""What the environments are tried with: actions as a function of space, style, episode and step."""
+"""Actions that the environments are tried with, as a function of space, style, episode and step."""
 
 from copy import deepcopy
 from typing import Any, final

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from drml.check import probe_contract, probe_repeat, probe_tasks
 from drml.check.evidence import Evidence
-from drml.check.finding import Finding, Probe, named
+from drml.check.finding import Check, Finding, named
 from drml.check.pace import Tell, silently
 from drml.check.watch import gather
 from drml.core.errors import InputError
 
-CHECKS: Mapping[str, Probe] = {
+CHECKS: Mapping[str, Check] = {
     "gymnasium": probe_contract.gymnasium,
     "responds": probe_contract.responds,
     "raises": probe_contract.raises,
@@ -33,12 +33,12 @@ CHECKS: Mapping[str, Probe] = {
     "task-effect": probe_tasks.effect,
     "task-leak": probe_tasks.leak,
 }
-"""What `docs/check.md` explains, by name."""
+"""Checks by name, as `docs/check.md` explains them."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was found."""
+    """Evidence of a subject, and a finding of each check."""
 
     evidence: Evidence
     findings: tuple[Finding, ...]
@@ -77,4 +77,4 @@ def check_tasks(
         if not value >= least:
             raise InputError(f"{what} is {value}, must be {least} or more")
     evidence = gather(name, num_tasks, steps, timeout, max_seconds, tell)
-    return Report(evidence, tuple(named(check, probe(evidence)) for check, probe in CHECKS.items()))
+    return Report(evidence, tuple(named(name, conclude(evidence)) for name, conclude in CHECKS.items()))

@@ -28,7 +28,7 @@ from drml.check.subject import Subject, find_subject
 from drml.core.child import go_on_guarded
 from drml.core.errors import DrmlError, InputError
 from drml.envs.foreign.copies import AnyEnv, Options
-from drml.envs.foreign.place import places, raised
+from drml.envs.foreign.place import defining_lines, raised
 
 FINE = re.compile(  # what Gymnasium's checker says of many a sound environment
     "is -infinity|is infinity|symmetric and normalized|different from the unwrapped|alternative render modes|"
@@ -43,13 +43,13 @@ ASK_WHERE = getattr(signal, "SIGUSR1", signal.SIGTERM)  # at which a child write
 
 @dataclass(frozen=True)
 class About:
-    """What a subject is; see `Evidence`."""
+    """Facts of a subject that its `Evidence` begins with."""
 
     tasks: tuple[Mapping[str, np.ndarray], ...]
     varied: Mapping[int, str]
     has_tasks: bool
     horizon: int
-    places: dict[str, str]
+    lines: dict[str, str]
     """The line where environments are made."""
 
 
@@ -66,7 +66,9 @@ def main(pipe: Connection, trace: str, name: str, num_tasks: int, steps: int) ->
 def _try(pipe: Connection, name: str, num_tasks: int, steps: int) -> None:
     try:
         subject = find_subject(name, num_tasks)
-        pipe.send(About(subject.tasks, subject.varied, subject.has_tasks, subject.horizon, places(subject.maker)))
+        pipe.send(
+            About(subject.tasks, subject.varied, subject.has_tasks, subject.horizon, defining_lines(subject.maker))
+        )
         subject.first_step(lambda: pipe.send(Where(BASE, "make")))
     except BaseException as error:
         pipe.send(error if isinstance(error, DrmlError) else InputError(f"'{name}': {': '.join(raised(error)[::-1])}"))
@@ -141,7 +143,7 @@ def _ask_gymnasium(recorder: Recorder, subject: Subject) -> tuple[dict[str, str]
         recorder.announce(Where(BASE, "make"))
         env = subject.make(subject.tasks[0])
         options = subject.turn(env, subject.tasks[0]) if subject.turn else None
-        defined.update(places(subject.maker, env))
+        defined.update(defining_lines(subject.maker, env))
         _announce_calls(env, recorder.announce)
         remarks.extend(_with_metadata(env))
         with warnings.catch_warnings(record=True) as caught:

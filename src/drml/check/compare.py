@@ -27,15 +27,15 @@ def difference(a: Recording, b: Recording) -> Difference | None:
 
 def later_difference(a: Recording, b: Recording) -> bool:
     """Return whether something differs in the episodes after the first ones."""
-    rows_a, rows_b = np.flatnonzero(a.episode > 0), np.flatnonzero(b.episode > 0)
-    num = min(len(rows_a), len(rows_b))
-    return bool(_parted(a, b, rows_a[:num], rows_b[:num]).any())
+    at_a, at_b = np.flatnonzero(a.episode > 0), np.flatnonzero(b.episode > 0)
+    num = min(len(at_a), len(at_b))
+    return bool(_parted(a, b, at_a[:num], at_b[:num]).any())
 
 
-def _parted(a: Recording, b: Recording, rows_a: slice | np.ndarray, rows_b: slice | np.ndarray) -> np.ndarray:
-    rewards = (a.reward[rows_a] != b.reward[rows_b]) & ~(np.isnan(a.reward[rows_a]) & np.isnan(b.reward[rows_b]))
-    ends = (a.terminated[rows_a] != b.terminated[rows_b]) | (a.truncated[rows_a] != b.truncated[rows_b])
-    return (a.digest[rows_a] != b.digest[rows_b]) | rewards | ends
+def _parted(a: Recording, b: Recording, at_a: slice | np.ndarray, at_b: slice | np.ndarray) -> np.ndarray:
+    rewards = (a.reward[at_a] != b.reward[at_b]) & ~(np.isnan(a.reward[at_a]) & np.isnan(b.reward[at_b]))
+    ends = (a.terminated[at_a] != b.terminated[at_b]) | (a.truncated[at_a] != b.truncated[at_b])
+    return (a.digest[at_a] != b.digest[at_b]) | rewards | ends
 
 
 def _describe(a: Recording, b: Recording, moment: int) -> Difference:

@@ -1,4 +1,4 @@
-"""What was done to a family's environments and what came of it: values, made in the child process, read by the probes.
+"""Evidence of a family: what was done to its environments and what came of it, made in the child, read by the checks.
 
 A recording is one run of one task: T moments, each a reset or a step; the axis T comes first.
 """
@@ -22,17 +22,17 @@ class Plan:
 
     name: str
     task: int = 0
-    """Which of the subject's tasks."""
+    """Number of the task among the subject's."""
     seed: int = 0
     """The seed of the first reset; later episodes are reset without one."""
     style: Style = "random"
     """Actions: independent samples, samples held for ten steps, or corners of the action box held for ten steps."""
     global_seed: int = 0
-    """What the global random generators are seeded with beforehand."""
+    """The seed that the global random generators get beforehand."""
     clock: Clock = "real"
-    """What the environment reads as time: the real one, one a day ahead, or one that ticks with every look at it."""
+    """Time that the environment reads: the real one, one a day ahead, or one that ticks with every look at it."""
     warm_up: bool = False
-    """Whether the instance has lived through episodes of another seed before, beyond their end."""
+    """True where the instance has lived through episodes of another seed before, beyond their end."""
     beside: int = -1
     """The task of a second instance that is stepped in turn, or -1."""
 
@@ -55,7 +55,7 @@ class Stop:
     where: Where
     kind: Literal["raised", "hung", "died"]
     message: str
-    place: str = ""
+    line: str = ""
     """The line of the user's code, where there is one."""
 
 
@@ -77,16 +77,16 @@ class SpaceNote:
     """Kind, shape, dtype and number of values."""
     bounds: str
     text: str
-    """As it is shown."""
+    """Space as it is shown."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What one plan brought."""
+    """Moments that came of one plan, in their order, and what was noticed on the way."""
 
     plan: Plan
     spaces: Mapping[str, SpaceNote]
-    """By `observation` and `action`."""
+    """Spaces by `observation` and `action`."""
     obs: np.ndarray
     """`[T, O]` float64, flattened; at most 512 entries of it."""
     digest: np.ndarray
@@ -106,11 +106,11 @@ class Recording:
     stop: Stop | None = None
     """The exception that ended it early."""
     layout: Layout = ()
-    """Of an observation, as learners get it; empty where they get none."""
+    """Layout of an observation, as learners get it; empty where they get none."""
     time_limit: int = 0
     """The environment's own `max_episode_steps`, 0 where it has none."""
     nondeterministic: bool = False
-    """Whether the environment declares that it is."""
+    """True where the environment declares that it is."""
     made_generators: tuple[tuple[str, str], ...] = ()
     """Lines where a reset or a step made a random generator of its own, and the seed that this began with."""
     outside: tuple[str, ...] = ()
@@ -118,12 +118,11 @@ class Recording:
     drew_global: tuple[str, ...] = ()
     """The global generators whose state changed."""
     holds: Mapping[str, str] = field(default_factory=dict[str, str])
-    """After `make`: attributes of the environment whose value is a task parameter, and which."""
+    """Attributes of the environment whose value is a task parameter after `make`, and the parameter's name."""
     lost: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Those of `holds` that had another value after some reset, and that value."""
+    """Attributes of `holds` that had another value after some reset, and that value."""
     attributes: tuple[Mapping[str, int], ...] = ()
-    """After `make`, after the first and after the second reset: digests of all attributes that are numbers or arrays
-    of numbers."""
+    """Digests of all attributes that are numbers or arrays of numbers: after `make`, the first and the second reset."""
 
     def __len__(self) -> int:
         """Return T."""
@@ -132,11 +131,11 @@ class Recording:
 
 @dataclass(frozen=True)
 class Remark:
-    """What Gymnasium's own checker said."""
+    """Complaint of Gymnasium's own checker."""
 
     is_error: bool
     message: str
-    place: str = ""
+    line: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,15 +151,15 @@ class Evidence:
     horizon: int
     """Declared steps per episode, 0 where none is declared."""
     recordings: Mapping[str, Recording]
-    """By name of the plan, those that were made."""
+    """Recordings that were made, by name of the plan."""
     remarks: tuple[Remark, ...] | None = None
-    """None where Gymnasium's checker had no environment to look at."""
+    """Complaints of Gymnasium's checker; None where it had no environment to look at."""
     stop: Stop | None = None
-    """What ended the child process early; the plans after it were not carried out."""
-    places: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Where the user's code defines `make`, `reset`, `step` and `spaces`: `file.py:12`."""
+    """The failure that ended the child process early; the plans after it were not carried out."""
+    lines: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Lines of the user's code that define `make`, `reset`, `step` and `spaces`, as `file.py:12`."""
     cut: bool = False
-    """Whether the time for all of it was up before all plans were carried out."""
+    """True where the time for all of it was up before all plans were carried out."""
 
     @property
     def num_calls(self) -> int:

@@ -19,15 +19,15 @@ class Finding:
     at: Where | None = None
     """The call where it was seen."""
     mend: str = ""
-    """What to do."""
-    place: str = ""
+    """Advice: what to do."""
+    line: str = ""
     """The line to fix, as `file.py:12`."""
     check: str = ""
-    """Which check says so."""
+    """Name of the check that says so."""
 
 
-Probe = Callable[[Evidence], Finding]
-"""Concludes one thing from what was recorded."""
+Check = Callable[[Evidence], Finding]
+"""Function that concludes one thing from what was recorded."""
 
 
 def ok(seen: str = "") -> Finding:
@@ -47,9 +47,9 @@ def where(recording: Recording, moment: int) -> Where:
     return Where(recording.plan, call, int(recording.episode[moment]), max(step - 1, 0))
 
 
-def place_of(evidence: Evidence, at: Where | None, call: str = "") -> str:
+def line_of(evidence: Evidence, at: Where | None, call: str = "") -> str:
     """Return where the user's code defines the call that went wrong."""
-    return evidence.places.get(call or (at.call if at else ""), "")
+    return evidence.lines.get(call or (at.call if at else ""), "")
 
 
 def named(check: str, finding: Finding) -> Finding:

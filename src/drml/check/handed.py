@@ -1,4 +1,4 @@
-"""What changed hands: observations and actions, each with a copy, to tell when one is overwritten later."""
+"""Observations and actions that changed hands, each with a copy, to tell when one is overwritten later."""
 
 import pickle
 from collections import deque

@@ -1,4 +1,4 @@
-"""How fast a check goes: what a call takes, how long all of it will take, and when that is said."""
+"""Pace of a check: what a call takes, how long all of it will take, and when that is said."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class Pace:
 
     num_recordings: int
     steps: int
-    """Of one recording."""
+    """Steps of one recording."""
     tell: Tell
     seconds: dict[Call, float] = field(default_factory=dict[Call, float])
     calls: dict[Call, int] = field(default_factory=dict[Call, int])
@@ -35,7 +35,7 @@ class Pace:
     _since: float = 0.0
     _first: float = 0.0
     _began: float = 0.0
-    """When the first recording began, or was about to."""
+    """Time at which the first recording began, or was about to."""
     _told: float = 0.0
 
     def note(self, where: Where) -> None:

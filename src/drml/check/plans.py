@@ -1,4 +1,4 @@
-"""What is done to a family: each recording differs in one thing from `base`, so that a difference has one cause."""
+"""Plans of a check: each recording differs in one thing from `base`, so that a difference has one cause."""
 
 from collections.abc import Iterator
 

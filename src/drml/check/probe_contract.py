@@ -1,11 +1,11 @@
-"""Probes of the contract: does each call answer, and with what the environment's own spaces promise?"""
+"""Checks of the contract: does each call answer, and with what the environment's own spaces promise?"""
 
 from functools import partial
 
 import numpy as np
 
 from drml.check.evidence import Evidence, Problem, Recording
-from drml.check.finding import UNTRIED, Finding, Probe, Verdict, ok, place_of, skipped, where
+from drml.check.finding import UNTRIED, Check, Finding, Verdict, line_of, ok, skipped, where
 from drml.check.look import kept_entries
 from drml.envs.foreign.spaces import PICTURE, bytes_note
 
@@ -31,7 +31,7 @@ def gymnasium(evidence: Evidence) -> Finding:
         return ok("check_env passes")
     worst = max(evidence.remarks, key=lambda remark: remark.is_error)
     verdict: Verdict = "fault" if worst.is_error else "warning"
-    return Finding(verdict, worst.message, mend="see gymnasium.utils.env_checker", place=worst.place)
+    return Finding(verdict, worst.message, mend="see gymnasium.utils.env_checker", line=worst.line)
 
 
 def responds(evidence: Evidence) -> Finding:
@@ -44,8 +44,8 @@ def responds(evidence: Evidence) -> Finding:
         "hung": "find the loop or the lock; a slow environment needs a longer --timeout",
         "died": "an environment has to raise where it cannot go on, not to end its process",
     }[stop.kind]
-    place = stop.place or place_of(evidence, stop.where)
-    return Finding("fault", f"{stop.where.call} {stop.kind}: {stop.message}", stop.where, mend, place)
+    line = stop.line or line_of(evidence, stop.where)
+    return Finding("fault", f"{stop.where.call} {stop.kind}: {stop.message}", stop.where, mend, line)
 
 
 def raises(evidence: Evidence) -> Finding:
@@ -57,7 +57,7 @@ def raises(evidence: Evidence) -> Finding:
     mend = MENDS.get(
         stop.where.call, "an exception is for a wrong call; where a task goes wrong, return terminated=True"
     )
-    return Finding("fault", stop.message, stop.where, mend, stop.place or place_of(evidence, stop.where))
+    return Finding("fault", stop.message, stop.where, mend, stop.line or line_of(evidence, stop.where))
 
 
 def _problem(kind: str, evidence: Evidence) -> Finding:
@@ -69,7 +69,7 @@ def _problem(kind: str, evidence: Evidence) -> Finding:
     subject = {"observation": "observation", "bounds": "observation", "reward": "reward"}.get(kind, "")
     seen = f"{subject}{'' if problem.value.startswith('[') else ' '}{problem.value}".strip()
     is_fault = kind != "bounds" and problem.kind == kind
-    return Finding("fault" if is_fault else "warning", seen, at, MENDS[kind], place_of(evidence, at))
+    return Finding("fault" if is_fault else "warning", seen, at, MENDS[kind], line_of(evidence, at))
 
 
 def _first(kind: str, evidence: Evidence) -> tuple[Recording, Problem] | None:
@@ -78,11 +78,11 @@ def _first(kind: str, evidence: Evidence) -> tuple[Recording, Problem] | None:
     return next((pair for pair in pairs if pair[1].kind == kind), None)
 
 
-observation: Probe = partial(_problem, "observation")
-bounds: Probe = partial(_problem, "bounds")
-reward: Probe = partial(_problem, "reward")
-flags: Probe = partial(_problem, "flags")
-aliasing: Probe = partial(_problem, "aliasing")
+observation: Check = partial(_problem, "observation")
+bounds: Check = partial(_problem, "bounds")
+reward: Check = partial(_problem, "reward")
+flags: Check = partial(_problem, "flags")
+aliasing: Check = partial(_problem, "aliasing")
 
 
 def byte_codes(evidence: Evidence) -> Finding:
@@ -103,7 +103,7 @@ def byte_codes(evidence: Evidence) -> Finding:
         f"{note}, but none was above {largest:.0f}: symbols of a small alphabet can hardly be told apart then",
         where(recordings[0], 0),
         MENDS["bytes"],
-        place_of(evidence, None, "spaces"),
+        line_of(evidence, None, "spaces"),
     )
 
 
@@ -122,19 +122,19 @@ def horizon(evidence: Evidence) -> Finding:
 def _limits(evidence: Evidence, recordings: list[Recording]) -> Finding | None:
     """Return what is wrong with the time limits that environments declare, or show by truncating."""
     declared = {recording.time_limit: recording.plan.task for recording in recordings}
-    truncated, place = _lengths(recordings, "truncated"), place_of(evidence, None, "make")
+    truncated, line = _lengths(recordings, "truncated"), line_of(evidence, None, "make")
     if not evidence.horizon and len(declared) > 1:
         told = ", ".join(f"{limit} steps in task {task}" for limit, task in sorted(declared.items()))
         mend = f"give the family a horizon, within which each keeps its own: horizon={max(declared)}, or the longest"
-        return Finding("fault", f"tasks have time limits of their own: {told}", mend=mend, place=place)
+        return Finding("fault", f"tasks have time limits of their own: {told}", mend=mend, line=line)
     if 0 < min(declared) < evidence.horizon:
         seen = f"a time limit of {min(declared)} steps, below the declared horizon of {evidence.horizon}"
         mend = "right where tasks have limits of their own; else declare the smaller one, or raise the time limit"
-        return Finding("warning", seen, mend=mend, place=place)
+        return Finding("warning", seen, mend=mend, line=line)
     if evidence.horizon and len(truncated) and truncated.max() < evidence.horizon:
         seen = f"truncated after {truncated.max()} steps, before the declared horizon of {evidence.horizon}"
         mend = "declare the smaller one, or raise the environment's own time limit"
-        return Finding("warning", seen, mend=mend, place=place)
+        return Finding("warning", seen, mend=mend, line=line)
     return None
 
 
@@ -146,14 +146,14 @@ def _ends(evidence: Evidence, recordings: list[Recording], longest: int) -> Find
             "warning",
             f"no episode ended within {longest} steps, and no time limit is declared",
             mend="register it with max_episode_steps, wrap it in TimeLimit, or give the family a horizon",
-            place=place_of(evidence, None, "make"),
+            line=line_of(evidence, None, "make"),
         )
     if len(terminated) >= MIN_EPISODES and terminated.min() == terminated.max() >= MIN_LENGTH:
         return Finding(
             "warning",
             f"every episode terminated after exactly {terminated[0]} steps, whatever was done",
             mend="if that is a time limit, say truncated instead of terminated: the future goes on behind it",
-            place=place_of(evidence, None, "step"),
+            line=line_of(evidence, None, "step"),
         )
     return None
 

@@ -1,8 +1,8 @@
-"""Probes of repeatability: the same seed, task and actions give the same episode, whatever else is going on."""
+"""Checks of repeatability: the same seed, task and actions give the same episode, whatever else is going on."""
 
 from drml.check.compare import Difference, difference
 from drml.check.evidence import Evidence, Plan
-from drml.check.finding import UNTRIED, Finding, Verdict, ok, place_of, skipped, where
+from drml.check.finding import UNTRIED, Finding, Verdict, line_of, ok, skipped, where
 from drml.check.plans import (
     AGAIN,
     AHEAD,
@@ -59,7 +59,7 @@ def _fault(evidence: Evidence, plan: Plan, parted: Difference, what: str, mend: 
     at = where(evidence.recordings[plan.name], parted.moment)
     verdict: Verdict = "warning" if parted.is_rounding else "fault"
     size = " (a difference of rounding, which may grow)" if parted.is_rounding else ""
-    return Finding(verdict, f"{what}: {parted.text}{size}", at, mend, place_of(evidence, at, call))
+    return Finding(verdict, f"{what}: {parted.text}{size}", at, mend, line_of(evidence, at, call))
 
 
 def seeding(evidence: Evidence) -> Finding:
@@ -84,7 +84,7 @@ def seeding(evidence: Evidence) -> Finding:
         at = where(evidence.recordings[BASE.name], 0)
         why = "though reset or step makes a random generator" if made else "but a used instance starts elsewhere"
         seen = f"seeds 0, 1 and 2 give the same episodes, {why}"
-        return Finding("fault", seen, at, mend, made[0] if made else place_of(evidence, at))
+        return Finding("fault", seen, at, mend, made[0] if made else line_of(evidence, at))
     return ok("deterministic: seeds change nothing")
 
 
@@ -161,7 +161,7 @@ def isolation(evidence: Evidence) -> Finding:
     parted = _parted(evidence, BASE, AGAIN)
     if outside and isinstance(parted, Difference) and not (parted.is_rounding or _tells_time(evidence)):
         at = where(evidence.recordings[BASE.name], parted.moment)
-        return Finding("warning", f"{shared}, and episodes do not repeat", at, mend, place_of(evidence, at, "spaces"))
+        return Finding("warning", f"{shared}, and episodes do not repeat", at, mend, line_of(evidence, at, "spaces"))
     return _undisturbed(evidence, beside(len(evidence.tasks)), what, mend, "spaces")
 
 

@@ -1,4 +1,4 @@
-"""Probes of the tasks: one and the same for as long as it is given, felt by the agent, and not told to it."""
+"""Checks of the tasks: one and the same for as long as it is given, felt by the agent, and not told to it."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from drml.check.compare import difference, later_difference
 from drml.check.evidence import Evidence, Recording
-from drml.check.finding import UNTRIED, Finding, ok, place_of, skipped, where
+from drml.check.finding import UNTRIED, Finding, line_of, ok, skipped, where
 from drml.check.plans import AGAIN, BASE, SEEDS, STYLES, of_task
 from drml.check.probe_repeat import drifts, repeats
 
@@ -29,9 +29,9 @@ def spaces(evidence: Evidence) -> Finding:
             at = where(recordings[0], 0)
             text = f"{kind} space of task 0: {first.text}, of task {task}: {note.text}"
             if note.structure != first.structure:
-                return Finding("fault", text, at, mend, place_of(evidence, at, "spaces"))
+                return Finding("fault", text, at, mend, line_of(evidence, at, "spaces"))
             if note.bounds != first.bounds and worst is None:
-                worst = Finding("warning", text, at, mend, place_of(evidence, at, "spaces"))
+                worst = Finding("warning", text, at, mend, line_of(evidence, at, "spaces"))
     return worst or ok()
 
 
@@ -55,7 +55,7 @@ def kept(evidence: Evidence) -> Finding:
     if verdict == "ok":
         return ok()
     at = where(evidence.recordings[BASE.name], 0)
-    return Finding(verdict, seen, at, mend, place_of(evidence, at))
+    return Finding(verdict, seen, at, mend, line_of(evidence, at))
 
 
 def _others(evidence: Evidence) -> list[int]:
@@ -113,7 +113,7 @@ def effect(evidence: Evidence) -> Finding:
         "warning",
         f"{', '.join(unfelt)} changed neither observation nor reward nor end{_effort(evidence)}",
         mend="use it, or leave it out; one that matters where chance seldom leads needs more --steps",
-        place=place_of(evidence, None, "make"),
+        line=line_of(evidence, None, "make"),
     )
 
 
@@ -132,14 +132,14 @@ def _effort(evidence: Evidence) -> str:
 
 def _unfelt(evidence: Evidence) -> Finding:
     """Return what it means that no task differs from another: a fault, or a reward that was never met."""
-    place = place_of(evidence, None, "make")
+    line = line_of(evidence, None, "make")
     base = evidence.recordings[BASE.name]
     if not _reward_depends_on_state(evidence):
         return Finding(
             "warning",
             f"no difference between tasks{_effort(evidence)}, but no reward that tells of the state either",
             mend="if the reward is sparse, raise --steps until it is met; else use the parameters",
-            place=place,
+            line=line,
         )
     return Finding(
         "fault",
@@ -147,7 +147,7 @@ def _unfelt(evidence: Evidence) -> Finding:
         "reward by reward",
         where(base, 0),
         "make (or set_task) has to hand the parameters to the environment, and reset and step have to use them",
-        place,
+        line,
     )
 
 
@@ -190,7 +190,7 @@ def leak(evidence: Evidence) -> Finding:
         f"{_which(evidence, list(by_task), values[:, telling[0]])}",
         at,
         "hide it, or nothing is left to adapt to; right where the task is meant to be seen",
-        place_of(evidence, at),
+        line_of(evidence, at),
     )
 
 

@@ -68,20 +68,21 @@ class _Log:
 
     obs: list[np.ndarray] = field(default_factory=list[np.ndarray])
     digest: list[int] = field(default_factory=list[int])
-    rows: list[tuple[float, bool, bool, int, int]] = field(default_factory=list[tuple[float, bool, bool, int, int]])
+    moments: list[tuple[float, bool, bool, int, int]] = field(default_factory=list[tuple[float, bool, bool, int, int]])
+    """Reward, terminated, truncated, episode and step of each moment."""
     problems: dict[str, Problem] = field(default_factory=dict[str, Problem])
     handed: Handed = field(default_factory=Handed)
 
     def note(self, kind: Any, value: str) -> None:  # noqa: ANN401 — one of Problem's kinds
         """Keep the first problem of each kind, at the moment that is added next."""
         if value and kind not in self.problems:
-            self.problems[kind] = Problem(kind, len(self.rows), value)
+            self.problems[kind] = Problem(kind, len(self.moments), value)
 
     def recording(self, plan: Plan) -> Recording:
         """Return what was added so far."""
-        reward, terminated, truncated, episode, step = zip(*self.rows, strict=True) if self.rows else ([],) * 5
+        reward, terminated, truncated, episode, step = zip(*self.moments, strict=True) if self.moments else ([],) * 5
         width = max(map(len, self.obs), default=0)
-        obs = [row if len(row) == width else np.full(width, np.nan) for row in self.obs]
+        obs = [numbers if len(numbers) == width else np.full(width, np.nan) for numbers in self.obs]
         return Recording(
             plan,
             {},
@@ -109,7 +110,7 @@ class Recorder:
     def __init__(self, subject: Subject, steps: int, announce: Callable[[Where], None]) -> None:
         self._subject, self._steps = subject, steps
         self.announce = announce
-        """Is told of each call before it is made."""
+        """Listener that is told of each call before it is made."""
         self._surroundings = Surroundings()
         self._surroundings.install()
         limit = steps // 2 + steps % 2  # at least two episodes
@@ -127,8 +128,8 @@ class Recorder:
         try:
             answer = function(*args, **kwargs)
         except BaseException as error:
-            message, place = raised(error)
-            raise Stopped(Stop(where, "raised", message, place)) from error
+            message, line = raised(error)
+            raise Stopped(Stop(where, "raised", message, line)) from error
         finally:
             changed = undone(before)
             self._surroundings.inside = None
@@ -224,7 +225,7 @@ class Recorder:
             if other is not None:
                 with suppress(Stopped):  # its end was reached, perhaps
                     self.call(Where(plan, "step", episode, step), other.step, other.action_space.sample())
-            if log.rows[-1][1] or log.rows[-1][2] or step >= self._max_length:
+            if log.moments[-1][1] or log.moments[-1][2] or step >= self._max_length:
                 episode, step = episode + 1, 0
                 self._reset(plan, lent, log, facts, episode)
                 actions.begin(episode)
@@ -242,7 +243,7 @@ class Recorder:
         numbers, digest = as_numbers(env.observation_space, obs)
         log.obs.append(numbers)
         log.digest.append(digest)
-        log.rows.append((0.0, False, False, episode, 0))
+        log.moments.append((0.0, False, False, episode, 0))
         _look_after_reset(env, self._subject.tasks[plan.task], facts)
 
 
@@ -263,7 +264,7 @@ def _add(plan: Plan, env: AnyEnv, log: _Log, answer: Any, at: tuple[int, int]) -
     log.digest.append(digest)
     number = np.nan if "expected" in wrong_reward else float(paid)
     ended = [isinstance(flag, bool | np.bool_) and bool(flag) for flag in flags]
-    log.rows.append((number, ended[0], ended[1], *at))
+    log.moments.append((number, ended[0], ended[1], *at))
 
 
 def _note_obs(log: _Log, env: AnyEnv, obs: Any) -> None:  # noqa: ANN401

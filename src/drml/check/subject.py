@@ -1,4 +1,4 @@
-"""What is checked: a suite of ours, a family of the user's, or a plain environment without tasks."""
+"""Subjects of a check: a suite of ours, a family of the user's, or a plain environment without tasks."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ from drml.tasks.samplers.stratified import StratifiedSampler
 
 Task = Mapping[str, np.ndarray]
 Announce = Callable[[], None]
-"""Is called before an environment is built."""
+"""Function that is called before an environment is built."""
 
 MAX_VARIED = 8  # parameters that are varied one by one
 EDGES = (0.02, 0.98)  # quantiles: far apart, and inside of the range
@@ -48,7 +48,7 @@ class Subject:
     horizon: int
     """Declared steps per episode, 0 where none is declared."""
     maker: Any
-    """What the user wrote: the line to fix is where it is defined."""
+    """The user's own function or class: the line to fix is where it is defined."""
     first_step: Callable[[Announce], None]
     """Builds what a training builds before it begins, and raises the error that it would end with."""
     turn: Callable[[AnyEnv, Task], Options | None] | None = None

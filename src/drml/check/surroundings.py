@@ -1,4 +1,4 @@
-"""What an environment may read behind our back: the clock and the global random generators, held and watched.
+"""Surroundings that an environment may read unasked: the clock and the global random generators, held and watched.
 
 For the child process only: it replaces functions of the standard library and of NumPy and torch for good, and the names
 of the user's modules that are bound to them. While `inside` is empty, which it is but during a call of the environment,
@@ -43,7 +43,7 @@ class Surroundings:
 
     def __init__(self) -> None:
         self.inside: Call | None = None
-        """Which call of an environment is going on."""
+        """Call of an environment that is going on."""
         self._made: list[tuple[str, Seed]] = []
         self._clock: Clock = "real"
         self._ticks = 0

@@ -72,16 +72,16 @@ def _context() -> Any:  # noqa: ANN401 — the kinds of context have no common t
 @final
 @dataclass
 class _Seen:
-    """What the child has told so far."""
+    """Messages of the child so far, each in its field."""
 
     name: str
     trace: Path
-    """Where the child writes which line it is in, if it hangs or crashes."""
+    """File into which the child writes the line that it is in, if it hangs or crashes."""
     steps: int
     tell: Tell
     pace: Pace | None = None
     about: About | None = None
-    places: dict[str, str] = field(default_factory=dict[str, str])
+    lines: dict[str, str] = field(default_factory=dict[str, str])
     remarks: tuple[Remark, ...] | None = None
     recordings: dict[str, Recording] = field(default_factory=dict[str, Recording])
     last: Where | None = None
@@ -128,10 +128,10 @@ class _Seen:
             if self.pace is not None:
                 self.pace.recorded()
         elif isinstance(message, About):
-            self.about, self.places = message, message.places
+            self.about, self.lines = message, message.lines
             self.pace = Pace(len(list(plans(len(message.tasks)))), self.steps, self.tell)
         else:
-            self.places, self.remarks = {**self.places, **message[0]}, message[1]
+            self.lines, self.remarks = {**self.lines, **message[0]}, message[1]
 
     def _stopped(self, kind: Any, message: str) -> None:  # noqa: ANN401 — of Stop
         if self.last is None:
@@ -153,7 +153,7 @@ class _Seen:
             self.recordings,
             self.remarks,
             self.stop,
-            self.places,
+            self.lines,
             self.cut,
         )
 

@@ -68,7 +68,7 @@ def _table(report: Report) -> Table:
             *([f"→ {finding.mend}"] * bool(finding.mend)),
         ]
         verdict = Text(finding.verdict, style=COLOURS[finding.verdict])
-        table.add_row(finding.check, verdict, "\n".join(line for line in seen if line), finding.place)
+        table.add_row(finding.check, verdict, "\n".join(line for line in seen if line), finding.line)
     return table
 
 
@@ -115,4 +115,4 @@ def _finding_as_json(finding: Finding) -> dict[str, Any]:
         "episode": at.episode, "step": at.step,
     }  # fmt: skip
     said = {"check": finding.check, "verdict": finding.verdict, "seen": finding.seen}
-    return {**said, "at": call or None, "mend": finding.mend, "place": finding.place}
+    return {**said, "at": call or None, "mend": finding.mend, "place": finding.line}

@@ -39,7 +39,7 @@ class ReproduceArgs:
     seeds: int = 3
     """Train seeds 1 to N; a seed that was trained before is not trained again."""
     runs: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("runs/recipes")
-    """Where the seeds' run directories are."""
+    """Folder of the seeds' run directories."""
     threads: int = 0
     """Simulator threads; 0 takes all cores."""
     jobs: int = 1

@@ -1,4 +1,4 @@
-"""What the commands share on a terminal, and on paths that they write to."""
+"""Terminal and paths: what the commands share in speaking to the one and writing to the others."""
 
 import os
 import sys

@@ -33,7 +33,7 @@ class TestArgs:
     copies: int = 20
     """Episodes per task, round and step (short: --episodes); see the table for what each step really took."""
     split: Split = "test"
-    """Which tasks: held-out ones (test), out of the training range (ood), or those of training and validation."""
+    """Tasks to draw: held-out ones (test), out of the training range (ood), or those of training and validation."""
     seed: int = 0
     """Root of the random streams of this test."""
     threads: int = 0

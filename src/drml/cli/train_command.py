@@ -47,7 +47,7 @@ class NewArgs(Generic[Config]):
     train: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
     """Sizes and stop rules; --tasks and --episodes are short for --num-tasks and --copies."""
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    """Which tasks are met in training."""
+    """Rule by which training draws its tasks."""
     seed: int = 0
     """Root of all random streams."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -78,7 +78,7 @@ class ResumeArgs:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended."""
+    """End of a training: its run, its progress, the reason."""
 
     run: Path
     progress: Progress

@@ -22,7 +22,7 @@ from drml.policies.api import Policy
 
 @dataclass(frozen=True)
 class Collector:
-    """How rollouts are collected: where, how long, in how many copies; `phases` is told where the time goes."""
+    """Collecting in one environment, for so long, in so many copies; `phases` is told where the time goes."""
 
     env: BatchEnv
     steps: int
@@ -31,9 +31,9 @@ class Collector:
     """B, parallel copies of each task."""
     phases: Phases
     device: str = "cpu"
-    """Where the policy runs and the rollout lies."""
+    """Device on which the policy runs and the rollout lies."""
     one_episode: bool = False
-    """Whether a copy waits once its first episode has ended; if not, others follow until it has its T steps."""
+    """True: a copy waits once its first episode has ended. False: others follow until it has its T steps."""
     heed: Callable[[], None] = lambda: None
     """Called before each step; what it raises ends the collecting there."""
 

@@ -1,4 +1,4 @@
-"""What is recorded while acting: looks become rows, copies that fall behind or wait are kept apart."""
+"""Record of acting: looks become rows; copies that fall behind or wait are kept apart."""
 
 from dataclasses import replace
 
@@ -126,7 +126,7 @@ class Record:
 
 
 class Behind:
-    """How far each copy is once one has been idle: its looks and its rows are no longer the same."""
+    """Progress of each copy once one has been idle: its looks and its rows are no longer the same."""
 
     def __init__(self, look: int, idle: Tensor) -> None:
         self.row = torch.full(idle.shape, look, device=idle.device)  # [K, B] rows that are complete
@@ -167,7 +167,7 @@ class Behind:
 
 
 class Waiting:
-    """Which copies have ended the one episode that is asked of each: what they show from there on is no data."""
+    """Copies that have ended the one episode that is asked of each: what they show from there on is no data."""
 
     def __init__(self) -> None:
         self.by_look: list[Tensor] = []
@@ -175,7 +175,7 @@ class Waiting:
         self.first_look = 0
         self._ended: Tensor | None = None  # [K, B], none before the first end
         self.is_over = False
-        """Whether all copies have ended theirs."""
+        """True once all copies have ended theirs."""
 
     def add(self, ended: Tensor, look: int) -> Tensor:
         """Return where a copy's one episode `ended` at a look."""

@@ -1,1 +1,1 @@
-"""Floor 0: the values, trees, random streams, checks and distributions that everything else is made of."""
+"""Values, trees, random streams, checks and distributions, which everything else is made of."""

@@ -24,7 +24,7 @@ NO_SEED = -1
 MAX_TEXT = 1000  # characters of what was raised: it goes into one line
 
 Watch = Callable[[Moment, int, int], None]
-"""Is told of a call of foreign code before it is made: the moment, the copy (-1: no single one) and the seed."""
+"""Listener to calls of foreign code, told before each: the moment, the copy (-1: no single one) and the seed."""
 
 
 def nobody(moment: Moment, copy: int, seed: int) -> None:
@@ -50,14 +50,14 @@ class Fault:
     moment: Moment
     """The call that failed."""
     kind: FaultKind
-    """How: `raised` an exception, `hung` beyond its deadline, `died` with its process, ran `out of memory`; or went on,
-    but `diverged` or was `not finite`."""
+    """Failure by kind: `raised` an exception, `hung` beyond its deadline, `died` with its process, ran `out of memory`;
+    or went on, but `diverged` or was `not finite`."""
     message: str
     """One line: what was raised, or which number was not finite."""
     action: tuple[float, ...] = ()
     """The action of that step, as the policy gave it; empty outside of steps."""
     seed: int = NO_SEED
-    """What the episode's reset was seeded with; -1 where the environment draws from streams."""
+    """The seed of the episode's reset; -1 where the environment draws from streams."""
 
     @property
     def is_of_numbers(self) -> bool:

@@ -70,7 +70,7 @@ def _items(value: object) -> list[Any]:
 
 
 class Fields:
-    """The fields of a JSON object, each asked for by name and kind; what does not fit is one line naming its place."""
+    """The fields of a JSON object, each asked for by name and kind; what does not fit is one line naming the field."""
 
     def __init__(self, where: object, values: object, failure: type[DrmlError] = InputError) -> None:
         self._where, self._failure = where, failure
@@ -80,8 +80,8 @@ class Fields:
 
     def wrong(self, expected: str, found: object, key: str = "") -> DrmlError:
         """Return the failure of a field that is not what was expected."""
-        place = f" '{key}'" if key else ""
-        return self._failure(f"{self._where}:{place} should be {expected}, found {_short(found)}; the file is damaged")
+        named = f" '{key}'" if key else ""
+        return self._failure(f"{self._where}:{named} should be {expected}, found {_short(found)}; the file is damaged")
 
     def text(self, key: str) -> str:
         """Return a text."""

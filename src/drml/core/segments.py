@@ -1,4 +1,4 @@
-"""What grows (replay, recorded histories) as a tuple of segments that never change, bounded in bytes.
+"""Growing state (replay, recorded histories) as a tuple of segments that never change, bounded in bytes.
 
 A segment is written once: later checkpoints link its file instead of writing it again.
 """
@@ -15,7 +15,7 @@ class Segment:
     """Tensors that were added together, and change no more."""
 
     number: int
-    """How many were added before it."""
+    """Count of those added before it."""
     tree: Tree
 
     @property

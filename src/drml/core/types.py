@@ -21,12 +21,12 @@ from drml.core.tree import Params, Tree, params_map, tree_map
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """What an environment accepts: `continuous` float actions `[..., size]`, or `discrete` int64 actions < size."""
+    """Actions that an environment accepts: `continuous` floats `[..., size]`, or `discrete` int64 numbers < size."""
 
     kind: Literal["continuous", "discrete"]
     size: int
     bound: float = math.inf
-    """Where continuous actions saturate: one beyond ±bound does what ±bound does. Infinite where nothing is clipped."""
+    """Saturation of continuous actions: one beyond ±bound does what ±bound does. Infinite where nothing is clipped."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ class Tasks:
 
 
 AdaptsOn = Literal["episodes", "steps"]
-"""What each copy contributes to an adaptation step: one episode, however long, after which it waits for the others; or
+"""Share of each copy in an adaptation step: one episode, however long, after which it waits for the others; or
 as many steps as a horizon has, of one episode or, where they end early, of several."""
 
 NEVER = torch.zeros((), dtype=torch.bool)
-"""What is said of steps of which none is idle."""
+"""Flag for steps of which none is idle."""
 ALWAYS = torch.ones((), dtype=torch.bool)
-"""What is said of steps all of which were taken."""
+"""Flag for steps all of which were taken."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Rollout:
-    """What was observed while one agent acted T steps in B copies of K tasks."""
+    """Observations of one agent that acted T steps in B copies of K tasks."""
 
     obs: Tensor
     """`[K, T, B, O]` what the agent saw before acting."""
@@ -189,7 +189,7 @@ def join_rollouts(rollouts: Sequence[Rollout]) -> Rollout:
 
 @dataclass(frozen=True)
 class Advantages:
-    """What was computed from a rollout: how much better each action was than expected, and how much it counts."""
+    """Advantages computed from a rollout: how much better each action was than expected, and its weight."""
 
     advantage: Tensor
     """`[K, T, B]`."""
@@ -216,9 +216,9 @@ class Agent:
     carry: Tree = field(default_factory=dict[str, "Tensor | Tree"])
     """The policy's memory, leaves `[K, B, ...]`; empty before the first step, and where a policy has none."""
     memo: Tree = field(default_factory=dict[str, "Tensor | Tree"])
-    """What adaptation keeps for its own next step (moments of an optimiser, a posterior), leaves `[K, ...]`."""
+    """Notes that adaptation keeps for its own next step (an optimiser's moments, a posterior), leaves `[K, ...]`."""
     stacked: bool = False
-    """Whether the parameters are one set per task."""
+    """True where the parameters are one set per task."""
 
     def select(self, rows: Tensor) -> "Agent":
         """Return the agents of some of the tasks, `[K']` int64."""
@@ -233,9 +233,9 @@ class MetaEpisode:
 
     tasks: Tasks
     agents: Sequence[Agent]
-    """Who acted in each phase."""
+    """Agents that acted in each phase."""
     history: Sequence[Rollout]
-    """What was observed in each phase."""
+    """Rollouts of each phase."""
 
     def select(self, rows: Tensor) -> "MetaEpisode":
         """Return the meta-episode of some of its tasks, `[K']` int64."""

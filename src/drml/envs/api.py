@@ -14,7 +14,7 @@ from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Parameter
 
 BYTES = "bytes"
-"""The fact of a suite that says what is done with the bytes in its observations."""
+"""Name of the fact that says what a suite does with the bytes in its observations."""
 
 
 class BatchEnv(Protocol):
@@ -62,7 +62,7 @@ class Closable(Protocol):
 
 @dataclass(frozen=True)
 class Isolation:
-    """Whether, and within what bounds, each task runs in a process of its own.
+    """Choice of a process for each task, and the bounds that it is kept within.
 
     Raises:
         InputError: unless the bounds are above 0.
@@ -81,18 +81,18 @@ class Isolation:
 
 @dataclass(frozen=True)
 class EnvOptions:
-    """How an environment runs; none of it changes what it computes."""
+    """Options of running an environment; none of them changes what it computes."""
 
     device: str = "cpu"
-    """Where native environments run (simulated robots run on the CPU)."""
+    """Device of native environments (simulated robots run on the CPU)."""
     threads: int = 0
     """Simulator threads; 0 takes all cores."""
     isolation: Isolation = Isolation()
-    """Whether tasks run in processes of their own."""
+    """Processes of the tasks' own, and their bounds."""
     one_episode: bool = False
-    """Whether a copy may be left alone from the end of its first episode to the next reset, where that saves work."""
+    """Leave a copy alone from the end of its first episode to the next reset, where that saves work."""
     watch: Watch = nobody
-    """Is told of each call of foreign code before it is made."""
+    """Listener that is told of each call of foreign code before it is made."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +103,16 @@ class Suite:
     summary: str
     """One sentence."""
     source: str
-    """Where this definition was published: paper or code base, and what is particular to it."""
+    """Publication of this definition: paper or code base, and what is particular to it."""
     tasks: TaskDistribution
     spec: EnvSpec
     make: Callable[[EnvOptions], BatchEnv]
     definition: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What exactly is defined, by heading (reward, observation, end of an episode ...), where a family can say it."""
+    """Exact definition by heading (reward, observation, end of an episode ...), where a family can say it."""
     limit_note: str = ""
-    """What is to be said of time limits that lie below the horizon; "" where nothing is."""
+    """Note on time limits that lie below the horizon; "" where there is nothing to say."""
     bytes_note: str = ""
-    """What is done with the bytes in a foreign environment's observations; "" where there are none."""
+    """Treatment of the bytes in a foreign environment's observations, in words; "" where there are none."""
 
     def facts(self) -> dict[str, str]:
         """Return what a run's numbers rest on besides the environment's own code: shapes, horizon, what varies."""

@@ -23,7 +23,7 @@ ROWS_PER_BLOCK = 100  # rows of step noise drawn at a time: one block covers the
 
 
 class Outcome(NamedTuple):
-    """What one action did in each of K x B copies."""
+    """Effect of one action in each of K x B copies."""
 
     state: Tensor
     """`[K, B, ...]` the state after the action."""
@@ -166,7 +166,7 @@ class NativeEnv:
 
 @dataclass(slots=True)
 class _Run:
-    """What a reset began: the tasks' physics and how far they are."""
+    """Run that a reset began: the tasks' physics and how far they are."""
 
     physics: Physics
     state: Tensor

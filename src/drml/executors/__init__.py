@@ -1,1 +1,1 @@
-"""Where tasks run: in a process of their own, for instance."""
+"""Executors: tasks that run elsewhere than in this process, in one of their own for instance."""

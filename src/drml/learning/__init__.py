@@ -1,1 +1,1 @@
-"""What learners are made of: returns, advantages, losses, baselines, inner loops, optimisers."""
+"""Parts that learners are made of: returns, advantages, losses, baselines, inner loops, optimisers."""

@@ -45,7 +45,7 @@ INNER_LOSSES: dict[InnerLoss, Loss] = {
 
 @dataclass(frozen=True)
 class InnerConfig:
-    """How one task is adapted to."""
+    """Hyper-parameters of the inner loop, which adapts to one task."""
 
     lr: float = 0.1
     """α, step size of the first inner step (MAML, ProMP: 0.1; 2-D navigation in MAML's code: 0.5)."""
@@ -58,7 +58,7 @@ class InnerConfig:
     gae_lambda: float = 1.0
     """λ of the advantage estimates (rllab, ProMP: 1)."""
     adapts_on: AdaptsOn = "steps"
-    """What each copy contributes to an inner step where episodes end early: one episode (MAML, ProMP: episodes), or a
+    """Share of each copy in an inner step where episodes end early: one episode (MAML, ProMP: episodes), or a
     horizon of steps, of however many episodes that takes (steps; the papers' code takes whole episodes until there are
     copies x horizon steps). The two are the same where no episode ends before the horizon."""
 

@@ -11,7 +11,9 @@ from drml.learning.returns import differs_at_equal_times, gae, next_values, roun
 
 
 def estimate_advantages(rollout: Rollout, baseline: LinearFeatureBaseline, gae_lambda: float) -> Advantages:
-    """Return generalised advantage estimates, normalised per task to mean 0 and standard deviation 1.
+    """Return generalised advantage estimates `[K, T, B]`, normalised per task to mean 0 and standard deviation 1.
+
+        Â = (gae − mean(gae))/std(gae) over the sound steps of a task,   weight = 1/n at each of these n, else 0
 
     They do not depend on the unit of the rewards, and are zero in a task where no action made a difference: there is
     nothing but the baseline's misfit and rounding, which normalised would look like any advantage.
@@ -19,7 +21,10 @@ def estimate_advantages(rollout: Rollout, baseline: LinearFeatureBaseline, gae_l
     Args:
         rollout: what was observed, `[K, T, B]`.
         baseline: fitted to each task's part of the rollout.
-        gae_lambda: λ.
+        gae_lambda: λ, see `gae`.
+
+    Raises:
+        InputError: if the parts of the rollout differ in shape.
     """
     reward, dtype = rollout.reward.double(), rollout.reward.dtype
     values = baseline.fit_values(rollout)

@@ -26,13 +26,13 @@ class Values:
     """Values of a rollout's observations, and the returns that they were fitted to; `[K, T, B]`, float64."""
 
     value: Tensor
-    """Of each `obs`."""
+    """Value of each `obs`."""
     final_value: Tensor
-    """Of each `final_obs`."""
+    """Value of each `final_obs`."""
     returns: Tensor
-    """Discounted sum of the rewards from each step to the end of its episode, or of the rollout."""
+    """Rₜ, discounted sum of the rewards from each step to the end of its episode, or of the rollout."""
     fitted: Tensor
-    """Bool: the step belongs to a complete, sound episode."""
+    """True (bool) where the step belongs to a complete, sound episode."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class LinearFeatureBaseline:
     ridge: float = 1e-5
     """Regularisation λ (rllab, ProMP: 1e-5)."""
     whole_episodes: bool = False
-    """Whether rollouts hold one whole episode of each copy, so that their end cuts none."""
+    """True where rollouts hold one whole episode of each copy, so that their end cuts none."""
     obs_limit: float = 10.0
     """Observations are clipped to ± this in the features (rllab, ProMP: 10)."""
 
     def fit_values(self, rollout: Rollout) -> Values:
-        """Return the values of a rollout under the baseline fitted to that rollout.
+        """Return the values of a rollout `[K, T, B]` under the baseline fitted to that rollout.
 
         Only steps of complete, sound episodes are fitted; one task's data never touch another's.
         """

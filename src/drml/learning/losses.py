@@ -1,4 +1,4 @@
-"""Policy losses, written for one task `[T, B]`; leading axes batch, so K tasks at once give a loss `[K]`.
+"""Policy losses, written for one task `[T, B]`; leading axes batch, so K tasks `[K, T, B]` give a loss `[K]`.
 
 Each expectation is a weighted sum with `Advantages.weight`, so steps of unsound episodes do not exist for a loss.
 A loss is minimised. None of them knows of workers, devices, files or loggers.
@@ -12,7 +12,7 @@ from drml.core.types import Advantages, Rollout
 
 
 def expectation(x: Tensor, weight: Tensor) -> Tensor:
-    """Return Σₜ Σ_b w x over the last two axes (T, B)."""
+    """Return Σₜ Σ_b w x, `[...]`, over the last two axes of x and w `[..., T, B]`."""
     return (weight * x).sum((-2, -1))
 
 
@@ -27,7 +27,7 @@ def likelihood_ratio(new: Distribution, rollout: Rollout) -> Tensor:
 
 
 def likelihood_ratio_loss(new: Distribution, rollout: Rollout, advantages: Advantages) -> Tensor:
-    """Return −E[π(a|s)/π_acting(a|s) Â].
+    """Return −E[π(a|s)/π_acting(a|s) Â], `[...]`.
 
     Differentiated twice it gives the low-variance-curvature estimate when π_acting is π: ∇²π/π = ∇² log π + (∇ log π)².
     Source: Rothfuss et al. 2019, "ProMP", eq. 9 (the inner objective J^LR).
@@ -36,7 +36,7 @@ def likelihood_ratio_loss(new: Distribution, rollout: Rollout, advantages: Advan
 
 
 def log_likelihood_loss(new: Distribution, rollout: Rollout, advantages: Advantages) -> Tensor:
-    """Return −E[log π(a|s) Â], whose gradient is the policy gradient.
+    """Return −E[log π(a|s) Â], `[...]`, whose gradient is the policy gradient.
 
     Source: Williams 1992, "REINFORCE"; the inner objective of Finn et al. 2017, "MAML", eq. 4.
     """
@@ -44,7 +44,7 @@ def log_likelihood_loss(new: Distribution, rollout: Rollout, advantages: Advanta
 
 
 def dice_loss(new: Distribution, rollout: Rollout, advantages: Advantages) -> Tensor:
-    """Return −E[(ρ₀ρ₁…ρₜ − ρ₀ρ₁…ρₜ₋₁) Âₜ], ρ = π(a|s)/π_acting(a|s), the products running within an episode.
+    """Return −E[(ρ₀ρ₁…ρₜ − ρ₀ρ₁…ρₜ₋₁) Âₜ], `[...]`, ρ = π(a|s)/π_acting(a|s), products running within an episode.
 
     Each action's gain carries the likelihood ratio of all that led to it, so every derivative is that of the expected
     return: unbiased to any order where the per-step losses are biased from the second on, at a higher variance. The
@@ -65,9 +65,15 @@ def dice_loss(new: Distribution, rollout: Rollout, advantages: Advantages) -> Te
 
 
 def clipped_surrogate_loss(new: Distribution, rollout: Rollout, advantages: Advantages, clip_eps: float) -> Tensor:
-    """Return −E[min(ρ Â, clip(ρ, 1−ε, 1+ε) Â)] with ρ = π(a|s)/π_acting(a|s).
+    """Return −E[min(ρ Â, clip(ρ, 1−ε, 1+ε) Â)], `[...]`, with ρ = π(a|s)/π_acting(a|s).
 
     Source: Schulman et al. 2017, "Proximal policy optimization algorithms", eq. 7.
+
+    Args:
+        new: π at the steps of the rollout, `[..., T, B]`.
+        rollout: its actions, and π_acting that took them.
+        advantages: Â and the weights of the expectation.
+        clip_eps: ε.
     """
     ratio = likelihood_ratio(new, rollout)
     clipped = ratio.clamp(1.0 - clip_eps, 1.0 + clip_eps)
@@ -76,5 +82,5 @@ def clipped_surrogate_loss(new: Distribution, rollout: Rollout, advantages: Adva
 
 
 def mean_kl(new: Distribution, rollout: Rollout, advantages: Advantages) -> Tensor:
-    """Return E[KL(π_acting ‖ π)] in nats per step."""
+    """Return E[KL(π_acting ‖ π)], `[...]`, in nats per step."""
     return expectation(rollout.acting.kl(new), advantages.weight)

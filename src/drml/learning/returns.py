@@ -33,13 +33,16 @@ def returns_to_go(reward: Tensor, gamma: float) -> Tensor:
 
 
 def next_values(value: Tensor, final_value: Tensor, terminated: Tensor, truncated: Tensor) -> Tensor:
-    """Return the value of what follows each step: vₜ₊₁, or v(final_obs) where truncated, or 0 where terminated.
+    """Return the value v′ₜ of what follows each step: vₜ₊₁, or v(final_obs) where truncated, or 0 where terminated.
 
     Args:
         value: `[K, T, B]` value of each observation.
         final_value: `[K, T, B]` value of `final_obs`; read only where truncated.
         terminated: `[K, T, B]` bool.
         truncated: `[K, T, B]` bool; the last step of a rollout is terminated or truncated.
+
+    Raises:
+        InputError: if the shapes differ.
     """
     check_shapes(value=(value, "K T B"), final_value=(final_value, "K T B"), terminated=(terminated, "K T B"))
     following = torch.cat([value[:, 1:], torch.zeros_like(value[:, :1])], 1)
@@ -58,7 +61,10 @@ def gae(reward: Tensor, value: Tensor, next_value: Tensor, ended: Tensor, gamma:
         next_value: `[K, T, B]` from `next_values`.
         ended: `[K, T, B]` bool: the episode ended at this step, in either way.
         gamma: discount per step.
-        gae_lambda: 0 is one-step temporal difference, 1 is the full return minus the value.
+        gae_lambda: λ; 0 is one-step temporal difference, 1 is the full return minus the value.
+
+    Raises:
+        InputError: if the shapes differ.
     """
     check_shapes(reward=(reward, "K T B"), value=(value, "K T B"), next_value=(next_value, "K T B"))
     delta = reward + gamma * next_value - value

@@ -8,22 +8,24 @@ from torch import Tensor
 from drml.core.tree import Tree
 from drml.learning.returns import RESOLUTION
 
-KEPT = 0.9  # share of the running moments that an observation leaves
+DECAY = 0.9  # of the running moments, per observation
 
 
 class RunningScale(NamedTuple):
     """Mean and standard deviation of returns over the last ten or so meta-iterations, for a critic of unit scale.
+
+        w ← 0.9 w + 0.1,  m ← 0.9 m + 0.1 E[R],  q ← 0.9 q + 0.1 E[R²],   mean = m/w,  std = √(q/w − mean²)
 
     Moments decay by 0.9 with each observation and are divided by the weight that they have gathered, so that the first
     observation counts in full.
     """
 
     weight: Tensor
-    """Scalar float64: 1 − 0.9ⁿ after n observations."""
+    """w, scalar float64: 1 − 0.9ⁿ after n observations."""
     mean: Tensor
-    """Weighted sum of the observed means."""
+    """m, scalar float64: weighted sum of the observed means."""
     square: Tensor
-    """Weighted sum of the observed mean squares."""
+    """q, scalar float64: weighted sum of the observed mean squares."""
 
     @staticmethod
     def initial() -> "RunningScale":
@@ -35,19 +37,19 @@ class RunningScale(NamedTuple):
         return dict(self._asdict())
 
     def observe(self, returns: Tensor, counted: Tensor) -> "RunningScale":
-        """Return the scale after `returns`, each counted as often as `counted` says (same shape)."""
+        """Return the scale after `returns` `[...]`, each counted as often as `counted` `[...]` says."""
         share = counted.double() / counted.sum().clamp_min(1.0)
         mean, square = (share * returns).sum(), (share * returns.double().square()).sum()
         seen = (torch.ones_like(mean), mean, square)
-        return RunningScale(*(KEPT * old + (1.0 - KEPT) * new for old, new in zip(self, seen, strict=True)))
+        return RunningScale(*(DECAY * old + (1.0 - DECAY) * new for old, new in zip(self, seen, strict=True)))
 
     def normalise(self, returns: Tensor) -> Tensor:
-        """Return (R − mean)/std."""
+        """Return R̂ = (R − mean)/std of returns R `[...]`, of mean 0 and standard deviation 1."""
         mean, std = self._moments()
         return (returns - mean) / std
 
     def restore(self, normalised: Tensor) -> Tensor:
-        """Return mean + std · R̂, the inverse; before any observation there is no unit, and 0 is the only value."""
+        """Return mean + std · R̂ `[...]`, the inverse; before any observation there is no unit, and all values are 0."""
         if not bool(self.weight > 0.0):
             return torch.zeros_like(normalised)
         mean, std = self._moments()

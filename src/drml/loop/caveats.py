@@ -1,4 +1,4 @@
-"""What a reader of the results has to know about the numbers of a meta-iteration: warnings by name, as plain values.
+"""Warnings about the numbers of a meta-iteration, for readers of the results: by name, as plain values.
 
 nothing-to-learn    no action made a difference, so nothing was learned
 unsound-trials      no trial was sound from its first episode to its last, so nothing was learned

@@ -1,4 +1,4 @@
-"""What adaptation takes: episodes and environment steps before each point of a curve."""
+"""Cost of adaptation: episodes and environment steps before each point of a curve."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from drml.loop.curve import by_task, phase_of_points
 
 @dataclass(frozen=True)
 class AdaptationCost:
-    """What one agent has taken before each point of its adaptation curve: nothing before the first, unless it lost one.
+    """Cost of one agent before each point of its adaptation curve: nothing before the first, unless it lost one.
 
     All copies of a task adapt one agent of a gradient learner, whose step takes the episodes of all of them. Each copy
     is an agent of its own where a memory adapts, and takes one. Episodes that were begun count, also those that were

@@ -24,7 +24,7 @@ class MetaTest:
 
     curve: AdaptationCurve
     cost: AdaptationCost
-    """What came before each point of the curve."""
+    """Episodes and steps before each point of the curve."""
     tasks: Tasks
     """The tasks of the curve's rows: those with a sound first episode after each adaptation step."""
     rows: Tensor
@@ -32,7 +32,7 @@ class MetaTest:
     lost: tuple[int, ...]
     """The rows of the tasks that failed in some phase."""
     faults: tuple[tuple[int, Fault], ...]
-    """What failed, each with its phase."""
+    """Faults, each with its phase."""
 
     def facts(self, tasks: Tasks, rounds: int) -> dict[str, Any]:
         """Return the curve, over all tasks and task by task, as plain values.

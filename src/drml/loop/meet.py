@@ -19,16 +19,16 @@ from drml.loop.cost import AdaptationCost, adaptation_cost
 
 @dataclass(frozen=True)
 class Meeting:
-    """What came of one meta-episode: the tasks that it could be played on, and what failed on them and the others."""
+    """Outcome of one meta-episode: what happened on the tasks that it could be played on, and all that failed."""
 
     episode: MetaEpisode
-    """What happened on the K' tasks with sound episodes in every phase, and no call that failed."""
+    """Tasks, agents and rollouts of the K' tasks with sound episodes in every phase, and no call that failed."""
     rows: Tensor
     """`[K']` int64, their rows among the K tasks that were to be met."""
     lost: tuple[int, ...]
     """The rows of the others."""
     faults: tuple[tuple[int, Fault], ...]
-    """What failed, in order, each with its phase; `Fault.row` counts among the K tasks."""
+    """Faults in order, each with its phase; `Fault.row` counts among the K tasks."""
     env_steps: int
     """Environment steps taken, those of tasks that were lost included."""
     adapt_steps: int

@@ -1,4 +1,4 @@
-"""How far meta-training has come: everything that it changes, as a value."""
+"""Progress of meta-training: everything that it changes, as a value."""
 
 import math
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Progress:
     state: LearnerState
     sampler: Tree
     best_shared: Params
-    """What tasks share, whole, of the state that did best on validation tasks."""
+    """Shared part, whole, of the state that did best on validation tasks."""
     best_return: float = -math.inf
     """Their validation return after adaptation."""
     best_meta_iter: int = 0

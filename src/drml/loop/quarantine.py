@@ -30,7 +30,7 @@ KEPT = 0.9  # of what was counted before; counts so decayed reach back some ten 
 
 @dataclass(frozen=True)
 class Incident:
-    """What a task took a strike for: its first fault in a meta-iteration or validation."""
+    """Strike of a task: its first fault in a meta-iteration or validation."""
 
     fault: Fault
     phase: int
@@ -38,7 +38,7 @@ class Incident:
     episodes: int
     """Faults of the task in all, one per dropped episode or broken process."""
     is_lost: bool
-    """Whether the task was left out of the meta-iteration; a fault in `close` costs no data."""
+    """True where the task was left out of the meta-iteration; a fault in `close` costs no data."""
     strikes: int
     """Strikes of the task, this one included."""
 

@@ -1,4 +1,4 @@
-"""What meta-training works with, and who listens."""
+"""Parts that meta-training works with, and its listeners."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from drml.tasks.distribution import TaskDistribution
 from drml.tasks.samplers.api import TaskSampler
 
 Play = Callable[[Learner, LearnerState, Tasks, Collect, Streams], Meeting]
-"""Where meta-episodes come from: `played` plays them; others may be recorded."""
+"""Source of meta-episodes: `played` plays them; others may be recorded."""
 
 
 def played(learner: Learner, state: LearnerState, tasks: Tasks, collect: Collect, rng: Streams) -> Meeting:
@@ -29,7 +29,7 @@ def played(learner: Learner, state: LearnerState, tasks: Tasks, collect: Collect
 
 @dataclass(frozen=True)
 class Trainer:
-    """What meta-training works with."""
+    """Parts that meta-training works with."""
 
     learner: Learner
     distribution: TaskDistribution
@@ -41,7 +41,7 @@ class Trainer:
     """Asked before each step of the environment and each update; true ends the training as interrupted, after the last
     whole meta-iteration."""
     play: Play = played
-    """Where meta-episodes come from."""
+    """Source of meta-episodes."""
 
     def heed(self) -> None:
         """End the meta-iteration if a stop was requested: it does not count, and is made anew when the run goes on.

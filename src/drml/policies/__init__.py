@@ -1,1 +1,1 @@
-"""Floor 1: policies, which turn parameters and observations into action distributions."""
+"""Policies, which turn parameters and observations into action distributions."""

@@ -1,4 +1,4 @@
-"""Which torch modules can be policies: those that are pure functions, with exact derivatives, of all their parameters.
+"""Admission of torch modules as policies: pure functions, with exact derivatives, of all their parameters.
 
 Meta-gradients differentiate through gradients, for K sets of parameters at once. Some modules fail there, some are
 silently wrong, and some ignore the parameters they are called with. Known ones are refused by kind with a way out; all
@@ -19,14 +19,14 @@ from drml.core.rng import Streams
 from drml.core.tree import Params, flatten, params_map
 from drml.policies.functional import apply, trainable
 
-NUM_ROWS = 6  # observations per trial
+NUM_OBS = 6  # observations per trial
 NUM_TRIALS = 3  # points tried before a derivative is called wrong: a finite difference may straddle a kink at one
 SPREAD = 0.05  # of the points around the module's weights: off zeros, so that no layer hides another
 STEP = 1e-5  # of central differences in float64: truncation ~ STEP², rounding ~ 1e-16/STEP, both about 1e-11
 TOLERANCE = 1e-5  # exact modules are within 1e-8, torch's wrong derivatives off by 1e-3 and more (up to 1024 units)
 
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
-"""What foreign code may raise when it meets shapes, types or transforms that it was not made for."""
+"""Errors that foreign code may raise when it meets shapes, types or transforms that it was not made for."""
 
 
 @dataclass(frozen=True)
@@ -76,24 +76,24 @@ def check_module(module: nn.Module, obs_size: int, num_outputs: int) -> None:
             # functional_call swaps its parameters twice and restores them once
             raise InputError(f"submodule '{path}' is submodule '{seen[part]}' again; keep it once and call it twice")
     _check_parameters(module)
-    rows = Streams(0)["admission", "obs"].normal((NUM_ROWS, obs_size))
+    obs = Streams(0)["admission", "obs"].normal((NUM_OBS, obs_size))
     with torch.random.fork_rng(devices=[]):  # foreign code may draw from the global generator
-        shape = _outputs(module, trainable(module), rows).shape
-        if shape != (NUM_ROWS, num_outputs):
-            expected = [NUM_ROWS, num_outputs]
-            raise InputError(f"the module maps {list(rows.shape)} to {list(shape)}, expected {expected}")
+        shape = _outputs(module, trainable(module), obs).shape
+        if shape != (NUM_OBS, num_outputs):
+            expected = [NUM_OBS, num_outputs]
+            raise InputError(f"the module maps {list(obs.shape)} to {list(shape)}, expected {expected}")
         exact = copy.deepcopy(module).double()
-        _check_purity(exact, rows.double())
-        _check_derivatives(exact, rows.double())
+        _check_purity(exact, obs.double())
+        _check_derivatives(exact, obs.double())
 
 
-def _check_kind(place: str, part: nn.Module) -> None:
+def _check_kind(name: str, part: nn.Module) -> None:
     for refusal in REFUSALS:
         if isinstance(part, refusal.kinds):
-            what = f"{place} ({type(part).__name__}) cannot be part of a policy"
+            what = f"{name} ({type(part).__name__}) cannot be part of a policy"
             raise InputError(f"{what}: {refusal.reason}; {refusal.instead}")
     if isinstance(part, _DropoutNd) and part.training and part.p > 0.0:
-        what = f"{place} ({type(part).__name__}) cannot be part of a policy"
+        what = f"{name} ({type(part).__name__}) cannot be part of a policy"
         raise InputError(f"{what}: it is random where a policy is a function; remove it or call module.eval()")
 
 
@@ -109,10 +109,10 @@ def _check_parameters(module: nn.Module) -> None:
         raise InputError("the module has no parameter that requires a gradient, so there is nothing to learn")
 
 
-def _check_purity(module: nn.Module, rows: Tensor) -> None:
+def _check_purity(module: nn.Module, obs: Tensor) -> None:
     params = params_map(lambda value: value[0], _point(module, trial=0))
     before = {name: value.clone() for name, value in module.named_buffers()}
-    first, second = _outputs(module, params, rows), _outputs(module, params, rows)
+    first, second = _outputs(module, params, obs), _outputs(module, params, obs)
     for name, value in module.named_buffers():
         if not torch.equal(value, before[name]):
             raise InputError(
@@ -121,20 +121,20 @@ def _check_purity(module: nn.Module, rows: Tensor) -> None:
             )
     if not torch.equal(first, second):
         raise InputError("the module answers the same question in two ways: it is random or keeps a hidden state")
-    in_pairs = torch.cat([_outputs(module, params, pair) for pair in rows.split(2)])
+    in_pairs = torch.cat([_outputs(module, params, pair) for pair in obs.split(2)])
     if not torch.allclose(first, in_pairs, rtol=1e-6, atol=1e-9):  # float64: far above rounding, below any mixing
         raise InputError("the module mixes the rows of [N, O]; each observation must be answered by itself")
 
 
-def _check_derivatives(module: nn.Module, rows: Tensor) -> None:
+def _check_derivatives(module: nn.Module, obs: Tensor) -> None:
     """Compare the second and third derivative of the stacked module with differences of the first and second."""
     errors: list[float] = []
     for trial in range(NUM_TRIALS):
         point, direction = _point(module, trial), _direction(module, trial)
-        at = _derivatives(module, point, direction, rows)
+        at = _derivatives(module, point, direction, obs)
         _check_gradient(at[0])
-        ahead = _derivatives(module, params_map(lambda p, d: p + STEP * d, point, direction), direction, rows)
-        behind = _derivatives(module, params_map(lambda p, d: p - STEP * d, point, direction), direction, rows)
+        ahead = _derivatives(module, params_map(lambda p, d: p + STEP * d, point, direction), direction, obs)
+        behind = _derivatives(module, params_map(lambda p, d: p - STEP * d, point, direction), direction, obs)
         errors.append(max(_error(at[order + 1], ahead[order], behind[order]) for order in (0, 1)))
         if errors[-1] < TOLERANCE:
             return
@@ -154,13 +154,13 @@ def _check_gradient(gradient: Params) -> None:
         )
 
 
-def _derivatives(module: nn.Module, point: Params, direction: Params, rows: Tensor) -> list[Params]:
+def _derivatives(module: nn.Module, point: Params, direction: Params, obs: Tensor) -> list[Params]:
     """Return ∇f, ∇(v·∇f) and ∇(v·∇(v·∇f)) at stacked parameters, for direction v and f = Σ sin(c · output).
 
     The sine keeps every order from vanishing, and the constants c keep the outputs from cancelling.
     """
     theta = params_map(lambda value: value.detach().requires_grad_(), point)
-    outputs = _outputs(module, theta, torch.stack([rows, -rows]))
+    outputs = _outputs(module, theta, torch.stack([obs, -obs]))
     scale = Streams(0)["admission", "scale"].uniform(outputs.shape).to(outputs) + 0.5
     value = (scale * outputs).sin().sum()
     if not value.requires_grad:  # not a single one of the parameters was read
@@ -176,12 +176,12 @@ def _derivatives(module: nn.Module, point: Params, direction: Params, rows: Tens
     return orders
 
 
-def _outputs(module: nn.Module, params: Params, rows: Tensor) -> Tensor:
+def _outputs(module: nn.Module, params: Params, obs: Tensor) -> Tensor:
     """Return the outputs, or refuse the module with the reason it fails for."""
     try:
-        return apply(module, params, rows)
+        return apply(module, params, obs)
     except FAILURES as error:
-        where = f"observations {list(rows.shape)} of {rows.dtype}"
+        where = f"observations {list(obs.shape)} of {obs.dtype}"
         raise InputError(f"the module fails at {where}: {_first_line(error)}") from error
 
 

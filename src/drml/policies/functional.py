@@ -26,8 +26,8 @@ def apply(module: nn.Module, params: Params, obs: Tensor) -> Tensor:
         obs: `[K, ..., O]`.
     """
 
-    def call(own: Params, rows: Tensor) -> Tensor:
-        return torch.func.functional_call(module, own, (rows,))
+    def call(own: Params, flat: Tensor) -> Tensor:
+        return torch.func.functional_call(module, own, (flat,))
 
     if is_stacked(module, params):
         outputs = torch.vmap(call)(params, obs.reshape(obs.shape[0], -1, obs.shape[-1]))

@@ -145,18 +145,18 @@ def _init_layer(name: str, size_in: int, size_out: int, rng: Streams, scale: flo
 
 
 def _generated_linear(params: Params, layer: str, outputs: Tensor, inputs: Tensor) -> Tensor:
-    """Return `[..., in]` inputs times W(z), plus b(z), `[..., out]`: each row meets a layer of its own."""
-    rows = outputs.reshape(-1, outputs.shape[-1])
-    weight, bias = (_generated(params, f"{layer}.{part}", rows) for part in ("weight", "bias"))
-    products = stacked_linear(inputs.reshape(len(rows), 1, -1), weight, bias)
+    """Return `[..., in]` inputs times W(z), plus b(z), `[..., out]`: each input meets a layer of its own."""
+    z = outputs.reshape(-1, outputs.shape[-1])
+    weight, bias = (_generated(params, f"{layer}.{part}", z) for part in ("weight", "bias"))
+    products = stacked_linear(inputs.reshape(len(z), 1, -1), weight, bias)
     return products.view(*inputs.shape[:-1], products.shape[-1])
 
 
-def _generated(params: Params, name: str, rows: Tensor) -> Tensor:
+def _generated(params: Params, name: str, z: Tensor) -> Tensor:
     """Return θ₀ + z G of one parameter, `[N, *shape]`, for z `[N, D]`.
 
     Each parameter has a product of its own: cut out of one product for all, its rows would be far apart in memory,
     and forward and backward pass would take half as long again.
     """
     start = params[name]
-    return torch.addmm(start.flatten(), rows, params[f"generator.{name}"]).unflatten(1, start.shape)
+    return torch.addmm(start.flatten(), z, params[f"generator.{name}"]).unflatten(1, start.shape)

@@ -50,7 +50,14 @@ def init_layers(sizes: tuple[int, ...], rng: Streams) -> Params:
 
 
 def forward(params: Params, num_layers: int, activation: Activation, obs: Tensor) -> Tensor:
-    """Return the last layer's output `[K, ..., out]` at `obs` `[K, ..., O]`."""
+    """Return the last layer's output `[K, ..., out]` at `obs` `[K, ..., O]`.
+
+    Args:
+        params: `layer0.weight`, `layer0.bias`, … from `init_layers`, shared or stacked `[K, ...]`.
+        num_layers: layers with weights, the last one included.
+        activation: between the layers; there is none behind the last.
+        obs: `[K, ..., O]`.
+    """
     stacked = params["layer0.weight"].dim() == 3
     lead = (obs.shape[0], -1) if stacked else (-1,)
     hidden = obs.reshape(*lead, obs.shape[-1])
@@ -69,20 +76,20 @@ def per_task(parameter: Tensor, like: Tensor) -> Tensor:
 
 
 def log_std_bounds(min_std: float) -> Bounds:
-    """Return the bounds of a Gaussian policy's log standard deviation."""
+    """Return the bounds of a Gaussian policy's log standard deviation: [ln min_std, 5]."""
     return {"log_std": (math.log(min_std), MAX_LOG_STD)}
 
 
 @dataclass(frozen=True)
 class GaussianMLP:
-    """Gaussian policy: the MLP gives the mean, a free parameter the log standard deviation of each action."""
+    """Gaussian policy π(·|s) = N(MLP(s), e^(2 log_std)), with a free parameter `log_std` `[A]`."""
 
     obs_size: int
     action_size: int
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers (ProMP: 64, 64; MAML: 100, 100)."""
     activation: Activation = "tanh"
-    """ProMP: tanh; MAML: relu."""
+    """Activation of the hidden layers (ProMP: tanh; MAML: relu)."""
     init_std: float = 1.0
     """Standard deviation at the start, in policy action units."""
     min_std: float = 1e-6
@@ -127,7 +134,7 @@ class GaussianMLP:
 
 @dataclass(frozen=True)
 class CategoricalMLP:
-    """Categorical policy over discrete actions: the MLP gives the logits."""
+    """Categorical policy over discrete actions: π(·|s) = softmax(MLP(s))."""
 
     obs_size: int
     num_actions: int
@@ -173,7 +180,11 @@ class CategoricalMLP:
 
 @dataclass(frozen=True)
 class MLPConfig:
-    """The shape of an MLP policy."""
+    """The shape of an MLP policy.
+
+    Raises:
+        InputError: if a width is below 1, or a standard deviation is out of its range.
+    """
 
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers (ProMP: 64 64; MAML: 100 100)."""

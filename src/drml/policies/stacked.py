@@ -40,7 +40,7 @@ def stacked_linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def tanh(x: Tensor) -> Tensor:
-    """Return the hyperbolic tangent as 2 σ(2x) − 1: to one rounding of 1, in less than half of the library's time."""
+    """Return tanh x `[...]` as 2 σ(2x) − 1: to one rounding of 1, in less than half of the library's time."""
     if not torch.is_grad_enabled():
         return _tanh(x)
     return cast(Tensor, _Tanh.apply(x))

@@ -1,1 +1,1 @@
-"""Floor 5: published experiments as configurations, with the numbers that they should reach."""
+"""Published experiments as configurations, with the numbers that they should reach."""

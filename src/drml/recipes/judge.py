@@ -23,15 +23,15 @@ from drml.recipes.recipe import Recipe
 from drml.run import rundir
 
 Part = Mapping[str, Any]
-"""What one seed gave: its test, its learning curve, its costs and the versions that it was trained with."""
+"""Result of one seed: its test, its learning curve, its costs and the versions that it was trained with."""
 TAKEN = {"episodes_by_seed": "episodes", "env_steps_by_seed": "env_steps"}
-"""What one agent took before a point, in the results of tests that say it."""
+"""Columns of what one agent took before a point, and the keys of tests that say it."""
 COLUMNS = {"mean_by_seed": "mean", "iqm_by_seed": "iqm", "half_width_95_by_seed": "mean_half_width_95"}
 
 
 @dataclass(frozen=True)
 class Bars:
-    """What a kind of return is held against."""
+    """Bars that a kind of return is held against."""
 
     published: float | None = None
     at_least: float | None = None
@@ -147,8 +147,8 @@ def check_settings(result: Mapping[str, Any], recipe: Recipe) -> None:
     Raises:
         InputError: names the first setting that differs.
     """
-    if place := _difference(result["config"], _plain(recipe), "config"):
-        raise InputError(f"the result of {result['recipe']} was made with other settings than the recipe's: {place}")
+    if changed := _difference(result["config"], _plain(recipe), "config"):
+        raise InputError(f"the result of {result['recipe']} was made with other settings than the recipe's: {changed}")
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
@@ -156,11 +156,11 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
     return json.loads(json.dumps(to_dict(recipe.config)))
 
 
-def _difference(old: object, new: object, place: str) -> str:
+def _difference(old: object, new: object, setting: str) -> str:
     if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
-        return "" if old == new else f"{place} was {old!r} and is {new!r}"
-    lost = [f"{place}.{key} is no setting now" for key in old if key not in new]
-    inside = (_difference(value, new[key], f"{place}.{key}") for key, value in old.items() if key in new)
+        return "" if old == new else f"{setting} was {old!r} and is {new!r}"
+    lost = [f"{setting}.{key} is no setting now" for key in old if key not in new]
+    inside = (_difference(value, new[key], f"{setting}.{key}") for key, value in old.items() if key in new)
     return next((found for found in (*lost, *inside) if found), "")
 
 

@@ -11,21 +11,21 @@ class Recipe:
     """An experiment that was published, or that a figure of ours rests on."""
 
     config: RunConfig
-    """What is run, but for the seed."""
+    """Configuration of the runs, but for the seed."""
     source: str
-    """Where the hyper-parameters and the numbers come from."""
+    """Publication that the hyper-parameters and the numbers come from."""
     published: tuple[float, ...] = ()
     """Published mean returns after 0, 1, 2, … adaptation steps; empty where only curves were published."""
     at_least: tuple[float, ...] = ()
-    """What the lower end of our interval is to reach after 0, 1, 2, … adaptation steps."""
+    """Bar for the lower end of our interval after 0, 1, 2, … adaptation steps."""
     published_trial: float | None = None
     """Published mean return of a whole trial: the sum over its episodes."""
     at_least_trial: float | None = None
-    """What the lower end of our interval is to reach on whole trials."""
+    """Bar for the lower end of our interval on whole trials."""
     references: Mapping[str, float] = field(default_factory=dict)
     """Mean returns of whole trials under other strategies."""
     gain_above: float | None = None
-    """What the lower end of the interval of the gain, return after the last step minus return before, is to exceed."""
+    """Bar that the lower end of the interval of the gain, last return minus first, is to exceed."""
     adapt_steps: int = 3
     """Adaptation steps of a test."""
     test_tasks: int = 40

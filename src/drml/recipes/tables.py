@@ -19,7 +19,7 @@ def write_tables(page: Path) -> None:
     """Write the tables of stored results into a page, between `<!-- results: NAME -->` and `<!-- end -->`.
 
     Raises:
-        InputError: if the page cannot be read or has no such place.
+        InputError: if the page cannot be read or lacks such lines.
         ResourceError: if it cannot be written.
     """
     try:
@@ -33,15 +33,15 @@ def with_tables(text: str, where: str) -> str:
     """Return a page with its tables made anew.
 
     Raises:
-        InputError: if it has no place for one of them; `where` names the page.
+        InputError: if it has no such lines for one of them; `where` names the page.
     """
     for name, (prefix, table) in TABLES.items():
         stored = [result for recipe in RECIPES if _is_in(recipe, prefix) and (result := stored_result(recipe))]
-        place = re.compile(rf"(<!-- results: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        if not place.search(text):
+        block = re.compile(rf"(<!-- results: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        if not block.search(text):
             raise InputError(f"{where} has no lines '<!-- results: {name} -->' and '<!-- end -->' to write between")
         rows = table(stored)
-        text = place.sub(rf"\g<1>\n{rows}\n\n\g<2>", text)
+        text = block.sub(rf"\g<1>\n{rows}\n\n\g<2>", text)
     return text
 
 

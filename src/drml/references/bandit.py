@@ -33,7 +33,7 @@ MIN_LOG_DENSITY = -1e300  # stands for log 0, which would make 0 log 0 undefined
 
 @dataclass(frozen=True)
 class Counts:
-    """What was seen so far in B copies of K tasks: a sufficient statistic of the past."""
+    """Counts of what was seen so far in B copies of K tasks: a sufficient statistic of the past."""
 
     successes: np.ndarray
     """`[K, B, A]` float64."""

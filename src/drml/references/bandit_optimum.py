@@ -28,15 +28,15 @@ class BayesOptimal:
     """The agent that earns the most on average over tasks, and what it earns."""
 
     num_arms: int
-    """k."""
+    """k, arms."""
     num_pulls: int
-    """n."""
+    """n, pulls."""
     expected_return: float
     """V of the empty history: the largest expected number of successes in n pulls."""
     keys: tuple[np.ndarray, ...]
-    """Per t, `[N]` int64: the packed states after t pulls, in ascending order."""
+    """Packed states `[N]` int64 after t pulls, for each t, in ascending order."""
     best: tuple[np.ndarray, ...]
-    """Per t, `[N]` int8: the place of the best arm in the sorted state."""
+    """Ranks `[N]` int8 of the best arm in the sorted state, for each t."""
 
     @property
     def num_states(self) -> int:
@@ -58,8 +58,8 @@ class BayesOptimal:
         codes = tried * (tried + 1) // 2 + counts.successes.astype(np.int64)  # [K, B, A]
         order = codes.argsort(-1)
         keys = _pack(np.take_along_axis(codes, order, -1), self.num_pulls)
-        place = self.best[counts.num_pulls][np.searchsorted(self.keys[counts.num_pulls], keys)]
-        return np.take_along_axis(order, place[..., None].astype(np.int64), -1)[..., 0]
+        rank = self.best[counts.num_pulls][np.searchsorted(self.keys[counts.num_pulls], keys)]
+        return np.take_along_axis(order, rank[..., None].astype(np.int64), -1)[..., 0]
 
 
 def bayes_optimal(num_arms: int, num_pulls: int) -> BayesOptimal:
@@ -131,7 +131,7 @@ def _pairs(num_pulls: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pulled(codes: np.ndarray, arm: int, num_pulls: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the packed states `[N]` after a failure and after a success of the arm at one place."""
+    """Return the packed states `[N]` after a failure and after a success of the arm of one rank."""
     tried = _pairs(num_pulls)[0][codes[:, arm]]
     after = codes.copy()
     after[:, arm] += tried + 1
@@ -154,7 +154,7 @@ def _look_up(keys: np.ndarray, value: np.ndarray) -> Callable[[np.ndarray], np.n
 def _best_pull(
     codes: np.ndarray, num_pulls: int, value_after: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the value of each state and the place of its best arm, `[N]` each."""
+    """Return the value of each state and the rank of its best arm, `[N]` each."""
     mean = _pairs(num_pulls)[1]
     values: list[np.ndarray] = []
     for arm in range(codes.shape[1]):

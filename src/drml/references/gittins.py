@@ -29,7 +29,7 @@ ROUNDING = 1e-13  # a rise of the index by less than this is rounding
 
 
 def gittins_index(successes: np.ndarray, failures: np.ndarray, gamma: float, depth: int = DEPTH) -> np.ndarray:
-    """Return the discounted indices of arms with these counts.
+    """Return the discounted indices ν `[...]`, in reward per pull, of arms with these counts.
 
     After `depth` pulls the rule may only stop or go on for ever, so the result is never too large; with the default it
     is too small by less than 1e-9 for γ = 0.9 and by less than 1e-4 for γ = 0.99.
@@ -49,7 +49,12 @@ def gittins_index(successes: np.ndarray, failures: np.ndarray, gamma: float, dep
 
 
 def finite_horizon_index(successes: np.ndarray, failures: np.ndarray, remaining: int) -> np.ndarray:
-    """Return the undiscounted indices over stopping rules that make at most `remaining` pulls, `[...]`.
+    """Return the undiscounted indices ν `[...]` over stopping rules that make at most `remaining` pulls.
+
+    Args:
+        successes: s `[...]`.
+        failures: f `[...]`.
+        remaining: n − t, pulls that are left.
 
     Raises:
         InputError: if `remaining` < 1.

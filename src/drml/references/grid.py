@@ -31,7 +31,7 @@ from drml.suites.grid import GOAL_REWARD, MOVES, STEP_REWARD, Cell, cells, goal_
 
 BEAM = 500  # states kept per step by the first search, which only has to find a good path
 MAX_STATES = 5_000_000  # kept at one step; 5 x 5 cells need far fewer
-MAX_GOALS = 48  # so that the cells seen and the position fit into 63 bits
+MAX_SIZE = 7  # so that the goals seen, a bit each, and the cell fit into 63 bits
 TOLERANCE = 1e-9  # on sums of less than a thousand numbers below 100 in float64
 
 
@@ -47,7 +47,7 @@ class GridSearch:
     returns: np.ndarray
     """`[goals, E]` the return of each episode, for each goal, in the order of `goal_cells`."""
     path: tuple[Cell, ...]
-    """Where to be after each step as long as the goal is not found; each H steps it starts again from (0, 0)."""
+    """Cells after each step as long as the goal is not found; each H steps they start again from (0, 0)."""
 
     @property
     def expected_returns(self) -> np.ndarray:
@@ -60,13 +60,18 @@ def bayes_optimal_search(size: int = 5, horizon: int = 15, episodes: int = 4) ->
 
     With the defaults this takes seconds.
 
+    Args:
+        size: cells per side, 3 to 7.
+        horizon: H, steps per episode.
+        episodes: E.
+
     Raises:
-        InputError: if there are no or more than 48 goals, `horizon` or `episodes` < 1, or the search grows too large.
+        InputError: if `size` is not 3 to 7, `horizon` or `episodes` < 1, or the search grows too large.
     """
-    if not 3 <= size <= 7 or horizon < 1 or episodes < 1:
+    if not 3 <= size <= MAX_SIZE or horizon < 1 or episodes < 1:
         raise InputError(
-            f"bayes_optimal_search: size {size}, horizon {horizon}, episodes {episodes}; expected 3 <= size <= 7 and "
-            "at least 1 step and episode"
+            f"bayes_optimal_search: size {size}, horizon {horizon}, episodes {episodes}; expected "
+            f"3 <= size <= {MAX_SIZE} and at least 1 step and episode"
         )
     problem = _Problem(size, horizon, episodes)
     known = problem.worth(_search(problem, floor=-np.inf, beam=BEAM))
@@ -76,7 +81,7 @@ def bayes_optimal_search(size: int = 5, horizon: int = 15, episodes: int = 4) ->
 
 
 def informed_returns(size: int = 5, horizon: int = 15) -> np.ndarray:
-    """Return what one episode pays if the goal is known, for each goal in the order of `goal_cells`, `[goals]`."""
+    """Return ρ(d) `[goals]`, what one episode pays if the goal is known, for each goal in the order of `goal_cells`."""
     return _Problem(size, horizon, 1).known
 
 
@@ -110,14 +115,14 @@ def _towards(offset: Tensor) -> Tensor:
 
 @final
 class _Problem:
-    """What a search is about: the grid, and what it is worth to see a cell first at a given step."""
+    """Problem that is searched: the grid, and what it is worth to see a cell first at a given step."""
 
     def __init__(self, size: int, horizon: int, episodes: int) -> None:
         self.size, self.horizon, self.episodes = size, horizon, episodes
         self.goals = np.array(goal_cells(size))  # [goals, 2]
-        places = {cell: i for i, cell in enumerate(cells(size))}
-        self.goal_at = np.full(len(places), -1)
-        self.goal_at[[places[x, y] for x, y in goal_cells(size)]] = np.arange(len(self.goals))
+        index_of = {cell: i for i, cell in enumerate(cells(size))}
+        self.goal_at = np.full(len(index_of), -1)
+        self.goal_at[[index_of[x, y] for x, y in goal_cells(size)]] = np.arange(len(self.goals))
         reached = np.clip(np.array(cells(size))[:, None] + np.array(MOVES), 0, size - 1)  # [cells, 5, 2]
         self.neighbours = reached[..., 0] * size + reached[..., 1]
         step = np.arange(1, horizon + 1)
@@ -135,11 +140,11 @@ class _Problem:
     def returns(self, path: tuple[Cell, ...]) -> np.ndarray:
         """Return the return of each episode for each goal, `[goals, E]`."""
         returns = np.full((len(self.goals), self.episodes), self.horizon * STEP_REWARD)
-        for row, goal in enumerate(self.goals.tolist()):
+        for k, goal in enumerate(self.goals.tolist()):
             if tuple(goal) in path:
                 episode, step = divmod(path.index(tuple(goal)), self.horizon)
-                returns[row, episode] = self.found[step]
-                returns[row, episode + 1 :] = self.known[row]
+                returns[k, episode] = self.found[step]
+                returns[k, episode + 1 :] = self.known[k]
         return returns
 
     def worth(self, path: tuple[Cell, ...]) -> float:
@@ -173,7 +178,7 @@ class _Problem:
 class _Layer:
     """The states after some steps."""
 
-    place: np.ndarray
+    cell: np.ndarray
     """`[N]` indices of the cells entered last."""
     seen: np.ndarray
     """`[N]` int64, a bit for each goal."""
@@ -197,25 +202,25 @@ def _search(problem: _Problem, floor: float, beam: int | None) -> tuple[Cell, ..
             kept = kept[np.argpartition(-bound[kept], beam)[:beam]]
         if len(kept) > MAX_STATES:
             raise InputError(f"gridnavi search: more than {MAX_STATES} states at step {t}; ask for a smaller grid")
-        layers.append(_Layer(layer.place[kept], layer.seen[kept], layer.value[kept], layer.parent[kept]))
+        layers.append(_Layer(layer.cell[kept], layer.seen[kept], layer.value[kept], layer.parent[kept]))
     final_value = layers[-1].value + _hope(problem, layers[-1].seen, len(layers) - 1)
     return _trace(problem, layers, int(final_value.argmax()))
 
 
 def _advance(problem: _Problem, layer: _Layer, t: int) -> _Layer:
     """Return the states after step t: of those alike, the one of largest value."""
-    begins = layer.place * (t % problem.horizon > 0)  # 0 where an episode starts
-    place = problem.neighbours[begins].T.ravel()  # [5 N]
-    parent = np.tile(np.arange(len(layer.place)), len(MOVES))
-    goal = problem.goal_at[place]
+    begins = layer.cell * (t % problem.horizon > 0)  # 0 where an episode starts
+    cell = problem.neighbours[begins].T.ravel()  # [5 N]
+    parent = np.tile(np.arange(len(layer.cell)), len(MOVES))
+    goal = problem.goal_at[cell]
     bit = np.where(goal >= 0, np.int64(1) << np.maximum(goal, 0), 0)
     is_new = (bit & ~layer.seen[parent]) != 0
     value = layer.value[parent] + np.where(is_new, problem.gain(t)[goal], 0.0)
     seen = layer.seen[parent] | bit
-    key = seen * len(problem.goal_at) + place
+    key = seen * len(problem.goal_at) + cell
     order = np.lexsort((-value, key))
     first = order[np.diff(key[order], prepend=-1) != 0]
-    return _Layer(place[first], seen[first], value[first], parent[first])
+    return _Layer(cell[first], seen[first], value[first], parent[first])
 
 
 def _hope(problem: _Problem, seen: np.ndarray, t: int) -> np.ndarray:
@@ -234,6 +239,6 @@ def _trace(problem: _Problem, layers: list[_Layer], index: int) -> tuple[Cell, .
     """Return the cells entered by the steps that lead to a state of the last layer."""
     path: list[Cell] = []
     for layer in reversed(layers[1:]):
-        path.append(divmod(int(layer.place[index]), problem.size))
+        path.append(divmod(int(layer.cell[index]), problem.size))
         index = int(layer.parent[index])
     return tuple(reversed(path))

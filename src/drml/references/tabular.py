@@ -81,7 +81,11 @@ class Belief:
 
 @dataclass(frozen=True)
 class Prior:
-    """What is believed before anything is seen, of each state and action alike."""
+    """Belief before anything is seen, of each state and action alike: mean rewards N(mean, 1/precision).
+
+    Raises:
+        InputError: if `alpha` or `precision` is not above 0.
+    """
 
     alpha: float = 1.0
     """Dirichlet parameter of each transition."""
@@ -103,9 +107,9 @@ class Prior:
 TRUE_PRIOR = Prior()
 """The distribution that the published random MDPs are drawn from."""
 PUBLISHED_PRIOR = Prior(mean=0.0)
-"""What the published PSRL, OPSRL and BEB believed, although mean rewards were drawn around 1."""
+"""Prior of the published PSRL, OPSRL and BEB, although mean rewards were drawn around 1."""
 VAGUE_PRIOR = Prior(alpha=1e-4, mean=0.0, precision=1e-4)
-"""Next to nothing, for agents that are not Bayesian: untried actions promise 0."""
+"""Prior of next to nothing, for agents that are not Bayesian: untried actions promise 0."""
 
 
 class TabularAgent(Protocol):
@@ -137,7 +141,7 @@ class EpsilonGreedy:
     """The published agents' is vague."""
 
     def plan(self, belief: Belief, episode: int, horizon: int, rng: Streams) -> np.ndarray:
-        """Return the action values of the mean MDP."""
+        """Return the action values `[K, H, S, A]` of the mean MDP."""
         return backward_induction(belief.reward_mean, belief.transition, horizon)
 
 
@@ -154,12 +158,12 @@ class Psrl:
     num_draws: int = 1
     """N; 1 is PSRL, the published OPSRL is the best of 1 to 20."""
     prior: Prior = TRUE_PRIOR
-    """What the MDPs are believed to be drawn from."""
+    """Distribution that the MDPs are believed to be drawn from."""
     epsilon: float = 0.0
-    """Nothing is left to chance but the draw."""
+    """Probability of a random action: nothing is left to chance but the draw."""
 
     def plan(self, belief: Belief, episode: int, horizon: int, rng: Streams) -> np.ndarray:
-        """Return the largest action values among the drawn MDPs."""
+        """Return the largest action values `[K, H, S, A]` among the drawn MDPs."""
         draws = (belief.sample(rng["draw", i]) for i in range(self.num_draws))
         values = [backward_induction(reward, transition, horizon) for reward, transition in draws]
         return np.max(values, axis=0)
@@ -170,18 +174,20 @@ class Psrl:
 class Beb:
     """Plans for the posterior mean with bonuses that fall as 1/n.
 
+        r = μ + 1/(τ + 1),   b = 2 c H³/(Σ counts + 1) for each step that is left
+
     Source: Kolter and Ng, 2009, "Near-Bayesian exploration in polynomial time"; the bonus as in iosband/TabulaRL.
     """
 
     scaling: float
     """c; the published agent is the best of 21 values between 1e-4 and 1, evenly spread in log c."""
     prior: Prior = TRUE_PRIOR
-    """What the MDPs are believed to be drawn from."""
+    """Distribution that the MDPs are believed to be drawn from."""
     epsilon: float = 0.0
-    """Nothing is left to chance."""
+    """Probability of a random action: nothing is left to chance."""
 
     def plan(self, belief: Belief, episode: int, horizon: int, rng: Streams) -> np.ndarray:
-        """Return the action values of the mean MDP with bonuses."""
+        """Return the action values `[K, H, S, A]` of the mean MDP with bonuses."""
         reward = belief.reward_mean + 1.0 / (belief.precision + 1.0)
         bonus = 2.0 * self.scaling * horizon**3 / (belief.counts.sum(-1) + 1.0)
         return backward_induction(reward, belief.transition, horizon, bonus_per_step_left=bonus)
@@ -203,12 +209,12 @@ class Ucrl2:
     delta: float = 0.05
     """δ, the probability with which the bounds may fail where c = 1."""
     prior: Prior = Prior(alpha=1e-5, mean=0.0, precision=1e-4)
-    """Next to nothing, since this agent is not Bayesian."""
+    """Prior of next to nothing, since this agent is not Bayesian."""
     epsilon: float = 0.0
-    """Nothing is left to chance."""
+    """Probability of a random action: nothing is left to chance."""
 
     def plan(self, belief: Belief, episode: int, horizon: int, rng: Streams) -> np.ndarray:
-        """Return the action values of the most optimistic MDP."""
+        """Return the action values `[K, H, S, A]` of the most optimistic MDP."""
         _, num_states, num_actions = belief.reward_mean.shape
         log_term = np.log(2.0 * num_states * num_actions * (episode + 2) / self.delta)
         num_rewards = np.maximum(belief.precision - self.prior.precision, 1.0)

@@ -43,7 +43,7 @@ class _PoseRecorder:
         self._env, self._filmed = env, filmed
         self._shape = (0, 0)
         self.phases: list[list[Tensor]] = []
-        """By reset and step: the poses `[K, B, ...]`."""
+        """Poses `[K, B, ...]` by reset and step."""
 
     @property
     def spec(self) -> EnvSpec:

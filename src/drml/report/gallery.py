@@ -28,12 +28,12 @@ Every family of tasks, with one picture and its exact definition. Written by `dr
 
 @dataclass(frozen=True)
 class Family:
-    """What a section of the gallery shows: all suites whose names begin alike."""
+    """Section of the gallery: all suites whose names begin alike."""
 
     title: str
     prefix: str
     sketch: Sketch | None = None
-    """How the family is drawn where it cannot be photographed."""
+    """Drawing of the family where it cannot be photographed."""
 
     @property
     def suites(self) -> list[Suite]:

@@ -43,20 +43,20 @@ def _basename(path: re.Match[str]) -> str:
     return f"…/{names[-1]}" if len(names) > 2 else "…"
 
 
-def places(values: Iterable[float]) -> int:
+def decimals_for(values: Iterable[float]) -> int:
     """Return how many decimals show the largest of some numbers to about three digits, so that a column is even."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
     return 0 if largest >= 1000 else 1 if largest >= 10 else 2 if largest >= 0.1 or largest == 0 else 4
 
 
 def decimal(value: float, decimals: int | None = None, signed: bool = False) -> str:
-    """Return a number to `decimals` (by default those of `places`), with a true minus sign."""
+    """Return a number to `decimals` (by default those of `decimals_for`), with a true minus sign."""
     if not math.isfinite(value):
         return MISSING
     if abs(value) >= 1e7 or 0 < abs(value) < 1e-4:
         shown = f"{value:+.2e}" if signed else f"{value:.2e}"
     else:
-        decimals = places([value]) if decimals is None else decimals
+        decimals = decimals_for([value]) if decimals is None else decimals
         shown = f"{value:+,.{decimals}f}" if signed else f"{value:,.{decimals}f}"
     return shown.replace("-", "−").replace(",", "\N{NARROW NO-BREAK SPACE}")
 

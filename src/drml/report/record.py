@@ -1,4 +1,4 @@
-"""What a run directory holds, read and checked once: a page is drawn from these values and from nothing else.
+"""Record of a run directory, read and checked once: a page is drawn from these values and from nothing else.
 
 Only config.json must exist. Whatever else is missing (a run that goes on, one that was never tested or filmed) is
 missing here too, and the page says so. A number that is null was not finite when it was written; it is NaN here.
@@ -61,7 +61,7 @@ class FaultPoint:
 
 @dataclass(frozen=True)
 class WarningPoint:
-    """What one meta-iteration warns of."""
+    """Warning of one meta-iteration."""
 
     meta_iter: int
     name: str
@@ -75,11 +75,11 @@ class StepReturn:
     step: int
     mean: float
     half_width: float
-    """Of the 95 % interval of the mean; NaN where it is not known."""
+    """Half the width of the 95 % interval of the mean; NaN where it is not known."""
     iqm: float
     """The interquartile mean."""
     episodes: float = math.nan
-    """What one agent had taken by then, the mean over tasks; NaN in tests of older versions."""
+    """Episodes that one agent had taken by then, the mean over tasks; NaN in tests of older versions."""
     env_steps: float = math.nan
 
     @property
@@ -113,7 +113,7 @@ class Evaluation:
     tasks: tuple[TaskReturn, ...]
     return_by_step: tuple[StepReturn, ...]
     over: str
-    """What the intervals are over: tasks or episodes; '' in tests of older versions, whose intervals are not shown."""
+    """Unit of the intervals: tasks or episodes; '' in tests of older versions, whose intervals are not shown."""
     count: int
     """The tasks that were tested."""
     best_meta_iter: int

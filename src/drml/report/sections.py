@@ -10,7 +10,19 @@ from drml.core.errors import InputError
 from drml.core.fault import label
 from drml.core.plain_files import read_plain
 from drml.report.figures import Drawing
-from drml.report.markup import amount, count, decimal, duration, number, parameter, places, plural, share, table, text
+from drml.report.markup import (
+    amount,
+    count,
+    decimal,
+    decimals_for,
+    duration,
+    number,
+    parameter,
+    plural,
+    share,
+    table,
+    text,
+)
 from drml.report.record import Evaluation, Film, RunRecord, StepReturn, TaskReturn
 
 Drawings = Mapping[str, Drawing]
@@ -33,7 +45,7 @@ def _returns(run: RunRecord) -> str:
     found = run.evaluation
     if found is not None:
         before, after = found.return_by_step[0], found.return_by_step[found.adapted_index]
-        decimals = places((before.mean, after.mean))
+        decimals = decimals_for((before.mean, after.mean))
         intervals = (_interval(before, found.estimand, decimals), _interval(after, found.estimand, decimals))
         lead = (
             f"Return per episode: mean over {plural(len(found.tasks), 'task')} of the "
@@ -56,7 +68,7 @@ def _interval(found: StepReturn, estimand: str, decimals: int) -> str:
 
 
 def _big(pre: float, post: float, below: tuple[str, str], step: int | None, lead: str) -> str:
-    before, after = (number(value, places((pre, post))) for value in (pre, post))
+    before, after = (number(value, decimals_for((pre, post))) for value in (pre, post))
     when = "after adaptation" if step is None else f"after {plural(step, 'adaptation step')}"
     return (
         '<div class="returns">'
@@ -198,7 +210,7 @@ def tasks(run: RunRecord) -> str:
     ends = [task.return_by_step[step] for task in found.tasks for step in (0, adapted)]
     is_finite = [value for value in ends if math.isfinite(value)] or [0.0]
     low, high = min(is_finite), max(is_finite)
-    decimals = places(is_finite)
+    decimals = decimals_for(is_finite)
     rows = [
         [
             *(parameter(task.params.get(name, "")) for name in names),

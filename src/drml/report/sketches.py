@@ -1,4 +1,4 @@
-"""What the tasks of native families look like, drawn from one task of each: the pictures of a gallery."""
+"""Sketches of native families, drawn from one task of each: the pictures of a gallery."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What was asked for: a run's configuration, and how it is read back."""
+"""Configuration of a run: what was asked for, written and read back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from drml.tasks.samplers.registry import SamplerConfig
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What determines a run, down to the last bit on one machine."""
+    """Configuration that determines a run, down to the last bit on one machine."""
 
     suite: str
     """Name of the task family."""
@@ -30,7 +30,7 @@ class RunConfig:
     seed: int = 0
     """Root of all random streams."""
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    """Which tasks are met in training."""
+    """Rule by which training draws its tasks."""
 
     def __post_init__(self) -> None:
         self.sampler.check_gives(self.train.num_tasks)

@@ -1,4 +1,4 @@
-"""What a meta-episode holds in memory at its peak, counted before it begins: where none is left the system kills.
+"""Memory of a meta-episode at its peak, counted before it begins: where none is left the system kills.
 
 The counts are of the large tensors, in numbers of four bytes, and are lower bounds: what does not fit by them does not
 fit. What an environment holds itself nobody knows beforehand.
@@ -32,7 +32,7 @@ class Plan:
     """B."""
     adapt_steps: int
     learns: bool
-    """Whether an update follows."""
+    """True where an update follows."""
 
     def numbers(self) -> dict[str, int]:
         """Return how many numbers are held at the peak, by what holds them: what lasts, and the most that passes."""

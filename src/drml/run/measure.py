@@ -23,7 +23,7 @@ from drml.tasks.samplers.tested import tasks_to_test
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run has learned so far."""
+    """Result of a run so far."""
 
     setup: Setup
     progress: Progress

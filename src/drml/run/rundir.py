@@ -196,7 +196,7 @@ def is_kept(path: Path) -> bool:
 
 
 BEFORE_KEPT = {"bytes": "pictures (0 to 255) divided by 255"}
-"""What was true of runs of before a fact was kept: all bytes were divided."""
+"""Facts of runs of before a fact was kept: all bytes were divided."""
 
 
 def check_tasks(run: Path, facts: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What a checkpoint of a run holds: the progress as a tree of tensors and a few facts, and back.
+"""Progress to and from a checkpoint: a tree of tensors, a few facts, and what grows.
 
 A right hash says that a file is what somebody wrote, not that it makes sense. So what goes in is finite, and what comes
 out is of its type and in its range, or it is refused in one line.

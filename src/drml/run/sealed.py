@@ -25,7 +25,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Entry:
-    """What a manifest promises about one file."""
+    """Promise of a manifest about one file."""
 
     size: int
     sha256: str

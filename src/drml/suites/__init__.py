@@ -1,1 +1,1 @@
-"""What there is to meet: families of tasks, and their registry."""
+"""Families of tasks to meet, and their registry."""

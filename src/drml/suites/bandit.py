@@ -32,7 +32,7 @@ class Bandit:
     noise: BlockNoise
     """Rows `[K, B]`: uniform for Bernoulli rewards, standard normal for Gaussian ones."""
     gaussian: bool
-    """Whether rewards are Gaussian with standard deviation 1, not Bernoulli."""
+    """True where rewards are Gaussian with standard deviation 1, not Bernoulli."""
     constant: Tensor
     """`[K, B, 1]` ones."""
     never: Tensor

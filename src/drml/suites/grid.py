@@ -26,9 +26,9 @@ Cell = tuple[int, int]
 """x and y, from 0."""
 
 MOVES: tuple[Cell, ...] = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
-"""What the actions of gridnavi and the dark room do: stay, up, right, down, left."""
+"""Moves by action in gridnavi and the dark room: stay, up, right, down, left."""
 MAZE_MOVES: tuple[Cell, ...] = ((1, 0), (0, 1), (-1, 0), (0, -1))
-"""What the actions of the T-maze do: right, up, left, down."""
+"""Moves by action in the T-maze: right, up, left, down."""
 STEP_REWARD = -0.1  # of gridnavi, away from the goal
 GOAL_REWARD = 1.0
 

@@ -30,14 +30,14 @@ SPARSE_GOAL_RADIUS = 0.2
 
 @dataclass(frozen=True)
 class Rules:
-    """What a variant fixes for all of its tasks."""
+    """Rules that a variant fixes for all of its tasks."""
 
     reward: Reward
     """The reward function."""
     max_move: float
     """m: each coordinate of the scaled action is clipped to [−m, m]."""
     action_scale: float = 1.0
-    """c: what the policy's output is multiplied by."""
+    """c: factor on the policy's output."""
     arrival: float = 0.0
     """Terminated where ‖x' − g‖∞ is below this; 0 never terminates."""
     start_range: float = 0.0

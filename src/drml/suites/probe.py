@@ -54,16 +54,16 @@ class Probe:
 
 @dataclass(frozen=True)
 class Rules:
-    """What a probe's tasks have in common."""
+    """Common part of a probe's tasks."""
 
     reward: Reward
     """The reward before the task's factor."""
     first_obs: float = 0.0
     """First observation."""
     obs_step: float = 0.0
-    """What each step adds to the observation."""
+    """Change of the observation at each step."""
     random_sign: bool = False
-    """Whether the first observation is −1 or +1, each as likely, instead of `first_obs`."""
+    """True where the first observation is −1 or +1, each as likely, instead of `first_obs`."""
 
 
 @final

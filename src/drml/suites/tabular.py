@@ -37,7 +37,7 @@ class Mdp:
     num_actions: int
     """A."""
     reward_std: float
-    """σ."""
+    """σ, standard deviation of a reward around its mean."""
     reward_noise: BlockNoise
     """Rows `[K, B]`, standard normal."""
     transition_noise: BlockNoise

@@ -1,1 +1,1 @@
-"""Floor 1: which tasks there are, how they are split, and how they are drawn."""
+"""Tasks: the distributions that they are drawn from, their splits, and the samplers that draw them."""

@@ -216,11 +216,11 @@ def check_leak(a: Tasks, b: Tasks) -> None:
     Raises:
         InputError: names the first task of `a` that is also in `b`.
     """
-    places = {digest: k for k, digest in reversed(list(enumerate(content_hashes(b))))}
+    index_of = {digest: k for k, digest in reversed(list(enumerate(content_hashes(b))))}
     for k, digest in enumerate(content_hashes(a)):
-        if digest in places:
+        if digest in index_of:
             values = ", ".join(f"{name}={value[k].tolist()}" for name, value in sorted(a.params.items()))
-            raise InputError(f"leak: task {k} of the first batch is task {places[digest]} of the second ({values})")
+            raise InputError(f"leak: task {k} of the first batch is task {index_of[digest]} of the second ({values})")
 
 
 def _tasks(parameters: Mapping[str, Parameter], units: np.ndarray, ids: Tensor) -> Tasks:

@@ -1,4 +1,4 @@
-"""What users write where they declare a parameter: arrays and lists become Python's own numbers and tuples of them."""
+"""Numbers as users give them for a parameter: arrays and lists become Python's own numbers and tuples of them."""
 
 import math
 from collections.abc import Sequence

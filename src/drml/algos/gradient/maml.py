@@ -64,7 +64,7 @@ class MAMLConfig:
     trust_region: TrustRegionConfig = field(default_factory=TrustRegionConfig)
     """The outer step."""
     curvature_episodes: int = 2
-    """How much the curvature is taken on: as many steps as so many episodes per task have, a few from each of all its
+    """Data for the curvature: as many steps as so many episodes per task have, a few from each of all its
     episodes; 0 takes everything (the paper: everything)."""
     tasks_per_chunk: int = 5
     """Tasks per backward pass; changes the speed and the order of rounding, nothing else."""

@@ -37,7 +37,7 @@ TaskParams = dict[str, Any]
 
 @dataclass(frozen=True)
 class Foreign:
-    """What the adapter needs to know of a family."""
+    """Family as the adapter sees it."""
 
     name: str
     spec: EnvSpec
@@ -57,7 +57,7 @@ class GymEnv:
         self._pool: list[_Slot] = []
         self._slots: list[_Slot] = []
         self._faults: list[Fault] = []
-        """What has failed and was not told yet."""
+        """Failures that were not told yet."""
         weakref.finalize(self, _close_at_last, self._pool, watch)
 
     @property
@@ -116,8 +116,8 @@ class GymEnv:
         obs = np.empty((*shape, self.spec.obs_size), np.float32)
         reward = np.empty(shape, np.float64)
         terminated, truncated = np.empty((2, *shape), np.bool_)
-        rows = zip(self._slots, act, obs, reward, terminated, truncated, strict=True)
-        for k, (slot, act_k, obs_k, reward_k, terminated_k, truncated_k) in enumerate(rows):
+        by_task = zip(self._slots, act, obs, reward, terminated, truncated, strict=True)
+        for k, (slot, act_k, obs_k, reward_k, terminated_k, truncated_k) in enumerate(by_task):
             try:
                 self._watch("step", -1, NO_SEED)
                 slot.copies.step(act_k, obs_k, reward_k, terminated_k, truncated_k)

@@ -1,4 +1,4 @@
-"""What a step answers, where it is not in the form that Gymnasium asks for: one number in an array, or none."""
+"""Answers of a step that are not in the form that Gymnasium asks for: one number in an array, or none."""
 
 from typing import Any
 

@@ -100,9 +100,9 @@ class PlainCopies:
             give: turns an environment to another task, where it can be, and returns the options of its resets.
         """
         self.restarts_any = True
-        """Whether any copy can be restarted at any time."""
+        """True where any copy can be restarted at any time."""
         self.waits = False
-        """Whether a copy takes a step to restart."""
+        """True where a copy takes a step to restart."""
         self.called = -1
         """The copy whose call has raised."""
         self._envs, self._write, self._give = envs, write, give
@@ -163,7 +163,7 @@ class PlainCopies:
 
 @final
 class BrokenCopies:
-    """What is left of the copies of a task once a call has failed: nothing happens in them."""
+    """Remains of the copies of a task once a call has failed: nothing happens in them."""
 
     restarts_any = True
     waits = False
@@ -218,9 +218,9 @@ class VectorCopies:
         self.called = -1
         self._same_step = mode is AutoresetMode.SAME_STEP
         self.restarts_any = own or mode is AutoresetMode.DISABLED
-        """Whether any copy can be restarted at any time."""
+        """True where any copy can be restarted at any time."""
         self.waits = mode is AutoresetMode.NEXT_STEP and not own
-        """Whether a copy takes a step to restart."""
+        """True where a copy takes a step to restart."""
         self._seen: Any = None
 
     def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
@@ -232,8 +232,8 @@ class VectorCopies:
     ) -> None:
         """Step all copies."""
         seen, *said, info = self._env.step(action)
-        for name, row, value in zip(NAMES, (reward, terminated, truncated), said, strict=True):
-            row[:] = value if np.shape(value) == row.shape else column(name, value, self._env)  # else it would spread
+        for name, out, value in zip(NAMES, (reward, terminated, truncated), said, strict=True):
+            out[:] = value if np.shape(value) == out.shape else column(name, value, self._env)  # else it would spread
         self._write(seen, obs)
         if self._same_step:
             self._seen = seen
@@ -243,11 +243,11 @@ class VectorCopies:
     def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray) -> None:
         """Reset the copies that ended, or take over what the environment has begun by itself."""
         if self.restarts_any:
-            self._write_rows(self._reset(seeds, ended), ended, obs)
+            self._write_ended(self._reset(seeds, ended), ended, obs)
         elif np.count_nonzero(ended) == len(ended):
             self.reset(seeds, obs)
         else:
-            self._write_rows(self._seen, ended, obs)
+            self._write_ended(self._seen, ended, obs)
 
     def leave(self, copies: np.ndarray) -> bool:
         """Return False: all are stepped at once."""
@@ -271,10 +271,10 @@ class VectorCopies:
             seed = seeds(0)
         return self._env.reset(seed=seed, options=options)[0]
 
-    def _write_rows(self, seen: Any, rows: np.ndarray, obs: np.ndarray) -> None:  # noqa: ANN401
+    def _write_ended(self, seen: Any, ended: np.ndarray, obs: np.ndarray) -> None:  # noqa: ANN401
         fresh = np.empty_like(obs)
         self._write(seen, fresh)
-        obs[rows] = fresh[rows]
+        obs[ended] = fresh[ended]
 
     def _final_obs(self, info: dict[str, Any], b: int) -> Any:  # noqa: ANN401 — an observation
         found = info.get("final_obs", info.get("final_observation"))

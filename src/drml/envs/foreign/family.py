@@ -65,11 +65,11 @@ class GymFamily:
     horizon: int = 0
     """Steps after which an episode is truncated; 0 takes the environments' own time limit, the same for all tasks."""
     action_scale: float = 1.0
-    """What a continuous policy's output is multiplied by before [−1, 1] is mapped to the bounds of the action."""
+    """Factor on a continuous policy's output, before [−1, 1] is mapped to the bounds of the action."""
     summary: str = ""
     """One sentence."""
     source: str = "The user's own."
-    """Where this definition was published."""
+    """Publication of this definition."""
     spec: EnvSpec | None = None
     """The shape of the environments, where it is known beforehand; otherwise one is built to see it."""
     give: Give | None = None
@@ -98,7 +98,7 @@ class GymFamily:
         try:
             if self.spec:
                 return Suite(self.name, self.summary, self.source, self.tasks, self.spec, self.open)
-            probed = self.probed
+            interface = self.interface
         except EnvError as error:
             raise InputError(str(error)) from error
         return Suite(
@@ -106,10 +106,10 @@ class GymFamily:
             self.summary,
             self.source,
             self.tasks,
-            probed.spec,
+            interface.spec,
             self.open,
-            limit_note=probed.limit_note,
-            bytes_note=bytes_note(probed.observations.layout),
+            limit_note=interface.limit_note,
+            bytes_note=bytes_note(interface.observations.layout),
         )
 
     def open(self, options: EnvOptions) -> BatchEnv:
@@ -118,11 +118,11 @@ class GymFamily:
         Raises:
             InputError: if it is not what the family says it is.
         """
-        probed = self.probed
-        if self.spec is not None and probed.spec != self.spec:
-            raise InputError(f"{self.name}: the environment has {probed.spec}, the family declares {self.spec}")
+        interface = self.interface
+        if self.spec is not None and interface.spec != self.spec:
+            raise InputError(f"{self.name}: the environment has {interface.spec}, the family declares {self.spec}")
         opened = partial(self.copies, watch=options.watch)
-        foreign = Foreign(self.name, probed.spec, probed.actions, opened, self.plain)
+        foreign = Foreign(self.name, interface.spec, interface.actions, opened, self.plain)
         return GymEnv(foreign, options.watch, one_episode=options.one_episode)
 
     def copies(self, task: TaskParams, num: int, watch: Watch = nobody) -> Copies:
@@ -131,7 +131,7 @@ class GymFamily:
         Raises:
             EnvError: if one cannot be built, or its spaces are not those of the other tasks.
         """
-        probed = self.probed
+        interface = self.interface
         with _named(self.name):
             try:
                 built = self._built(task, num, watch)
@@ -140,8 +140,8 @@ class GymFamily:
             except InputError as error:  # the first environment was sound: what was asked for is, this task is not
                 raise EnvError(f"the environment of {shown(task)}: {error}") from error.__cause__
         if isinstance(built, VectorEnv):
-            return copies_of(built, probed.observations.write)
-        copies = PlainCopies(built, probed.observations.write, None if self.give is None else self._turned)
+            return copies_of(built, interface.observations.write)
+        copies = PlainCopies(built, interface.observations.write, None if self.give is None else self._turned)
         copies.give(task)
         return copies
 
@@ -166,7 +166,7 @@ class GymFamily:
         return {name: _number(self.tasks.params[name], value) for name, value in values.items()}
 
     @cached_property
-    def probed(self) -> "Probed":
+    def interface(self) -> "Interface":
         """Return what one environment, of the task in the middle of the distribution, shows of all.
 
         Without a horizon, tasks at the edges of the distribution are looked at as well: do they have its time limit?
@@ -178,14 +178,14 @@ class GymFamily:
         """
         middle = self._task_at(0.5)
         with _named(self.name):
-            probed = self._look(middle, self._probed)
+            interface = self._look(middle, self._interface_of)
             if not self.horizon:
-                limits = {shown(middle): probed.spec.horizon}
+                limits = {shown(middle): interface.spec.horizon}
                 for task in map(self._task_at, EDGES):
                     with suppress(EnvError):  # a task that fails is out when it is met, and the others go on
                         limits[shown(task)] = self._look(task, time_limit)
                 check_one_limit(limits)
-        return probed
+        return interface
 
     def _task_at(self, quantile: float) -> TaskParams:
         params = self.tasks.params.items()
@@ -204,7 +204,7 @@ class GymFamily:
                 self.give(env, task)  # its time limit may come with it
             return see(env)
 
-    def _probed(self, env: AnyEnv | AnyVectorEnv) -> "Probed":
+    def _interface_of(self, env: AnyEnv | AnyVectorEnv) -> "Interface":
         horizon = int(self.horizon) or time_limit(env)
         if not horizon:
             raise InputError(
@@ -217,7 +217,7 @@ class GymFamily:
         if isinstance(env, VectorEnv):
             copies_of(env, seen.write)  # refuses what does not say how it resets
         spec = EnvSpec(seen.size, acted.spec, horizon)
-        return Probed(spec, seen, acted, _action_space(env), early_limit(env, horizon) if self.horizon else "")
+        return Interface(spec, seen, acted, _action_space(env), early_limit(env, horizon) if self.horizon else "")
 
     def _built(self, task: TaskParams, num: int, watch: Watch = nobody) -> list[AnyEnv] | AnyVectorEnv:
         """Return what `make` makes: one vector environment, or `num` plain ones."""
@@ -246,35 +246,35 @@ class GymFamily:
         return cast(AnyVectorEnv, env)
 
     def _check_same(self, env: AnyEnv | AnyVectorEnv, task: TaskParams) -> None:
-        probed = self.probed
-        if observations(_obs_space(env)).layout != probed.observations.layout:
+        interface = self.interface
+        if observations(_obs_space(env)).layout != interface.observations.layout:
             raise EnvError(
                 f"the environment of {shown(task)} has observations in {_obs_space(env)}, other tasks "
-                f"{probed.spec.obs_size} numbers; all tasks need the same spaces"
+                f"{interface.spec.obs_size} numbers; all tasks need the same spaces"
             )
-        if _action_space(env) != probed.action_space:
+        if _action_space(env) != interface.action_space:
             raise EnvError(
                 f"the environment of {shown(task)} has actions in {_action_space(env)}, other tasks in "
-                f"{probed.action_space}; all tasks need the same spaces"
+                f"{interface.action_space}; all tasks need the same spaces"
             )
         if self.give is None:  # else it is turned to the task yet
             self._check_limit(env, task)
 
     def _check_limit(self, env: AnyEnv | AnyVectorEnv, task: Mapping[str, Any]) -> None:
         if not self.horizon:
-            check_one_limit({"other tasks": self.probed.spec.horizon, shown(task): time_limit(env)})
+            check_one_limit({"other tasks": self.interface.spec.horizon, shown(task): time_limit(env)})
 
 
 @dataclass(frozen=True)
-class Probed:
-    """What one environment shows of all in its family."""
+class Interface:
+    """Interface of a family's environments, as one of them shows it."""
 
     spec: EnvSpec
     observations: Observations
     actions: Actions
     action_space: gym.Space[Any]
     limit_note: str = ""
-    """What is to be said of a time limit of its own below the declared horizon."""
+    """Note on a time limit of its own below the declared horizon."""
 
 
 def task_family(

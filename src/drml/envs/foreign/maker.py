@@ -1,4 +1,4 @@
-"""What may be called because a name says so: `package.module:attribute` stands in files that others may have written.
+"""Makers called because a name says so: `package.module:attribute` stands in files that others may have written.
 
 A run's config.json names the family that it was trained on, and going on with the run asks that name for environments.
 So what is no class or function that makes environments is not called: `os:abort` is neither.

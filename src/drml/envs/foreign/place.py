@@ -1,4 +1,4 @@
-"""What went wrong in code that is not ours, and where: the line to fix.
+"""Failures of code that is not ours, and the line to fix.
 
 Foreign code may raise whatever there is, not only an `Exception`: leaving is raising, too, and so is an exception whose
 text raises when it is asked for. The one that is not its doing is Ctrl-C.
@@ -106,7 +106,7 @@ def is_own(filename: str) -> bool:
     return not is_foreign and Path(filename).is_file()
 
 
-def places(make: Any, env: gym.Env[Any, Any] | None = None) -> dict[str, str]:  # noqa: ANN401
+def defining_lines(make: Any, env: gym.Env[Any, Any] | None = None) -> dict[str, str]:  # noqa: ANN401
     """Return the lines where `make`, and the environment's `reset`, `step`, `close` and spaces are defined."""
     found: dict[str, Any] = {"make": make}
     if env is not None:

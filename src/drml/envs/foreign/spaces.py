@@ -48,7 +48,7 @@ Write = Callable[[Any, np.ndarray], None]
 @final
 @dataclass(frozen=True)
 class Observations:
-    """How the observations of one space become vectors."""
+    """Translation of one space's observations to vectors."""
 
     layout: Layout
     """Environments whose layouts are equal can be batched."""
@@ -171,10 +171,10 @@ def _write_one_hot(values: np.ndarray, value: Any, rows: np.ndarray) -> None:  #
 @final
 @dataclass(frozen=True)
 class Actions:
-    """How a policy's actions become those of one action space."""
+    """Translation of a policy's actions to those of one action space."""
 
     spec: ActionSpec
-    """What the policy gives."""
+    """Actions as the policy gives them."""
     decode: Callable[[np.ndarray], np.ndarray]
     """Maps `[K, B, A]` float32, or `[K, B]` int64, to actions `[K, B, *shape]` in the space's dtype."""
 

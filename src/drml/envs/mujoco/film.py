@@ -37,7 +37,7 @@ class Film:
     frames: np.ndarray
     """`[T, height, width, 3]` uint8."""
     renderer: Renderer
-    """What drew them."""
+    """Renderer that drew them."""
 
 
 def make_film(

@@ -1,4 +1,4 @@
-"""What tasks ask of a robot, as a score of its place p and its mean velocity v over a control step.
+"""Goals that tasks set a robot, as a score of its place p and its mean velocity v over a control step.
 
     forward     v_x                        no parameter: the task is in the robot, not in the reward
     direction   d · v_x                    d ∈ {−1, +1}
@@ -28,9 +28,9 @@ class Goal:
     formula: str
     """The score, in the letters above."""
     score: Callable[[Floats, Floats, Floats], Floats]
-    """From the aim `[N, ...]`, the place `[N, 1 or 2]` and the velocity `[N, 1 or 2]` to the score `[N]`."""
+    """Function from the aim `[N, ...]`, the place `[N, 1 or 2]` and the velocity `[N, 1 or 2]` to the score `[N]`."""
     aim: Callable[[Floats], Floats] = np.asarray
-    """From the parameter's values `[N, ...]` to what `score` takes, worked out once at reset."""
+    """Function from the parameter's values `[N, ...]` to what `score` takes, worked out once at reset."""
 
     @property
     def parameters(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""What a robot's file describes, for `RobotEnv` to run: the body, what is seen of it and what its tasks ask for.
+"""Description of a robot, for `RobotEnv` to run: the body, what is seen of it and what its tasks ask for.
 
     u = motor_limit · clip(action_scale · a, −1, 1)                   the control that is applied
     r = progress · goal(p, v) + alive − control_cost · ‖u‖²           the reward of a control step
@@ -38,13 +38,13 @@ class Reading:
     first: int
     """The first number."""
     count: int
-    """How many."""
+    """Length of the run of numbers."""
     through: Callable[[Floats], Floats] | None = None
-    """What they go through, `[N, count]` to `[N, size]`; `None` leaves them as they are."""
+    """Function that they go through, `[N, count]` to `[N, size]`; `None` leaves them as they are."""
     through_size: int = 0
     """The size of what comes out; 0 is `count`."""
     meaning: str = ""
-    """What is read, in words; without them the field and its numbers are named."""
+    """Meaning of what is read, in words; without them the field and its numbers are named."""
 
     @property
     def size(self) -> int:
@@ -71,7 +71,7 @@ def velocities(count: int, limit: float | None = None) -> Reading:
 
 @dataclass(frozen=True)
 class Range:
-    """Where `count` numbers of a field have to stay: low < x < high for each of them."""
+    """Bounds within which `count` numbers of a field have to stay: low < x < high for each of them."""
 
     field: str
     first: int
@@ -87,14 +87,14 @@ class Range:
 
 @dataclass(frozen=True)
 class Start:
-    """How far first states lie from rest in the model file's pose: q = q₀ + position · U(−1, 1), q̇ = velocity · ε."""
+    """First states around rest in the model file's pose q₀: q = q₀ + position · U(−1, 1), q̇ = velocity · ε."""
 
     position: float
     """Half-width of the uniform noise on positions, in m and rad."""
     velocity: float
     """Scale of the noise on velocities, in m/s and rad/s."""
     velocity_noise: Literal["normal", "uniform"] = "uniform"
-    """What ε is: N(0, 1), or U(−1, 1)."""
+    """Distribution of ε: N(0, 1), or U(−1, 1)."""
 
     def describe(self) -> str:
         """Return how first states are drawn, as text."""
@@ -107,13 +107,13 @@ class Robot:
     """A robot's body."""
 
     name: str
-    """Of the model file in `assets`, and in messages."""
+    """Name of the model file in `assets`, and in messages."""
     num_motors: int
     """Length of the control."""
     place: Reading
-    """Where it is in the plane: x, or x and y, in m."""
+    """Place in the plane: x, or x and y, in m."""
     start: Start
-    """How its first states are drawn."""
+    """Distribution of its first states."""
     motor_limit: float = 1.0
     """The largest control."""
 
@@ -128,19 +128,19 @@ class Variant:
     """One published definition of a family of tasks for a robot."""
 
     robot: Robot
-    """Whom it asks."""
+    """Robot that the tasks are asked of."""
     goal: Goal
-    """What it asks for."""
+    """Goal that a task sets: the score in the reward."""
     tasks: TaskDistribution
-    """How its tasks differ."""
+    """Distribution of its tasks' parameters."""
     horizon: int
     """Control steps per episode."""
     frame_skip: int
     """Physics steps per control step."""
     observes: tuple[Reading, ...]
-    """What is seen, in this order."""
+    """Readings that make up the observation, in this order."""
     action_scale: float = 1.0
-    """What the policy's output is multiplied by before it is clipped to [−1, 1]."""
+    """Factor on the policy's output, before it is clipped to [−1, 1]."""
     progress: float = 1.0
     """Weight of the goal in the reward."""
     control_cost: float = 0.0
@@ -150,7 +150,7 @@ class Variant:
     healthy: tuple[Range, ...] = ()
     """The ranges that end the episode where they are left."""
     varies: tuple[Variation, ...] = ()
-    """How the tasks change the robot."""
+    """Changes that the tasks make to the robot."""
 
     @property
     def spec(self) -> EnvSpec:

@@ -162,13 +162,13 @@ class RobotEnv:
 
     def _restart(self, sims: Indices | None) -> None:
         """Start the next episode of some simulations (`None`: all of them)."""
-        rows = slice(None) if sims is None else sims
+        chosen = slice(None) if sims is None else sims
         episode, start = self._per_copy(self._episode), self.variant.robot.start
-        position = self._position_noise.rows(episode).flatten(0, 1).numpy()[rows]
-        velocity = self._velocity_noise.rows(episode).flatten(0, 1).numpy()[rows]
+        position = self._position_noise.rows(episode).flatten(0, 1).numpy()[chosen]
+        velocity = self._velocity_noise.rows(episode).flatten(0, 1).numpy()[chosen]
         if start.velocity_noise == "uniform":
             velocity = 2.0 * velocity - 1.0
         qpos = self.simulation.init_qpos + start.position * (2.0 * position - 1.0)
         self.simulation.reset(sims, qpos, start.velocity * velocity)
-        self._steps[rows] = 0
-        self._episode[rows] += 1
+        self._steps[chosen] = 0
+        self._episode[chosen] += 1

@@ -36,12 +36,12 @@ class Capsules:
 
 @dataclass(frozen=True)
 class View:
-    """How the picture's plane lies in the scene."""
+    """Plane of the picture in the scene."""
 
     metres_across: float
-    """Of the scene that a picture shows."""
+    """Width of the scene that a picture shows, in m."""
     from_above: bool
-    """Whether up in the picture is y, not z."""
+    """True where up in the picture is y, not z."""
 
 
 def draw(capsules: Capsules, view: View, centre_x: np.ndarray, width: int, height: int) -> np.ndarray:

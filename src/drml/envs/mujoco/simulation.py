@@ -101,9 +101,9 @@ class Simulation:
     def reset(self, sims: Indices | None, qpos: Floats, qvel: Floats) -> None:
         """Restart simulations (`None`: all of them) at time 0 in the given state, `[n, nq]` and `[n, nv]`."""
         self.batch.reset(sims, stage=NO_STAGE)
-        rows = slice(None) if sims is None else sims
-        self.qpos[rows] = qpos
-        self.qvel[rows] = qvel
+        chosen = slice(None) if sims is None else sims
+        self.qpos[chosen] = qpos
+        self.qvel[chosen] = qvel
         if self.derived:
             self.batch.forward(sims)
 

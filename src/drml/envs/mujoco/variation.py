@@ -1,4 +1,4 @@
-"""How tasks change a robot: a parameter of the task takes the place of constants of its model.
+"""Changes that tasks make to a robot: a parameter of the task stands in for constants of its model.
 
 The changed constants are written once, at reset, for each simulation its own; a step takes no longer for them.
 Constants that MuJoCo derives from them (a joint's inertia in the initial pose, say) are computed anew, so that a
@@ -28,9 +28,9 @@ class Variation:
     first: int
     """The first row (body, joint, geom or motor) that is changed."""
     count: int
-    """How many rows."""
+    """Number of rows."""
     change: Callable[[Floats, Floats], Floats]
-    """From the model file's rows `[count, ...]` and the parameter's values `[N, ...]` to rows `[N, count, ...]`."""
+    """Function from the file's rows `[count, ...]` and the parameter's values `[N, ...]` to rows `[N, count, ...]`."""
 
     def describe(self) -> str:
         """Return the change, as text."""
@@ -67,7 +67,7 @@ def zero_at(original: Floats, index: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Body:
-    """How many parts of a robot's model have a physics of their own."""
+    """Counts of the parts of a robot's model that have a physics of their own."""
 
     bodies: int
     """Bodies with a mass; the world, which comes first, has none."""

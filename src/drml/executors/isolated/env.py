@@ -72,7 +72,7 @@ def _pickled(name: str, make: Make) -> bytes:
 
 
 @final
-class _Place:
+class _Slot:
     """A process and the task that it holds."""
 
     def __init__(self, process: Process) -> None:
@@ -81,7 +81,7 @@ class _Place:
         """Content hash of the task, and the number of copies; empty while it holds none."""
         self.task = Tasks({}, torch.zeros(1, dtype=torch.int64))
         self.is_worn = False
-        """Whether it ran out of memory once, and is to be replaced as soon as its task is through."""
+        """True once it ran out of memory: it is to be replaced as soon as its task is through."""
 
 
 @final
@@ -90,8 +90,8 @@ class IsolatedEnv:
 
     def __init__(self, spec: EnvSpec, pickled: bytes, bounds: Isolation) -> None:
         self._spec, self._pickled, self._bounds = spec, pickled, bounds
-        self._pool: list[_Place] = []
-        self._rows: list[_Place | None] = []  # by task; None where it is out
+        self._pool: list[_Slot] = []
+        self._slots: list[_Slot | None] = []  # by task; None where it is out
         self._faults: list[Fault] = []
 
     @property
@@ -101,12 +101,12 @@ class IsolatedEnv:
 
     def close(self) -> None:
         """Close all environments and end all processes; what fails there is a warning."""
-        for place, answer in self._ask(self._pool, [(wire.CLOSE, b"")] * len(self._pool)).items():
+        for slot, answer in self._ask(self._pool, [(wire.CLOSE, b"")] * len(self._pool)).items():
             if isinstance(answer, Failure):
                 what = Fault("", {}, -1, answer.copy, 0, 0, "close", answer.kind, answer.message)
-                _log.warning("task %s: %s", label(place.task.plain_params(0)), what.describe())
-            place.process.kill()
-        self._pool, self._rows = [], []
+                _log.warning("task %s: %s", label(slot.task.plain_params(0)), what.describe())
+            slot.process.kill()
+        self._pool, self._slots = [], []
 
     def reset(self, tasks: Tasks, copies: int, rng: Streams) -> Tensor:
         """Start a first episode in `copies` copies of each task and return the observations `[K, B, O]`.
@@ -120,28 +120,28 @@ class IsolatedEnv:
         self._episode = np.zeros((num_tasks, copies), np.int64)
         self._down = torch.zeros((num_tasks, copies), dtype=torch.bool)
         obs = torch.zeros(num_tasks, copies, self._spec.obs_size)
-        self._rows = [None] * num_tasks
-        self._drop([place for place in self._pool if place.is_worn or place.process.has_ended])
+        self._slots = [None] * num_tasks
+        self._drop([slot for slot in self._pool if slot.is_worn or slot.process.has_ended])
         waiting = list(range(num_tasks))
         while waiting:
             waiting = self._reset(waiting, rng, obs)
         return obs
 
-    def _reset(self, rows: Sequence[int], rng: Streams, obs: Tensor) -> list[int]:
+    def _reset(self, chosen: Sequence[int], rng: Streams, obs: Tensor) -> list[int]:
         """Reset tasks and write their observations; return those that met what another task left behind."""
         again: list[int] = []
-        tasks = [self._tasks.select(torch.tensor([k])) for k in rows]
-        places = self._assign([f"{self._hashes[k]} {self._copies}" for k in rows])
+        tasks = [self._tasks.select(torch.tensor([k])) for k in chosen]
+        slots = self._assign([f"{self._hashes[k]} {self._copies}" for k in chosen])
         requests = [(wire.RESET, wire.pack_reset(task, self._copies, rng)) for task in tasks]
-        answers = self._ask(places, requests)
-        for k, task, place in zip(rows, tasks, places, strict=True):
-            answer = answers[place]
-            if isinstance(answer, Failure) and answer.moment == "close" and place.key:
-                self._note(-1, place.task, answer)  # the task before is to blame
+        answers = self._ask(slots, requests)
+        for k, task, slot in zip(chosen, tasks, slots, strict=True):
+            answer = answers[slot]
+            if isinstance(answer, Failure) and answer.moment == "close" and slot.key:
+                self._note(-1, slot.task, answer)  # the task before is to blame
                 again.append(k)
                 continue
-            place.key, place.task = f"{self._hashes[k]} {self._copies}", task
-            self._rows[k] = place
+            slot.key, slot.task = f"{self._hashes[k]} {self._copies}", task
+            self._slots[k] = slot
             found = self._checked(k, answer)
             if found is not None:
                 obs[k] = torch.from_numpy(wire.unpack_obs(found.payload, self._copies, self._spec).copy())
@@ -157,18 +157,18 @@ class IsolatedEnv:
         obs, final_obs = torch.zeros(2, *shape, self._spec.obs_size)
         reward = torch.zeros(shape)
         flags = torch.zeros(wire.NUM_FLAGS, *shape, dtype=torch.bool)
-        rows = [(k, place) for k, place in enumerate(self._rows) if place is not None]
+        running = [(k, slot) for k, slot in enumerate(self._slots) if slot is not None]
         answers = self._ask(
-            [place for _, place in rows], [(wire.STEP, wire.pack_action(action[k : k + 1])) for k, _ in rows]
+            [slot for _, slot in running], [(wire.STEP, wire.pack_action(action[k : k + 1])) for k, _ in running]
         )
-        for k, place in rows:
-            found = self._checked(k, answers[place], action[k])
+        for k, slot in running:
+            found = self._checked(k, answers[slot], action[k])
             if found is None:
                 continue
             arrays, faults = wire.unpack_step(found.payload, self._copies, self._spec)
             obs[k], final_obs[k], reward[k] = (torch.from_numpy(array.copy()) for array in arrays[:3])
             flags[:, k] = torch.from_numpy(arrays[3].astype(np.bool_))
-            self._take(k, place, faults)
+            self._take(k, slot, faults)
         terminated, truncated, diverged, idle = flags
         ended = (terminated | truncated).numpy()
         self._episode += ended
@@ -181,48 +181,48 @@ class IsolatedEnv:
         return told
 
     def _shape_of(self, action: Tensor) -> tuple[int, int]:
-        if not self._rows:
+        if not self._slots:
             raise InputError("step was called before reset; an environment gets its tasks from reset")
-        spec, shape = self._spec.action, (len(self._rows), self._copies)
+        spec, shape = self._spec.action, (len(self._slots), self._copies)
         expected = (*shape, spec.size) if spec.kind == "continuous" else shape
         if action.shape != expected:
             raise InputError(f"action has shape {list(action.shape)}, expected {list(expected)} as reset")
         return shape
 
-    def _assign(self, keys: Sequence[str]) -> list[_Place]:
+    def _assign(self, keys: Sequence[str]) -> list[_Slot]:
         """Return a process for each task: the one that holds it already, else a free one, else a new one."""
-        free = [place for place in self._pool if place not in self._rows]
-        chosen: list[_Place | None] = []
+        free = [slot for slot in self._pool if slot not in self._slots]
+        chosen: list[_Slot | None] = []
         for key in keys:
-            holding = next((place for place in free if place.key == key), None)
+            holding = next((slot for slot in free if slot.key == key), None)
             chosen.append(holding)
             if holding is not None:
                 free.remove(holding)
-        return [place or (free.pop() if free else self._start()) for place in chosen]
+        return [slot or (free.pop() if free else self._start()) for slot in chosen]
 
-    def _start(self) -> _Place:
-        place = _Place(Process(self._pickled, self._bounds.timeout, round(self._bounds.memory_gb * 2**30)))
-        self._pool.append(place)
-        return place
+    def _start(self) -> _Slot:
+        slot = _Slot(Process(self._pickled, self._bounds.timeout, round(self._bounds.memory_gb * 2**30)))
+        self._pool.append(slot)
+        return slot
 
-    def _ask(self, places: Sequence[_Place], requests: Sequence[tuple[bytes, bytes]]) -> dict[_Place, Answer | Failure]:
+    def _ask(self, slots: Sequence[_Slot], requests: Sequence[tuple[bytes, bytes]]) -> dict[_Slot, Answer | Failure]:
         """Send each process its request and return the answers; a process that failed is out of the pool."""
-        found: dict[_Place, Answer | Failure] = {}
-        asked: dict[Process, _Place] = {}
-        for place, (verb, payload) in zip(places, requests, strict=True):
-            failure = place.process.ask(verb, payload)
+        found: dict[_Slot, Answer | Failure] = {}
+        asked: dict[Process, _Slot] = {}
+        for slot, (verb, payload) in zip(slots, requests, strict=True):
+            failure = slot.process.ask(verb, payload)
             if failure is None:
-                asked[place.process] = place
+                asked[slot.process] = slot
             else:
-                found[place] = failure
+                found[slot] = failure
         found |= {asked[process]: answer for process, answer in gather(asked).items()}
-        failed = [place for place, answer in found.items() if isinstance(answer, Failure)]
-        self._pool = [place for place in self._pool if place not in failed]
+        failed = [slot for slot, answer in found.items() if isinstance(answer, Failure)]
+        self._pool = [slot for slot in self._pool if slot not in failed]
         return found
 
     def _checked(self, k: int, answer: Answer | Failure, action: Tensor | None = None) -> Answer | None:
         """Return a good answer; note what is wrong with another one, and take the task out."""
-        place = self._rows[k]
+        slot = self._slots[k]
         if isinstance(answer, Answer) and answer.verb != wire.ERROR:
             return answer
         if isinstance(answer, Answer):
@@ -230,41 +230,41 @@ class IsolatedEnv:
             if error["exit_code"]:
                 raise (InputError if error["exit_code"] == InputError.exit_code else EnvError)(error["message"])
             answer = Failure(error["kind"], error["message"], "reset" if action is None else "step", -1, NO_SEED)
-        if place is not None:
-            self._note(k, place.task, answer, action)
-            self._take_out(k, place)
+        if slot is not None:
+            self._note(k, slot.task, answer, action)
+            self._take_out(k, slot)
         return None
 
-    def _take(self, k: int, place: _Place, faults: Sequence[Fault]) -> None:
+    def _take(self, k: int, slot: _Slot, faults: Sequence[Fault]) -> None:
         """Pass on what failed within a process that goes on."""
         for fault in faults:
             self._faults.append(replace(fault, row=k if fault.row >= 0 else -1))
-            place.is_worn |= fault.kind == "out of memory"
+            slot.is_worn |= fault.kind == "out of memory"
 
-    def _drop(self, places: Sequence[_Place]) -> None:
-        for place in places:
-            place.process.kill()
-        self._pool = [place for place in self._pool if place not in places]
+    def _drop(self, slots: Sequence[_Slot]) -> None:
+        for slot in slots:
+            slot.process.kill()
+        self._pool = [slot for slot in self._pool if slot not in slots]
 
-    def _take_out(self, k: int, place: _Place) -> None:
-        self._drop([place])
-        self._rows[k] = None
+    def _take_out(self, k: int, slot: _Slot) -> None:
+        self._drop([slot])
+        self._slots[k] = None
         self._down = self._down.clone()
         self._down[k] = True
 
-    def _note(self, row: int, task: Tasks, failure: Failure, action: Tensor | None = None) -> None:
+    def _note(self, k: int, task: Tasks, failure: Failure, action: Tensor | None = None) -> None:
         """Note a process that failed: in the call of a copy, if the process has told."""
         copy = failure.copy
-        known = row >= 0 and copy >= 0
+        known = k >= 0 and copy >= 0
         begins = failure.moment == "reset" and action is not None  # a step's reset starts the next episode
         self._faults.append(
             Fault(
                 task=content_hashes(task)[0],
                 params=task.plain_params(0),
-                row=row,
+                row=k,
                 copy=copy,
-                episode=int(self._episode[row, copy]) + begins if known else 0,
-                step=int(self._elapsed[row, copy]) if known and failure.moment == "step" else 0,
+                episode=int(self._episode[k, copy]) + begins if known else 0,
+                step=int(self._elapsed[k, copy]) if known and failure.moment == "step" else 0,
                 moment=failure.moment,
                 kind=failure.kind,
                 message=failure.message,

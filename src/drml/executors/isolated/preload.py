@@ -1,4 +1,4 @@
-"""What the fork server imports once, so that the processes of tasks need not: it is slow, and starts no threads."""
+"""Imports that the fork server makes once, so that tasks' processes need not: slow ones, which start no threads."""
 
 import importlib
 from contextlib import suppress

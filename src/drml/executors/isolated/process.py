@@ -26,7 +26,7 @@ from drml.core.errors import InputError, ResourceError
 from drml.core.fault import FaultKind, Moment, how_it_ended
 from drml.core.signals import held_back
 from drml.executors.isolated import wire
-from drml.executors.isolated.worker import COPY, MOMENT, MOMENTS, PLACE_SIZE, SEED, SINCE, serve
+from drml.executors.isolated.worker import CALL_SIZE, COPY, MOMENT, MOMENTS, SEED, SINCE, serve
 
 START_SECONDS = 120.0  # for the fork server's imports on a busy machine, and for those of the task's module
 KILL_SECONDS = 5.0
@@ -36,7 +36,7 @@ BEFORE_ITS_JOIN = 10  # finalizers of priority 0 or more run before multiprocess
 
 @dataclass(frozen=True)
 class Answer:
-    """What a process has answered."""
+    """Answer of a process."""
 
     verb: bytes
     payload: bytearray
@@ -44,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a process has not answered; it is killed by then."""
+    """Failure of a process to answer; it is killed by then."""
 
     kind: FaultKind
     message: str
@@ -61,9 +61,9 @@ class Process:
     def __init__(self, pickled: bytes, timeout: float, memory_bytes: int) -> None:
         context = _context()
         ours, theirs = socket.socketpair()
-        self._place = context.RawArray("q", PLACE_SIZE)
+        self._call = context.RawArray("q", CALL_SIZE)
         self._process = context.Process(
-            target=serve, args=(theirs, pickled, memory_bytes, self._place), name="drml-task", daemon=True
+            target=serve, args=(theirs, pickled, memory_bytes, self._call), name="drml-task", daemon=True
         )
         self._socket, self._timeout = ours, timeout
         self._socket.setblocking(False)
@@ -92,14 +92,14 @@ class Process:
         """Return when the process counts as hung, in seconds of the monotonic clock: each call has its own time."""
         if not self._is_ready:
             return self._asked + START_SECONDS
-        return max(self._asked, self._place[SINCE] * 1e-9) + self._timeout
+        return max(self._asked, self._call[SINCE] * 1e-9) + self._timeout
 
     def ask(self, verb: bytes, payload: bytes = b"") -> Failure | None:
         """Send a request; `poll` has the answer."""
         rest = memoryview(wire.frame(verb, payload))
         if self._is_ready:
             self._asked = time.monotonic()
-        self._place[MOMENT], self._place[COPY] = _MOMENT_OF[verb], -1
+        self._call[MOMENT], self._call[COPY] = _MOMENT_OF[verb], -1
         while rest:
             try:
                 rest = rest[self._socket.send(rest) :]
@@ -137,7 +137,7 @@ class Process:
                 f"({message}); what makes the environments must be importable by name, and is looked for in modules, "
                 "not in the script that runs"
             )
-        moment, copy, seed = MOMENTS[self._place[MOMENT]], self._place[COPY], self._place[SEED]
+        moment, copy, seed = MOMENTS[self._call[MOMENT]], self._call[COPY], self._call[SEED]
         return Failure("died" if has_ended else "hung", message, moment, copy, seed)
 
     def kill(self) -> None:

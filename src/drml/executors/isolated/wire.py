@@ -1,4 +1,4 @@
-"""What goes over the wire between a run and the process of one task: frames of plain arrays and a little JSON.
+"""Wire between a run and the process of one task: frames of plain arrays and a little JSON.
 
     frame     verb (1 byte), length of the payload (4 bytes, little-endian), payload
     R reset   length of a JSON header (4 bytes), header, the task's parameters as bytes        →  O  obs

@@ -25,25 +25,25 @@ from drml.executors.isolated import wire
 Make = Callable[[EnvOptions], BatchEnv]
 MOMENTS: tuple[Moment, ...] = ("construct", "reset", "step", "close")
 MOMENT, COPY, SEED, SINCE = range(4)
-PLACE_SIZE = 4
-"""Where a process is, in four numbers: moment, copy, seed, and when the call began, in ns of the monotonic clock."""
+CALL_SIZE = 4
+"""Numbers that tell the call a process is in: moment, copy, seed, and its beginning in ns of the monotonic clock."""
 
 
-def serve(connection: socket.socket, pickled: bytes, memory_bytes: int, place: Any) -> None:  # noqa: ANN401 — shared
+def serve(connection: socket.socket, pickled: bytes, memory_bytes: int, call: Any) -> None:  # noqa: ANN401 — shared
     """Hold the environment that `pickled` makes, and answer requests until the other side leaves.
 
     Args:
         connection: where requests come from.
         pickled: a `Make`, pickled by the run that started this process.
         memory_bytes: how much address space may be taken beyond what the process has once its modules are imported.
-        place: four shared numbers, see `PLACE_SIZE`.
+        call: four shared numbers, see `CALL_SIZE`.
     """
     go_on_guarded(connection.fileno())
     logging.basicConfig(format="drml: warning: %(message)s")
     torch.set_num_threads(1)
     try:
         make: Make = pickle.loads(pickled)
-        env = make(EnvOptions(threads=1, watch=partial(_tell, place)))
+        env = make(EnvOptions(threads=1, watch=partial(_tell, call)))
     except BaseException as error:  # the run says it in one line
         _send(connection, wire.ERROR, wire.pack_json(_shown(error)))
         return
@@ -89,8 +89,8 @@ def _shown(error: BaseException) -> dict[str, str | int]:
     }
 
 
-def _tell(place: Any, moment: Moment, copy: int, seed: int) -> None:  # noqa: ANN401
-    place[MOMENT], place[COPY], place[SEED], place[SINCE] = MOMENTS.index(moment), copy, seed, time.monotonic_ns()
+def _tell(call: Any, moment: Moment, copy: int, seed: int) -> None:  # noqa: ANN401
+    call[MOMENT], call[COPY], call[SEED], call[SINCE] = MOMENTS.index(moment), copy, seed, time.monotonic_ns()
 
 
 def _limit_memory(extra_bytes: int) -> None:

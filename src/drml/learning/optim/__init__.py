@@ -1,1 +1,1 @@
-"""Floor 3: optimisers as pure functions from values to values."""
+"""Optimisers as pure functions from values to values."""

@@ -16,7 +16,7 @@ from torch import Tensor
 def conjugate_gradient(
     product: Callable[[Tensor], Tensor], b: Tensor, num_iters: int = 10, tolerance: float = 1e-10
 ) -> Tensor:
-    """Return x with A x ≈ b for a symmetric positive definite A.
+    """Return x `[P]` with A x ≈ b for a symmetric positive definite A.
 
     Source: Hestenes & Stiefel 1952; as used by Schulman et al. 2015, "Trust region policy optimization", appendix C.
     Full reorthogonalisation: Golub & Van Loan, "Matrix computations", section 10.3.
@@ -46,7 +46,7 @@ def conjugate_gradient(
 
 
 def orthogonal_to(units: Sequence[Tensor], v: Tensor) -> Tensor:
-    """Return the part of `v` that is orthogonal to each of some vectors of length 1, orthogonal among themselves."""
+    """Return v − U Uᵀ v `[P]`, the part of v `[P]` that is orthogonal to each of some orthonormal vectors U `[P]`."""
     basis = torch.stack(list(units))
     for _ in range(2):  # what cancels in the first pass leaves rounding that the second removes
         v = v - basis.T @ (basis @ v)

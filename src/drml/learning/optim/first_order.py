@@ -9,7 +9,7 @@ from drml.core.tree import Params, Tree, params_map
 
 
 def sgd_step(params: Params, grads: Params, lr: float | Tensor) -> Params:
-    """Return θ − α g, differentiable in all its arguments."""
+    """Return θ − α g, differentiable in all its arguments; α is a number or a tensor that fits each g."""
     return params_map(lambda p, g: p - lr * g, params, grads)
 
 
@@ -17,8 +17,11 @@ class AdamState(NamedTuple):
     """First and second moment of the gradient, and the number of steps taken."""
 
     first: Params
+    """m, running mean of the gradient, as the parameters are shaped."""
     second: Params
+    """v, running mean of its square."""
     num_steps: Tensor
+    """t, scalar float64."""
 
     def tree(self) -> Tree:
         """Return the state as a tree of tensors."""
@@ -46,7 +49,17 @@ def adam_step(
 ) -> tuple[Params, AdamState]:
     """Return θ − α m̂ / (√v̂ + ε) and the next state, with bias-corrected moments m̂ and v̂.
 
+        m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²,   m̂ = m/(1 − β₁ᵗ),  v̂ = v/(1 − β₂ᵗ)
+
     Source: Kingma & Ba 2015, "Adam: a method for stochastic optimization", algorithm 1.
+
+    Args:
+        params: θ.
+        grads: g, by the names and of the shapes of θ.
+        state: m, v and t − 1, from `adam_init` or the step before.
+        lr: α.
+        betas: β₁ and β₂.
+        eps: ε.
     """
     beta1, beta2 = betas
     num_steps = state.num_steps + 1

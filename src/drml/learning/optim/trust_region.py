@@ -19,7 +19,11 @@ from drml.learning.optim.conjugate_gradient import conjugate_gradient
 
 @dataclass(frozen=True)
 class TrustRegionConfig:
-    """The size of the region and the effort spent on finding the step."""
+    """The size of the region and the effort spent on finding the step.
+
+    Raises:
+        InputError: if a field is out of its range.
+    """
 
     max_kl: float = 0.01
     """δ, nats per step of the policy (MAML: 0.01)."""
@@ -49,10 +53,13 @@ class TrustRegionStep:
     """The parameters after the step, and how it went."""
 
     params: Tensor
+    """θ `[P]`, as it was where no step was accepted."""
     loss_before: float
     loss_after: float
     kl: float
+    """Mean KL that was gone, in nats per step of the policy."""
     num_tries: int
+    """Step lengths that were tried; 0 where there was no direction."""
     accepted: bool
 
 
@@ -88,10 +95,10 @@ def trust_region_step(
     loss_before: float,
     config: TrustRegionConfig,
 ) -> TrustRegionStep:
-    """Return parameters that lower the loss within the trust region.
+    """Return parameters that lower the loss within the trust region, by the equations above with A damped.
 
     Args:
-        evaluate: θ `[P]` ↦ (loss, mean KL).
+        evaluate: θ `[P]` ↦ (loss, mean KL in nats per step).
         curvature: v `[P]` ↦ A v `[P]`, the Hessian of the mean KL at θ.
         params: θ `[P]`.
         gradient: ∇ loss at θ, `[P]`.

@@ -1,4 +1,4 @@
-"""What the gated memories share: their weights, and the products over whole sequences.
+"""Gates: the weights that the gated memories share, and the products over whole sequences.
 
 Of the products of a gated memory, only those that take in or pass on its hidden state must wait for the step before.
 The rest is done for all steps at once: inputs times weights before the first step, and the gradients of the weights
@@ -50,9 +50,9 @@ def from_inputs(inputs: Tensor, weight: Tensor, bias: Tensor, products: Sequence
         bias: `[gates * H]`.
         products: where the products go, gate by gate.
     """
-    rows, gates = inputs.flatten(0, 1), len(products)
+    flat, gates = inputs.flatten(0, 1), len(products)
     for product, matrix, offset in zip(products, gate_matrices(weight, gates), bias.view(gates, -1), strict=True):
-        torch.addmm(offset, rows, matrix.t(), out=product.flatten(0, 1))
+        torch.addmm(offset, flat, matrix.t(), out=product.flatten(0, 1))
 
 
 def to_inputs(slopes: Sequence[Tensor], weight: Tensor) -> Tensor:
@@ -66,19 +66,25 @@ def to_inputs(slopes: Sequence[Tensor], weight: Tensor) -> Tensor:
 
 def to_weights(slopes: Sequence[Tensor], inputs: Tensor) -> Tensor:
     """Return the gradient of weights `[gates * H, in]` from those of their products, one `[T, N, H]` per gate."""
-    rows = inputs.flatten(0, 1)
-    return torch.cat([slope.flatten(0, 1).t() @ rows for slope in slopes])
+    flat = inputs.flatten(0, 1)
+    return torch.cat([slope.flatten(0, 1).t() @ flat for slope in slopes])
 
 
 def tanh_(x: Tensor) -> Tensor:
-    """Replace x by tanh x = 2 σ(2x) − 1, which takes less than half of the library's time."""
+    """Replace x `[...]` by tanh x = 2 σ(2x) − 1, which takes less than half of the library's time."""
     return x.mul_(2.0).sigmoid_().mul_(2.0).sub_(1.0)
 
 
 def differentiate(
     function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor], grads: Sequence[Tensor]
 ) -> tuple[Tensor | None, ...]:
-    """Return the gradients of `function(*inputs)` weighted by `grads`, differentiable once more."""
+    """Return Σᵢ ∂yᵢ/∂x gᵢ for y = `function(*inputs)`, shaped as each input x `[...]`; differentiable once more.
+
+    Args:
+        function: inputs ↦ outputs.
+        inputs: those that need no gradient get None.
+        grads: g, one for each output and of its shape.
+    """
     wanted = [value for value in inputs if value.requires_grad]
     with torch.enable_grad():
         outputs = function(*inputs)

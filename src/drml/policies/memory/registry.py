@@ -20,10 +20,14 @@ HeadKind = Literal["linear", "hypernetwork"]
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """The kind and the size of a memory and of its head."""
+    """The kind and the size of a memory and of its head.
+
+    Raises:
+        InputError: if a size is out of its range, or a transformer's is not divided by its heads.
+    """
 
     kind: MemoryKind = "gru"
-    """How the past is held: gru, lstm, transformer or mingru (RL²: gru); or none, for comparison."""
+    """Kind of memory: gru, lstm, transformer or mingru (RL²: gru); or none, for comparison."""
     size: int = 256
     """Units of each layer (RL²: 256)."""
     layers: int = 1
@@ -37,7 +41,7 @@ class MemoryConfig:
     """Also take in the observation of the step before, beside its action and reward (RL²: false). What is to be learnt
     about pairs of state and action is then seen at one step, and need not first be put together over two."""
     head: HeadKind = "linear"
-    """What acts and values: linear (RL²), or hypernetwork, a network on the observation that the memory generates."""
+    """Head that acts and values: linear (RL²), or hypernetwork: the memory generates a network on the observation."""
     head_hidden: int = 64
     """Hypernetwork: width of the generated network; 0 makes it linear in the observation."""
 

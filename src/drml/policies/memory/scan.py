@@ -46,13 +46,13 @@ def reverse_linear_scan(decay: Tensor, drive: Tensor) -> Tensor:
 
 
 def scan_by_steps(decay: Tensor, drive: Tensor) -> None:
-    """Turn b into h, one step after the other."""
+    """Turn b `[T, ...]` into h, one step after the other; arguments as those of `linear_scan`."""
     for factor, earlier, later in zip(decay[1:], drive[:-1], drive[1:], strict=True):
         later.addcmul_(factor, earlier)
 
 
 def scan_by_pairs(decay: Tensor, drive: Tensor) -> None:
-    """Turn b into h, pairs of steps first, then the steps in between."""
+    """Turn b `[T, ...]` into h, pairs of steps first, then the steps between; arguments as those of `linear_scan`."""
     if len(drive) < 2:
         return
     second = drive[1::2].addcmul_(decay[1::2], drive[:-1:2])

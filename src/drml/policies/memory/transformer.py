@@ -34,7 +34,7 @@ LONGEST_WAVE = 10_000.0  # of the rotary positions, in steps over 2π (Su et al.
 
 @dataclass(frozen=True)
 class _Times:
-    """When each step was taken, counted from the first step of this call: earlier steps have negative times."""
+    """Times of the steps, counted from the first step of this call: earlier steps have negative times."""
 
     origins: Tensor
     """`[N, T]`, the time at which the sequence of each step started."""
@@ -102,14 +102,14 @@ class Transformer:
         caches = [cast(Tensor, state[name]).clone() for name in ("keys", "values")]
         if bool(starts.any()):
             caches = [cache.masked_fill_(starts.view(-1, 1, 1, 1), 0.0) for cache in caches]
-        rows, slots = torch.arange(len(position), device=position.device), torch.arange(held, device=position.device)
+        batch, slots = torch.arange(len(position), device=position.device), torch.arange(held, device=position.device)
         visible = (slots <= position[:, None]).view(-1, 1, 1, held)
         turns = self._turns(position[:, None], inputs)
         x = inputs.unsqueeze(1) @ params["embed.weight"] + params["embed.bias"]  # [N, 1, D]
         for i in range(self.layers):
             query, *new = self._projected(params, i, x, turns)
             for cache, vector in zip(caches, new, strict=True):
-                cache[rows, i, position] = vector.flatten(1)
+                cache[batch, i, position] = vector.flatten(1)
             keys, values = (self._by_head(cache[:, i, :held]) for cache in caches)
             x = self._added(params, i, x, functional.scaled_dot_product_attention(query, keys, values, visible))
         outputs = functional.rms_norm(x, (self.size,), params["norm"], EPS)[:, 0]
@@ -196,11 +196,11 @@ class Transformer:
         num_new = num_columns - held
         times = origins[:, None] + torch.arange(self.context, device=origins.device)  # [N, L], of each slot
         columns = torch.where(times < 0, times + position[:, None], held + times).clamp_(max=num_columns - 1)
-        rows = (columns + num_columns * torch.arange(batch, device=origins.device)[:, None]).flatten()
+        flat = (columns + num_columns * torch.arange(batch, device=origins.device)[:, None]).flatten()
         beyond = (times >= num_new)[:, None, :, None]
         kept: list[Tensor] = []
         for layers in parts:
-            picked = [layer.flatten(0, 1).index_select(0, rows).unflatten(0, times.shape) for layer in layers]
+            picked = [layer.flatten(0, 1).index_select(0, flat).unflatten(0, times.shape) for layer in layers]
             kept.append(torch.stack(picked, 1).masked_fill_(beyond, 0.0))
         return kept
 

@@ -15,7 +15,7 @@ from drml.core.types import Tasks
 from drml.tasks.distribution import Split, TaskDistribution
 
 Scores = Mapping[str, Tensor]
-"""How K tasks went, `[K]` each: `pre_return`, `post_return`, and the metrics of an update that has one per task."""
+"""Scores of K tasks, `[K]` each: `pre_return`, `post_return`, and the metrics of an update that has one per task."""
 
 
 class TaskSampler(Protocol):

@@ -15,7 +15,7 @@ SamplerKind = Literal["stratified", "uniform", "pool"]
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """Which tasks meta-training meets; validation and testing draw theirs the same way whatever is chosen here."""
+    """Choice of the tasks of meta-training; validation and testing draw theirs the same way whatever it is."""
 
     kind: SamplerKind = "stratified"
     """Rule of drawing: stratified (evenly spread), uniform (independent), pool (a fixed set of tasks)."""
