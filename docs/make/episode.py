@@ -12,7 +12,6 @@ from torch import Tensor
 import drml
 from drml import session
 from drml.loop.meet import meta_episode
-from drml.tasks.samplers.stratified import StratifiedSampler
 
 META_ITERS, SEED = 25, 1
 NUM_TASKS, SHOWN = 4, 3  # K, and how many of the copies are drawn
@@ -41,9 +40,9 @@ def played() -> Episode:
     setup = trained.setup
     trainer = session.make_trainer(setup, drml.EnvOptions(), lambda: False)
     rng = trainer.rng["picture"]
-    sampler = StratifiedSampler()
-    tasks = sampler.sample(sampler.init(), setup.suite.tasks, "test", NUM_TASKS, rng["tasks"])
-    history = meta_episode(setup.learner, trained.best, tasks, trainer.collect, rng, 1)
+    memory = trainer.sampler.init(setup.suite.tasks, rng["sampler"])
+    tasks = trainer.sampler.sample(memory, setup.suite.tasks, "test", NUM_TASKS, rng["tasks"])
+    history = meta_episode(setup.learner, trained.best, tasks, trainer.collect, rng, 1).history
     return Episode(tasks.params["goal"], (history[0].obs, history[1].obs))
 
 

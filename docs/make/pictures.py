@@ -104,7 +104,7 @@ def _learners(canvas: Canvas, left: float, bottom: float) -> None:
         canvas.text(x + 1.4, bottom + 4.5, LEARNED[family], 9.4, color=theme.soft)
         at = x + 1.4
         for name in members:
-            canvas.text(at, bottom + 1.1, name, 12, weight="bold", family="DejaVu Sans Mono")
+            canvas.text(at, bottom + 0.5, name, 12, weight="bold", family="DejaVu Sans Mono", va="baseline")
             at += _width(name)
         x += widths[family] * stretch + 2.0
 
@@ -120,12 +120,13 @@ def _families(canvas: Canvas, left: float, bottom: float) -> None:
     for i, (name, picture, part) in enumerate(FAMILIES):
         x = left + i * (width + gap)
         canvas.image(x, bottom + 2.6, width, height, DOCS / f"gallery/{picture}.png", part)
-        canvas.text(x + width / 2, bottom + 0.9, name, 9.4, ha="center")
+        canvas.text(x + width / 2, bottom + 0.6, name, 9.4, ha="center", va="baseline")
     x = left + len(FAMILIES) * (width + gap)
     canvas.box(x, bottom + 2.6, width, height, edge=theme.hues[0], dashed=True)
     words = "any\nGymnasium\nenvironment"
     canvas.text(x + width / 2, bottom + 2.6 + height / 2, words, 9, ha="center", linespacing=1.45)
-    canvas.text(x + width / 2, bottom + 0.9, "yours", 9.4, ha="center", weight="bold", color=theme.hues[0])
+    style = {"weight": "bold", "color": theme.hues[0]}
+    canvas.text(x + width / 2, bottom + 0.6, "yours", 9.4, ha="center", va="baseline", **style)
 
 
 def main(folder: Path) -> None:

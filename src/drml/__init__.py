@@ -23,6 +23,7 @@ _HOME_OF = {  # the public names; found when asked for, since torch takes second
     "RL2Config": "drml.algos.memory.rl2",
     "MLPConfig": "drml.policies.mlp",
     "MemoryConfig": "drml.policies.memory.registry",
+    "SamplerConfig": "drml.tasks.samplers.registry",
     "EnvOptions": "drml.envs.api",
     "Isolation": "drml.envs.api",
     # your own tasks

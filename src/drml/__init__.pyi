@@ -33,6 +33,7 @@ from drml.tasks.parameter import Dirichlet as Dirichlet
 from drml.tasks.parameter import LogUniform as LogUniform
 from drml.tasks.parameter import Normal as Normal
 from drml.tasks.parameter import Uniform as Uniform
+from drml.tasks.samplers.registry import SamplerConfig as SamplerConfig
 from drml.use.run import Run as Run
 from drml.use.run import load as load
 from drml.use.run import train as train

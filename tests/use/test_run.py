@@ -138,6 +138,8 @@ def test_settings_by_name_go_where_the_configuration_has_them(here):
     run = small(train=drml.TrainConfig(meta_iters=9, validate_every=1), learner_config=drml.MAMLConfig(order=1))
     assert (run.config.train.meta_iters, run.config.train.validate_every) == (2, 1)  # the word beats the object
     assert run.config.learner_config == drml.MAMLConfig(order=1)
+    pool = drml.SamplerConfig(kind="pool", pool_size=7)
+    assert small(sampler=pool).config.sampler == pool
 
 
 @pytest.mark.parametrize(
@@ -153,6 +155,11 @@ def test_settings_by_name_go_where_the_configuration_has_them(here):
         ({"meta_iters": 0}, "meta_iters is 0, must be 1 or more"),
         ({"max_seconds": float("nan")}, "train.max_seconds is nan, must be a finite number"),
         ({"threads": -1}, "threads is -1, must be 0 (all cores) or more"),
+        (
+            {"sampler": "pool"},
+            "sampler is of type str, meta-training takes SamplerConfig: sampler=drml.SamplerConfig(…)",
+        ),
+        ({"kind": "pool"}, "'kind' is a setting of SamplerConfig; pass it as sampler=drml.SamplerConfig(kind=…)"),
         ({"threads": "2"}, "threads is '2', must be 0 (all cores) or more"),
         ({"isolation": True}, "isolation is True, expected an Isolation: isolation=drml.Isolation(isolate=True)"),
         ({"isolate": True}, "'isolate' is a setting of Isolation; pass it as isolation=drml.Isolation(isolate=…)"),

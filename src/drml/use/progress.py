@@ -73,7 +73,7 @@ class Pace:
 
 
 class News:
-    """Lines to be said of faults and warnings: of many faults the first few, and each warning once."""
+    """Lines that tell of faults and warnings: of many faults the first few, and each warning once."""
 
     def __init__(self) -> None:
         self._warned: set[str] = set()

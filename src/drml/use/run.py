@@ -27,6 +27,7 @@ from drml.run import session
 from drml.run.config import RunConfig, read_config
 from drml.run.log import read_rows
 from drml.tasks.distribution import Split
+from drml.tasks.samplers.registry import SamplerConfig
 from drml.use.naming import TaskSource, name_of
 from drml.use.notes import adaptation_step, notes_of
 from drml.use.pages import write_page
@@ -156,6 +157,7 @@ def train(
     learner_config: AnyConfig | None = None,
     policy: AnyPolicyConfig | None = None,
     train: TrainConfig | None = None,
+    sampler: SamplerConfig = SamplerConfig(),  # noqa: B008 — frozen
     threads: int = 0,
     isolation: Isolation = Isolation(),  # noqa: B008 — frozen
     listeners: Sequence[Listener] = (),
@@ -175,6 +177,7 @@ def train(
         learner_config: hyper-parameters, such as `drml.ProMPConfig(inner=…)`; left out, the learner's default.
         policy: the policy's shape, `drml.MLPConfig` or `drml.MemoryConfig`; left out, the learner's default.
         train: sizes and stop rules.
+        sampler: which tasks are met in training, such as `drml.SamplerConfig(kind="pool")`.
         threads: simulator threads; 0 takes all cores.
         isolation: processes of their own for tasks.
         listeners: are called with progress and rows after each meta-iteration.
@@ -188,7 +191,7 @@ def train(
     """
     here = Path.cwd()  # where paths are meant from, wherever a suite of the user's goes
     train = TrainConfig() if train is None else train
-    config = run_config(name_of(suite), learner, learner_config, policy, train, seed, sizes)
+    config = run_config(name_of(suite), learner, learner_config, policy, train, sampler, seed, sizes)
     setup = session.set_up(config)  # complains before anything is written
     options = env_options(threads, isolation)
     with default_place(config, here) if out is None else nullcontext(here / out) as place:

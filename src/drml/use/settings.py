@@ -10,8 +10,9 @@ from drml.core.errors import InputError, suggest
 from drml.envs.api import EnvOptions, Isolation
 from drml.loop.config import TrainConfig
 from drml.run.config import RunConfig
+from drml.tasks.samplers.registry import SamplerConfig
 
-Part = TypeVar("Part", bound=AnyConfig | AnyPolicyConfig)
+Part = TypeVar("Part")
 SIZES = tuple(f.name for f in fields(TrainConfig))
 
 
@@ -21,6 +22,7 @@ def run_config(
     learner_config: AnyConfig | None,
     policy: AnyPolicyConfig | None,
     train: TrainConfig,
+    sampler: SamplerConfig,
     seed: int,
     sizes: Mapping[str, Any],
 ) -> RunConfig:
@@ -32,13 +34,19 @@ def run_config(
     entry = learner_entry(str(learner))
     learner_config = _of_type("learner_config", learner, learner_config, entry.default)
     policy = _of_type("policy", learner, policy, entry.default_policy)
+    sampler = _of_type("sampler", "meta-training", sampler, SamplerConfig())
+    parts: dict[str, Any] = {
+        "learner_config": learner_config,
+        "policy": policy,
+        "sampler": sampler,
+        "isolation": Isolation(),
+    }
     for name in sizes:
-        parts: dict[str, Any] = {"learner_config": learner_config, "policy": policy, "isolation": Isolation()}
         for keyword, part in parts.items():
             if name not in SIZES and name in {f.name for f in fields(part)}:
                 kind = type(part).__name__
                 raise InputError(f"'{name}' is a setting of {kind}; pass it as {keyword}=drml.{kind}({name}=…)")
-    return RunConfig(suite, learner, learner_config, policy, with_sizes(train, sizes), seed)
+    return RunConfig(suite, learner, learner_config, policy, with_sizes(train, sizes), seed, sampler)
 
 
 def with_sizes(train: TrainConfig, sizes: Mapping[str, Any]) -> TrainConfig:
