@@ -1,12 +1,17 @@
 """Probes: the answers on paper are what the environments pay."""
 
+import math
+
 import pytest
 import torch
 
 from drml.core.rng import Streams
 from drml.envs.api import EnvOptions
+from drml.policies.mlp import MLPConfig, mlp_policy
 from drml.suites.probe import (
     DISCOUNT,
+    DOOR,
+    DOOR_FLIP,
     GOAL_FLIP,
     HORIZON,
     IDENTICAL,
@@ -28,7 +33,9 @@ def name_of(probe: Probe) -> str:
 
 
 def best_action(probe: Probe, obs: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Return what the best policy that knows the task does, `[K, B, 1]`."""
+    """Return what the best policy that knows the task does, `[K, B, A]`."""
+    if probe is DOOR_FLIP:
+        return torch.stack([factor.float()[:, None].expand(obs.shape[:2]), torch.full(obs.shape[:2], DOOR)], -1)
     return obs if probe is POLICY else factor.float()[:, None, None].expand_as(obs)
 
 
@@ -90,9 +97,62 @@ def test_no_prior_gains_on_goal_flip_and_the_known_task_pays_all(action):
     assert returns[:, 0].tolist() == pytest.approx([-HORIZON * clipped, HORIZON * clipped], abs=1e-5)  # 10 sums near 10
 
 
-def test_identical_has_one_task_and_goal_flip_two():
+def test_identical_has_one_task_and_the_flips_have_two():
     assert len(IDENTICAL.suite.tasks.all_tasks()) == 1
-    assert GOAL_FLIP.suite.tasks.all_tasks().params["factor"].tolist() == [-1.0, 1.0]
+    for probe in (GOAL_FLIP, DOOR_FLIP):
+        assert probe.suite.tasks.all_tasks().params["factor"].tolist() == [-1.0, 1.0]
+
+
+def clipped_mean(mean: float, limit: float) -> float:
+    """E clip(x, ±L) for x ~ N(m, 1), from ∫ of Φ: m + (−L − m) Φ(−L − m) + φ(−L − m) + (L − m) Φ(m − L) − φ(L − m)."""
+    unit = torch.distributions.Normal(0.0, 1.0)
+    low, high = torch.tensor(-limit - mean).double(), torch.tensor(limit - mean).double()
+    density = [x.square().mul(-0.5).exp() / math.sqrt(2.0 * math.pi) for x in (low, high)]
+    return float(mean + low * unit.cdf(low) + density[0] + high * unit.cdf(-high) - density[1])
+
+
+def test_the_closed_form_is_that_of_clipping():
+    assert clipped_mean(0.0, 1.0) == pytest.approx(0.0, abs=1e-12)
+    assert clipped_mean(0.7, 50.0) == pytest.approx(0.7, abs=1e-12)  # nothing is clipped
+    assert clipped_mean(40.0, 6.0) == pytest.approx(6.0, abs=1e-12)  # everything is
+    grid = torch.linspace(-9.0, 9.0, 20_001, dtype=torch.float64)
+    weight = (-0.5 * (grid - 0.4).square()).exp()
+    assert clipped_mean(0.4, 1.0) == pytest.approx(float((weight * grid.clamp(-1, 1)).sum() / weight.sum()), abs=1e-6)
+
+
+@pytest.mark.parametrize("lever", [-0.5, 0.0, 2.0])
+@pytest.mark.parametrize("door", [0.0, 1.5, DOOR, 9.0])
+def test_door_flip_pays_what_the_closed_form_says(lever, door):
+    """Per step E clip(d/D, ±1) + c E clip(a, ±1) Φ(m − D), for Gaussian actions with standard deviation 1."""
+    noise = torch.randn((HORIZON, 2, COPIES, 2), generator=torch.Generator().manual_seed(1)).unbind(0)
+    at = torch.tensor([lever, door])
+    draws = iter(noise)
+    seen = play(DOOR_FLIP, HORIZON, lambda obs, factor: at + next(draws))
+    returns = torch.stack([step.reward for _, step in seen]).sum(0)  # [K, B], the tasks −1 and +1
+    opened = float(torch.distributions.Normal(0.0, 1.0).cdf(torch.tensor(door - DOOR)))
+    shared, own = clipped_mean(door, DOOR) / DOOR, clipped_mean(lever, 1.0) * opened
+    # A step's reward lies within ±2, so the mean of 400 episodes of 10 has a standard deviation below 2 √10 / 20.
+    expected = [HORIZON * (shared - own), HORIZON * (shared + own)]
+    assert returns.mean(1).tolist() == pytest.approx(expected, abs=4.0 * 2.0 * HORIZON**0.5 / COPIES**0.5)
+    assert HORIZON * shared <= DOOR_FLIP.best_unadapted_return  # over the tasks, whatever the lever does
+
+
+def test_without_the_door_both_tasks_of_door_flip_are_one():
+    action = torch.linspace(-8.0, DOOR - 1e-3, COPIES).view(1, -1, 1)
+    seen = play(DOOR_FLIP, 1, lambda obs, factor: torch.cat([torch.ones_like(obs), action.expand(obs.shape)], -1))
+    assert torch.equal(seen[0][1].reward[0], seen[0][1].reward[1])
+
+
+NETWORKS = (MLPConfig(), MLPConfig((100, 100), "relu"), MLPConfig((8,)), MLPConfig((8, 8), "relu"))
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda config: f"{config.activation}{config.hidden}")
+def test_no_untrained_policy_opens_the_door(network):
+    policy = mlp_policy(DOOR_FLIP.suite.spec, network)
+    for seed in range(200):
+        acting, _ = policy.step(policy.init(Streams(seed)["init"]), torch.ones(1, 1, 1), {})
+        assert float(acting.tensors()["mean"][..., 1].abs()) < 2.0 and not acting.tensors()["log_std"].any()
+    assert float(torch.distributions.Normal(0.0, 1.0).cdf(torch.tensor(2.0 - DOOR))) == pytest.approx(3.2e-5, rel=0.02)
 
 
 def test_truncation_and_termination_differ_in_nothing_but_the_ending():

@@ -1,7 +1,8 @@
 """Probes: environments so small that the best answer is known on paper, each of which isolates one part of a learner.
 
-All have one continuous action a and one observation o. The task is a factor c that multiplies the reward; it is hidden,
-and 1 except in goal-flip, where it is −1 or +1. H is 10. `PROBES` holds the answers beside the suites:
+All have one observation o and one continuous action a (door-flip: a and d). The task is a factor c that multiplies the
+reward; it is hidden, and 1 except in goal-flip and door-flip, where it is −1 or +1. H is 10. `PROBES` holds the answers
+beside the suites:
 
     probe              episode                      reward           best value of the first observation
     constant           1 step, terminated, o = 0    1                1
@@ -11,8 +12,24 @@ and 1 except in goal-flip, where it is −1 or +1. H is 10. `PROBES` holds the a
     policy             1 step, terminated, o = ±1   sign(a o)        1
     goal-flip          H steps, truncated, o = 1    c clip(a, ±1)    1/(1 − γ), if c is known; 0 if not
     identical          H steps, truncated, o = 1    clip(a, ±1)      1/(1 − γ), with or without adaptation
+    door-flip          H steps, truncated, o = 1    below            2/(1 − γ), if c is known; 1/(1 − γ) if not
     truncation         H steps, truncated, o = t/H  1                1/(1 − γ)
     termination        H steps, terminated, o = t/H 1                (1 − γᴴ)/(1 − γ)
+
+Door-flip is goal-flip behind a door that is far away, and paid for in every task:
+
+    reward = clip(d/D, ±1) + c clip(a, ±1) [d ≥ D],   D = 6
+
+Goal-flip does not tell a trained prior from an untrained one, since a step from either wins. Here it does:
+
+- The best prior opens the door at every step and plays a about 0: H before adaptation, as much as without knowing c
+  can be had. It sees c in each reward, and one step of adaptation earns 2H, all there is.
+- A prior that never opens the door sees the same in both tasks. What it becomes, by whatever step, does not depend on
+  c, so on average over c it earns H or less. An untrained one does not open it: its actions have standard deviation 1
+  and a mean m of less than 2, so each opens it with probability Φ(m − D) < Φ(−4) = 3.2e-5, and none of 20 episodes does
+  with 0.99. Before the step it earns about H m/D, near 0; the step leads towards the door, and not through it.
+
+Where the door is, the tasks share: what is learned of it on one serves on the other, which takes more than one step.
 
 Source: the first five are A. Jones, 2021, "Debugging RL, without the agonizing pain", in the form of keraJLi/rejax.
 """
@@ -33,9 +50,10 @@ from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice
 
 HORIZON = 10  # H, steps per episode of the meta-probes
+DOOR = 6.0  # D: six standard deviations of an untrained policy away
 
 Reward = Callable[[Tensor, Tensor], Tensor]
-"""Maps observations and actions, each `[K, B]`, to rewards `[K, B]` before the task's factor."""
+"""Maps observations `[K, B]` and actions `[K, B, A]` to rewards `[K, B]`."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,10 @@ class Rules:
 
     reward: Reward
     """The reward before the task's factor."""
+    shared: Reward | None = None
+    """What is paid beside it in every task alike."""
+    num_actions: int = 1
+    """A."""
     first_obs: float = 0.0
     """First observation."""
     obs_step: float = 0.0
@@ -92,8 +114,10 @@ class Chain:
         return state.unsqueeze(-1)
 
     def move(self, state: Tensor, action: Tensor, t: int) -> Outcome:
-        """Return the reward of the one action, `action [K, B, 1]`."""
-        reward = self.factor * self.rules.reward(state, action.squeeze(-1))
+        """Return the reward of an action `[K, B, A]`."""
+        reward = self.factor * self.rules.reward(state, action)
+        if self.rules.shared is not None:
+            reward = reward + self.rules.shared(state, action)
         return Outcome(state + self.rules.obs_step, reward, self.never)
 
 
@@ -105,7 +129,14 @@ def _begin(rules: Rules, tasks: Tasks, copies: int, rng: Streams) -> Chain:
 
 
 def _suite(
-    name: str, summary: str, rules: Rules, horizon: int, *, terminates: bool, factors: tuple[float, ...] = (1.0,)
+    name: str,
+    summary: str,
+    rules: Rules,
+    horizon: int,
+    *,
+    terminates: bool,
+    factors: tuple[float, ...] = (1.0,),
+    bound: float = 1.0,
 ) -> Suite:
     published = name in ("constant", "observation", "discount", "advantage", "policy")
     return native_suite(
@@ -113,7 +144,7 @@ def _suite(
         summary,
         "A. Jones 2021, after keraJLi/rejax, here with one continuous action." if published else "This project.",
         TaskDistribution({"factor": Choice(factors)}, held_out=False),
-        EnvSpec(obs_size=1, action=ActionSpec("continuous", 1, bound=1.0), horizon=horizon),
+        EnvSpec(obs_size=1, action=ActionSpec("continuous", rules.num_actions, bound), horizon=horizon),
         partial(_begin, rules),
         horizon_terminates=terminates,
     )
@@ -128,15 +159,23 @@ def _obs(obs: Tensor, action: Tensor) -> Tensor:
 
 
 def _action_sign(obs: Tensor, action: Tensor) -> Tensor:
-    return action.sign()
+    return action[..., 0].sign()
 
 
 def _agreement(obs: Tensor, action: Tensor) -> Tensor:
-    return (obs * action).sign()
+    return (obs * action[..., 0]).sign()
 
 
 def _clipped_action(obs: Tensor, action: Tensor) -> Tensor:
-    return action.clamp(-1.0, 1.0)
+    return action[..., 0].clamp(-1.0, 1.0)
+
+
+def _behind_the_door(obs: Tensor, action: Tensor) -> Tensor:
+    return action[..., 0].clamp(-1.0, 1.0) * (action[..., 1] >= DOOR)
+
+
+def _towards_the_door(obs: Tensor, action: Tensor) -> Tensor:
+    return (action[..., 1] / DOOR).clamp(-1.0, 1.0)
 
 
 def _endless(gamma: float) -> float:
@@ -232,6 +271,22 @@ IDENTICAL = Probe(
 )
 """Best is a = 1, return H, adapted or not."""
 
+DOOR_FLIP = Probe(
+    _suite(
+        "door-flip",
+        "Goal-flip behind a distant door: one step of adaptation wins from a trained prior, from no untrained one.",
+        Rules(_behind_the_door, first_obs=1.0, shared=_towards_the_door, num_actions=2),
+        HORIZON,
+        terminates=False,
+        factors=(-1.0, 1.0),
+        bound=DOOR,
+    ),
+    best_return=2.0 * HORIZON,
+    best_unadapted_return=float(HORIZON),
+    best_value=lambda gamma: 2.0 * _endless(gamma),
+)
+"""Best is a = c with d = D, return 2H; without knowing c the door's H is all."""
+
 TRUNCATION = Probe(
     _suite(
         "truncation",
@@ -260,7 +315,7 @@ TERMINATION = Probe(
 )
 """V = (1 − γ^(H − t))/(1 − γ) at step t: γᴴ/(1 − γ) less than with truncation at the first."""
 
-PROBES = (CONSTANT, OBSERVATION, DISCOUNT, ADVANTAGE, POLICY, GOAL_FLIP, IDENTICAL, TRUNCATION, TERMINATION)
+PROBES = (CONSTANT, OBSERVATION, DISCOUNT, ADVANTAGE, POLICY, GOAL_FLIP, IDENTICAL, DOOR_FLIP, TRUNCATION, TERMINATION)
 """All probes, simplest first: the first that fails names the part that is broken."""
 
 SUITES: tuple[Suite, ...] = tuple(probe.suite for probe in PROBES)
