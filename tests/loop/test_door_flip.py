@@ -68,7 +68,7 @@ def test_one_step_from_the_best_prior_wins(name, network):
         params |= {f"{last}.weight": torch.zeros_like(params[f"{last}.weight"])}
         params |= {f"{last}.bias": torch.tensor([0.0, 8.0]), "log_std": torch.full((2,), math.log(0.1))}
         pre, post = returns(learner, LearnerState(params), seed)
-        # ten actions with standard deviation 0.1 in each of 2 x 10 x 20 episodes: five standard deviations of their mean
+        # 400 episodes of ten actions with standard deviation 0.1: five standard deviations of their mean
         assert pre == pytest.approx(
             DOOR_FLIP.best_unadapted_return, abs=5.0 * 0.1 * (HORIZON / (2 * ROUNDS * COPIES)) ** 0.5
         )

@@ -13,8 +13,9 @@ from drml.suites.navigation import SUITES
 from drml.tasks.samplers.uniform import UniformSampler
 
 SUITE = {suite.name: suite for suite in SUITES}
-MAML, MAML_PYTORCH, CORNERS, PEARL = (
-    SUITE[f"navigation-{name}-v1"] for name in ("maml", "maml-rl-pytorch", "promp-corners", "pearl-sparse")
+MAML, MAML_PYTORCH, CORNERS, ES_CORNERS, PEARL = (
+    SUITE[f"navigation-{name}-v1"]
+    for name in ("maml", "maml-rl-pytorch", "promp-corners", "es-maml-corners", "pearl-sparse")
 )
 
 # Positions are sums of at most 20 float32 numbers below 3: each addition is off by at most 3 * 2^-24 ≈ 2e-7.
@@ -122,6 +123,38 @@ def test_corner_starts_are_uniform_around_the_origin_and_new_for_each_episode():
         # E|x| = 0.1, standard deviation 0.2/√12/√4000 = 9.1e-4; 5 of them.
         assert start.abs().mean().item() == pytest.approx(0.1, abs=4.6e-3)
     assert not torch.equal(step.obs, first)
+
+
+def episode_of(suite, tasks, act):
+    """Return the return of one episode, `[K]`, of a policy that maps positions `[K, 1, 2]` to moves."""
+    env = suite.make(EnvOptions())
+    obs, total = env.reset(tasks, 1, Streams(0)), 0.0
+    for _ in range(suite.spec.horizon):
+        step = env.step(act(obs))
+        obs, total = step.obs, total + step.reward[:, 0].double()
+    return total
+
+
+def test_es_maml_corners_cost_400_far_away_and_40_3_on_the_best_way():
+    """Diagonal moves of (0.1, 0.1): 5 steps at −4, then 2 (2 − 0.1 t)² for t = 6 … 20, Σ 0.02 m² = 20.3; then none."""
+    tasks = ES_CORNERS.tasks.all_tasks()
+    goal = tasks.params["goal"].float().unsqueeze(1)
+    assert sorted(goal[:, 0].tolist()) == [[-2.0, -2.0], [-2.0, 2.0], [2.0, -2.0], [2.0, 2.0]]
+    best = episode_of(ES_CORNERS, tasks, lambda obs: goal - obs)
+    assert best.tolist() == pytest.approx([-40.3] * 4, abs=1e-4)  # 20 roundings of a distance of 2 · 2^-24, and squares
+    assert episode_of(ES_CORNERS, tasks, lambda obs: -goal - obs).tolist() == [-400.0] * 4
+    assert episode_of(ES_CORNERS, tasks, torch.zeros_like).tolist() == [-400.0] * 4  # the origin is √8 away
+
+
+def test_es_maml_corners_pay_from_2_away_and_end_at_the_walls():
+    start, push = begin(ES_CORNERS, tasks_at("goal", [[2.0, 2.0]]))
+    assert not start.any()
+    rewards = [push(0.1, 0.1).reward.item() for _ in range(6)]  # 2 · 1.5² = 4.5 > 4, 2 · 1.4² = 3.92
+    assert rewards == pytest.approx([-4.0] * 5 + [-3.92], abs=ATOL)
+    for _ in range(60):
+        step = push(5.0, -0.3)
+    assert step.obs.tolist() == [[[5.0, -5.0]]]
+    assert step.reward.item() == -4.0
 
 
 def test_pearl_rewards_one_minus_distance_within_the_goal_radius():

@@ -26,6 +26,7 @@ Reward = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 CORNER_BLIND_RADIUS = 0.5  # in the 1-norm, around the origin
 SPARSE_GOAL_RADIUS = 0.2
+CORNER_COST = 4.0  # of a step that ends 2 or more away from the corner
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Rules:
     """Terminated where ‖x' − g‖∞ is below this; 0 never terminates."""
     start_range: float = 0.0
     """Episodes start uniformly in [−start_range, start_range]²; 0 starts at the origin."""
+    wall: float = math.inf
+    """Each coordinate of the position is clipped to [−wall, wall]."""
 
 
 def negative_distance(before: Tensor, after: Tensor, goal: Tensor) -> Tensor:
@@ -64,6 +67,11 @@ def sparse_proximity(before: Tensor, after: Tensor, goal: Tensor) -> Tensor:
     """Return 1 − ‖x' − g‖₂ where that distance is at most 0.2, 0 elsewhere; `[K, B]`."""
     distance = _distance(after, goal)
     return (1.0 - distance).where(distance <= SPARSE_GOAL_RADIUS, 0.0)
+
+
+def corner_cost(before: Tensor, after: Tensor, goal: Tensor) -> Tensor:
+    """Return −min(‖x' − g‖₂², 4), `[K, B]`: nothing tells of the goal from 2 away."""
+    return -(after - goal).square().sum(-1).clamp_max(CORNER_COST)
 
 
 def _distance(position: Tensor, goal: Tensor) -> Tensor:
@@ -99,6 +107,8 @@ class Point:
         """Return the position after the clipped move."""
         rules = self.rules
         after = state + (rules.action_scale * action).clamp(-rules.max_move, rules.max_move)
+        if math.isfinite(rules.wall):
+            after = after.clamp(-rules.wall, rules.wall)
         arrived = (after - self.goal).abs().amax(-1) < self.rules.arrival
         return Outcome(after, self.rules.reward(state, after, self.goal), arrived)
 
@@ -127,6 +137,7 @@ def _suite(name: str, summary: str, source: str, tasks: TaskDistribution, horizo
 
 
 UNIT_BOX_GOALS = TaskDistribution({"goal": Uniform(-0.5, 0.5, (2,), ood=(0.5, 1.0))})
+FOUR_CORNERS = TaskDistribution({"goal": Choice(((-2.0, -2.0), (2.0, -2.0), (-2.0, 2.0), (2.0, 2.0)))}, held_out=False)
 SUITES: tuple[Suite, ...] = (
     _suite(
         "navigation-maml-v1",
@@ -150,9 +161,19 @@ SUITES: tuple[Suite, ...] = (
         "A point is paid for progress towards one of four corners, once it is in that corner's quadrant.",
         "Rothfuss et al. 2019, as in jonasrothfuss/ProMP point_env_2d_corner.py with its sparse reward: no reward "
         "where the 1-norm of the position is below 0.5; starts uniform in [-0.2, 0.2]²; never terminates.",
-        TaskDistribution({"goal": Choice(((-2.0, -2.0), (2.0, -2.0), (-2.0, 2.0), (2.0, 2.0)))}, held_out=False),
+        FOUR_CORNERS,
         horizon=100,
         rules=Rules(corner_progress, max_move=0.2, start_range=0.2),
+    ),
+    _suite(
+        "navigation-es-maml-corners-v1",
+        "A point pays 4 a step, and less once it is within 2 of one of four corners: never near it −400, the best way "
+        "there −40.3.",
+        "Song et al. 2020, as in google-research es_maml/task.py (NavigationTask4corner): paid minus the squared "
+        "distance to the corner, but no less than −4; starts at the origin; positions within ±5; never terminates.",
+        FOUR_CORNERS,
+        horizon=100,
+        rules=Rules(corner_cost, max_move=0.1, wall=5.0),
     ),
     _suite(
         "navigation-pearl-sparse-v1",
