@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from drml.algos.api import LearnerState
 from drml.algos.gradient.maml import MAML, MAMLConfig
 from drml.algos.gradient.promp import ProMP, ProMPConfig
 from drml.collect.collector import Collector
@@ -37,11 +36,11 @@ def collector():
     return Collector(SUITE.make(EnvOptions()), HORIZON, COPIES, Phases())
 
 
-def returns(learner, state, seed):
+def returns(learner, shared, seed):
     """Return the mean return over both tasks, before and after one step."""
     tasks = SUITE.tasks.all_tasks().repeated(ROUNDS)
-    history = meta_episode(learner, state, tasks, collector(), Streams(seed)["test"], 1)
-    return [float(rollout.reward.sum(1).mean()) for rollout in history]
+    played = meta_episode(learner, shared, tasks, collector(), Streams(seed)["test"], 1)
+    return [float(rollout.reward.sum(1).mean()) for rollout in played.history]
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda config: f"{config.activation}{config.hidden}")
@@ -51,7 +50,7 @@ def test_one_step_from_an_untrained_prior_fails(name, lr, network):
     """The door unseen, both tasks give the same data, and H is the bound; in truth the step stops far from the door."""
     learner = make(name, network, lr)
     for seed in SEEDS:
-        pre, post = returns(learner, learner.init(Streams(seed)["init"]), seed)
+        pre, post = returns(learner, learner.init(Streams(seed)["init"]).shared, seed)
         # H E clip(d/D, ±1) <= H m/D = 10 x 2/6 with |m| < 2; the rest is sampling
         assert abs(pre) < 4.0
         assert post < DOOR_FLIP.best_unadapted_return - 2.0
@@ -64,10 +63,10 @@ def test_one_step_from_the_best_prior_wins(name, network):
     learner = make(name, network, lr=0.5)
     last = f"layer{len(network.hidden)}"
     for seed in SEEDS:
-        params = learner.init(Streams(seed)["init"]).params
+        params = learner.init(Streams(seed)["init"]).shared
         params |= {f"{last}.weight": torch.zeros_like(params[f"{last}.weight"])}
         params |= {f"{last}.bias": torch.tensor([0.0, 8.0]), "log_std": torch.full((2,), math.log(0.1))}
-        pre, post = returns(learner, LearnerState(params), seed)
+        pre, post = returns(learner, params, seed)
         # 400 episodes of ten actions with standard deviation 0.1: five standard deviations of their mean
         assert pre == pytest.approx(
             DOOR_FLIP.best_unadapted_return, abs=5.0 * 0.1 * (HORIZON / (2 * ROUNDS * COPIES)) ** 0.5
@@ -81,6 +80,6 @@ def test_meta_training_finds_the_best_prior(seed):
     learner = make("promp", MLPConfig(), lr=0.1, meta_lr=3e-3)
     trainer = Trainer(learner, SUITE.tasks, StratifiedSampler(), collector(), config, Streams(seed))
     progress, _ = meta_train(trainer, init_progress(trainer), [])
-    pre, post = returns(learner, progress.state, seed)
+    pre, post = returns(learner, progress.state.shared, seed)
     assert pre == pytest.approx(DOOR_FLIP.best_unadapted_return, abs=1.0)
     assert post > 0.95 * DOOR_FLIP.best_return

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from drml.algos.api import Learner
+from drml.algos.evolution.es_maml import ESMAML, ESMAMLConfig
 from drml.algos.gradient.maml import MAML, MAMLConfig
 from drml.algos.gradient.promp import ProMP, ProMPConfig
+from drml.algos.gradient.reptile import Reptile, ReptileConfig
 from drml.algos.memory.rl2 import RL2, RL2Config
 from drml.core.errors import InputError
 from drml.core.lookup import look_up
@@ -69,6 +71,14 @@ LEARNERS: dict[str, LearnerEntry] = {
         _fomaml,
     ),
     "promp": LearnerEntry("proximal meta-policy search (Rothfuss et al. 2019)", ProMPConfig, ProMPConfig(), ProMP),
+    "reptile": LearnerEntry("Reptile, batched, by Adam (Nichol et al. 2018)", ReptileConfig, ReptileConfig(), Reptile),
+    "es_maml": LearnerEntry(
+        "ES-MAML, zero order with hill climbing (Song et al. 2020)",
+        ESMAMLConfig,
+        ESMAMLConfig(),
+        ESMAML,
+        MLPConfig(hidden=(), init_std=1e-6),
+    ),
     "rl2": LearnerEntry(
         "a memory that learns within a trial, trained by PPO (Duan et al. 2016)",
         RL2Config,

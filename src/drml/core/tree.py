@@ -86,6 +86,17 @@ def unflatten(vector: Tensor, like: Params) -> Params:
     return {name: part.view(value.shape) for (name, value), part in zip(like.items(), parts, strict=True)}
 
 
+def unflatten_stacked(rows: Tensor, like: Params) -> Params:
+    """Return the stacked parameters `[K, ...]` that `flatten_stacked` turned into `rows` `[K, P]`.
+
+    Args:
+        rows: one row per task.
+        like: stacked parameters of these names and shapes, of any number of tasks.
+    """
+    parts = rows.split([value[0].numel() for value in like.values()], 1)
+    return {name: part.view(-1, *value.shape[1:]) for (name, value), part in zip(like.items(), parts, strict=True)}
+
+
 def tree_where(chosen: Tensor, first: Tree, second: Tree) -> Tree:
     """Return the first tree for the `chosen [K, B]` copies, the second for the others; leaves `[K, B, ...]`."""
 

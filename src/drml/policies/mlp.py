@@ -187,7 +187,7 @@ class MLPConfig:
     """
 
     hidden: tuple[int, ...] = (64, 64)
-    """Widths of the hidden layers (ProMP: 64 64; MAML: 100 100)."""
+    """Widths of the hidden layers (ProMP: 64 64; MAML: 100 100); none makes the policy linear (ES-MAML)."""
     activation: Activation = "tanh"
     """Activation of the hidden layers (ProMP: tanh; MAML: relu)."""
     init_std: float = 1.0
@@ -196,8 +196,8 @@ class MLPConfig:
     """Gaussian policies: the standard deviation never falls below this (ProMP: 1e-6)."""
 
     def __post_init__(self) -> None:
-        if not self.hidden or min(self.hidden) < 1:
-            raise InputError(f"policy hidden is {self.hidden}, must be one or more widths of 1 or more")
+        if any(width < 1 for width in self.hidden):
+            raise InputError(f"policy hidden is {self.hidden}, widths must be 1 or more")
         if not self.min_std >= MIN_STD:
             raise InputError(f"policy min_std is {self.min_std:g}, must be {MIN_STD:g} or more")
         if not self.min_std <= self.init_std < math.exp(MAX_LOG_STD):

@@ -1,0 +1,1 @@
+"""Learners that try changed parameters and keep what did well: no gradient is taken."""
