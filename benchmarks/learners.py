@@ -142,11 +142,10 @@ def table(kept: Sequence[Result]) -> str:
         for prior in ("untrained", "trained") if mine else ():
             curves = [one[prior] for one in mine]
             steps = mine[0]["env_steps"] / 1e6 if prior == "trained" else 0.0
-            cells = [told([curve[i] for curve in curves]) for i in (0, 1, -1)]
-            gain = told([curve[-1] - curve[0] for curve in curves])
-            lines.append(
-                f"| {name} | {mine[0]['suite']} | {len(mine)} | {steps:.1f} M | {prior} | {' | '.join(cells)} | {gain} |"
-            )
+            cells = [name, mine[0]["suite"], str(len(mine)), f"{steps:.1f} M", prior]
+            cells += [told([curve[i] for curve in curves]) for i in (0, 1, -1)]
+            cells += [told([curve[-1] - curve[0] for curve in curves])]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

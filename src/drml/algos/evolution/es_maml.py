@@ -73,7 +73,7 @@ class ESMAML:
         """Return agents that begin with perturbed parameters, each its own; in pairs whose mean is the prior."""
         stacked = stack_shared(state.shared, len(tasks))
         prior = flatten_stacked(stacked.values())  # [K, P]
-        perturbed = prior + antithetic(prior.shape, self.config.outer_std, rng)
+        perturbed = prior + antithetic((len(prior), prior.shape[1]), self.config.outer_std, rng)
         params = held_within(unflatten_stacked(perturbed, stacked), self.policy.bounds)
         return Agent(params, memo={"task": tasks.ids}, stacked=True)
 
