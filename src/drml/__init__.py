@@ -20,6 +20,8 @@ _HOME_OF = {  # the public names; found when asked for, since torch takes second
     "TrainConfig": "drml.loop.config",
     "MAMLConfig": "drml.algos.gradient.maml",
     "ProMPConfig": "drml.algos.gradient.promp",
+    "ReptileConfig": "drml.algos.gradient.reptile",
+    "ESMAMLConfig": "drml.algos.evolution.es_maml",
     "RL2Config": "drml.algos.memory.rl2",
     "MLPConfig": "drml.policies.mlp",
     "MemoryConfig": "drml.policies.memory.registry",

@@ -8,8 +8,10 @@ These are the public names with their types, for editors, type checkers and the 
 them when it is first asked for.
 """
 
+from drml.algos.evolution.es_maml import ESMAMLConfig as ESMAMLConfig
 from drml.algos.gradient.maml import MAMLConfig as MAMLConfig
 from drml.algos.gradient.promp import ProMPConfig as ProMPConfig
+from drml.algos.gradient.reptile import ReptileConfig as ReptileConfig
 from drml.algos.memory.rl2 import RL2Config as RL2Config
 from drml.core.errors import CheckpointError as CheckpointError
 from drml.core.errors import DrmlError as DrmlError
