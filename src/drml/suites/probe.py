@@ -77,7 +77,7 @@ class Rules:
     reward: Reward
     """The reward before the task's factor."""
     shared: Reward | None = None
-    """Reward beside it, in every task alike."""
+    """The reward beside it, paid in every task alike."""
     num_actions: int = 1
     """A."""
     first_obs: float = 0.0

@@ -44,7 +44,7 @@ class ESMAMLConfig:
     meta_lr: float = 0.01
     """β, step size of the prior (published: 0.01)."""
     init_scale: float = 0.1
-    """Factor of the policy's initial weights (published: 1)."""
+    """Factor on the initial weights of the policy (published: 1)."""
 
     def __post_init__(self) -> None:
         above_0 = ("inner_std", "outer_std", "meta_lr")
