@@ -9,7 +9,8 @@ with hill climbing as its adaptation.
 f is the return of a task's episodes, f̂ the same with mean 0 and standard deviation 1 over the n tasks of a
 meta-iteration. Each of them is met with a perturbed prior of its own (`propose`); what was best so far, and how good,
 is the memo of its adaptation. An episode is a query: after Q + 1 steps the best one acts, and further steps change
-nothing. Policies are meant to be nearly deterministic, so that one copy of a task says what parameters are worth.
+nothing; what acts after fewer is a try, so a curve tells of adaptation at its end alone. Policies are meant to be
+nearly deterministic, so that one copy of a task says what parameters are worth.
 
 Differs from the paper: observations are not normalised, and policies have no tanh at their output (the environments
 clip actions). Initial parameters are multiplied by `init_scale`: of policies as large as the published code's, some
