@@ -40,7 +40,7 @@ from drml.core.types import EnvSpec, Step, Tasks
 from drml.envs.api import BatchEnv, EnvOptions
 from drml.envs.mujoco.robot_env import RobotEnv
 from drml.envs.mujoco.simulation import Simulation
-from drml.loop.curve import episode_returns
+from drml.learning.returns import episode_returns
 from drml.loop.meet import meta_episode
 from drml.suites.registry import suite
 from drml.tasks.samplers.stratified import StratifiedSampler

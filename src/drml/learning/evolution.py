@@ -14,13 +14,12 @@ from torch import Tensor
 
 from drml.core.rng import Streams, task_noise
 from drml.core.types import Rollout
-from drml.learning.returns import first_episode_returns
+from drml.learning.returns import episode_returns
 
 
 def fitness(rollout: Rollout) -> Tensor:
     """Return the mean undiscounted return of a task's sound first episodes, `[K]` float64."""
-    returns = first_episode_returns(rollout.reward, rollout.ended)
-    return returns.double().masked_fill(~rollout.valid[:, 0], torch.nan).nanmean(-1)
+    return episode_returns(rollout).nanmean(-1)
 
 
 def antithetic(shape: tuple[int, int], std: float, rng: Streams) -> Tensor:

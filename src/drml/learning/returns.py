@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from drml.core.check import check_shapes
+from drml.core.types import Rollout
 
 RESOLUTION = 2.0**-21  # relative: a reward is a float32 number of 24 bits, made in a few operations on such numbers
 
@@ -83,6 +84,12 @@ def first_episode_returns(reward: Tensor, ended: Tensor) -> Tensor:
     """
     ended_before = ended.to(torch.int32).cumsum(1) - ended.to(torch.int32) > 0
     return reward.masked_fill(ended_before, 0.0).sum(1, dtype=torch.float64)
+
+
+def episode_returns(rollout: Rollout) -> Tensor:
+    """Return each copy's undiscounted first-episode return, `[K, B]` float64; NaN where that episode was not sound."""
+    returns = first_episode_returns(rollout.reward, rollout.ended)
+    return returns.masked_fill(~rollout.valid[:, 0], torch.nan)
 
 
 def standardised(gain: Tensor, counted: Tensor, axes: tuple[int, ...], smallest: Tensor) -> Tensor:

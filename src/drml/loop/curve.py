@@ -8,14 +8,8 @@ import torch
 from torch import Tensor
 
 from drml.core.types import Rollout
-from drml.learning.returns import first_episode_returns
+from drml.learning.returns import episode_returns
 from drml.loop.stats import over_one_seed
-
-
-def episode_returns(rollout: Rollout) -> Tensor:
-    """Return each copy's undiscounted first-episode return, `[K, B]`; NaN where that episode was not sound."""
-    returns = first_episode_returns(rollout.reward, rollout.ended)
-    return returns.masked_fill(~rollout.valid[:, 0], torch.nan)
 
 
 def returns_by_step(history: Sequence[Rollout]) -> Tensor:

@@ -13,7 +13,7 @@ from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
 from drml.envs.api import BatchEnv, EnvOptions
-from drml.loop.curve import episode_returns
+from drml.learning.returns import episode_returns
 from drml.loop.meet import meta_episode
 from drml.report.film import save_film, save_strip
 from drml.run import durable, session

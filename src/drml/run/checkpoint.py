@@ -75,15 +75,14 @@ def save(directory: Path, name: str, tree: Tree, facts: Mapping[str, JSON], grow
     manifests, damaged = _catalogue(directory)
     held = _segments_of(manifests)
     links: dict[str, Path] = {}
-    entries = {}
+    entries = {file: entry_of(data) for file, data in contents.items()}
     for segment in grown:
-        file, entry = _named(segment)
+        file, entry, data = _named(segment)
         entries[file] = entry
         if file in held and held[file].files[file] == entry and _is_whole(held[file], file):
             links[file] = held[file].path / file
         else:
-            contents[file] = encode_tree(segment.tree)
-    entries |= {file: entry_of(data) for file, data in contents.items()}
+            contents[file] = data or encode_tree(segment.tree)
     with writing(target, sum(map(len, contents.values()))):
         # One more than the highest, and one more for each that is hidden by what may be a passing failure to read.
         serial = 1 + max((found.serial for found in manifests), default=0) + len(damaged)
@@ -126,12 +125,13 @@ _NAMED: WeakKeyDictionary[Segment, tuple[str, Entry]] = WeakKeyDictionary()
 """Segments whose file's name is known: a hash of its content takes reading all of it."""
 
 
-def _named(segment: Segment) -> tuple[str, Entry]:
-    """Return what a segment's file is called, and what a manifest says of it."""
-    if segment not in _NAMED:
-        entry = entry_of(encode_tree(segment.tree))
-        _NAMED[segment] = (f"grown-{segment.number:08d}-{entry.sha256[:16]}.safetensors", entry)
-    return _NAMED[segment]
+def _named(segment: Segment) -> tuple[str, Entry, bytes | None]:
+    """Return what a segment's file is called, what a manifest says of it, and its bytes where that took encoding it."""
+    if segment in _NAMED:
+        return *_NAMED[segment], None
+    entry = entry_of(data := encode_tree(segment.tree))
+    _NAMED[segment] = (f"grown-{segment.number:08d}-{entry.sha256[:16]}.safetensors", entry)
+    return *_NAMED[segment], data
 
 
 def _segments_of(manifests: Sequence[Manifest]) -> dict[str, Manifest]:

@@ -19,8 +19,9 @@ from drml.core.tree import flatten, tree_leaves
 from drml.core.types import ActionSpec, EnvSpec, MetaEpisode, join_rollouts
 from drml.envs.api import EnvOptions
 from drml.envs.native import Outcome, native_suite
+from drml.learning.returns import episode_returns
 from drml.learning.running_scale import RunningScale
-from drml.loop.curve import episode_returns, returns_by_step
+from drml.loop.curve import returns_by_step
 from drml.loop.meet import meta_episode
 from drml.policies.memory.registry import MemoryConfig
 from drml.suites.bandit import bandit_suite
