@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "drml"
 FLOORS = [
     {"core", "__init__"},
-    {"tasks", "policies"},
+    {"tasks", "policies", "spaces"},
     {"envs", "learning"},
     {"suites", "algos", "collect"},
     {"loop", "executors", "gym", "references"},
@@ -22,7 +22,7 @@ FLOORS = [
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ROOMS_OF = {  # which third parties may be imported where; torch and numpy everywhere
     "mujoco": {"envs/mujoco"},
-    "gymnasium": {"envs/foreign", "suites", "check", "gym"},
+    "gymnasium": {"spaces", "envs/foreign", "suites", "check", "gym"},
     "matplotlib": {"report"},
     "PIL": {"report", "envs/mujoco"},
     "tyro": {"cli"},

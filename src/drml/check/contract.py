@@ -7,7 +7,7 @@ import numpy as np
 from drml.check.evidence import Evidence, Problem, Recording
 from drml.check.finding import UNTRIED, Check, Finding, Verdict, line_of, ok, skipped, where
 from drml.check.look import kept_entries
-from drml.envs.foreign.spaces import PICTURE, bytes_note
+from drml.spaces.observations import PICTURE, bytes_note
 
 MENDS = {
     "observation": "return what observation_space says; a simulation that blows up has to end its episode",

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from drml.envs.foreign.spaces import Layout
+from drml.spaces.observations import Layout
 
 Call = Literal["gymnasium", "make", "spaces", "reset", "step", "close"]
 Style = Literal["random", "held", "corners"]

@@ -33,7 +33,7 @@ from drml.envs.foreign.answers import only
 from drml.envs.foreign.blame import raised, torch_modes, undone
 from drml.envs.foreign.copies import AnyEnv, Options
 from drml.envs.foreign.limits import time_limit
-from drml.envs.foreign.spaces import Layout, observations
+from drml.spaces.observations import Layout, observations
 
 Task = Mapping[str, np.ndarray]
 

@@ -20,8 +20,9 @@ from drml.envs.foreign.imported import family_or_suite, imported
 from drml.envs.foreign.legacy import modern
 from drml.envs.foreign.maker import is_maker
 from drml.envs.foreign.protocols import brings_tasks
-from drml.envs.foreign.spaces import actions, observations
 from drml.gym.single import TaskEnv
+from drml.spaces.actions import actions
+from drml.spaces.observations import observations
 from drml.suites.registry import suite
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.samplers.stratified import StratifiedSampler

@@ -10,6 +10,7 @@ from drml.core.check import check_ranges
 from drml.core.fault import Fault, Watch, nobody
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
+from drml.spaces.interface import Interface
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Parameter
 
@@ -113,6 +114,12 @@ class Suite:
     """Note on time limits that lie below the horizon; "" where there is nothing to say."""
     bytes_note: str = ""
     """Treatment of the bytes in a foreign environment's observations, in words; "" where there are none."""
+    look: Callable[[], Interface] | None = None
+    """Looks at a foreign environment's own spaces, building one if need be; None where they follow from the shapes."""
+
+    def interface(self) -> Interface:
+        """Return the spaces of the family's environments, in Gymnasium's terms."""
+        return Interface.of_spec(self.spec) if self.look is None else self.look()
 
     def facts(self) -> dict[str, str]:
         """Return what a run's numbers rest on besides the environment's own code: shapes, horizon, what varies."""

@@ -20,6 +20,7 @@ from drml.core.rng import Streams
 from drml.core.types import EnvSpec
 from drml.envs.api import Closable, EnvOptions, Suite
 from drml.gym.given_task import Task, as_tasks, drawn_task, given_task
+from drml.spaces.interface import native_action_space, vector_space
 from drml.tasks.distribution import Split
 
 NUM_IDS = 2**63
@@ -49,8 +50,8 @@ class TaskEnv(gym.Env[np.ndarray, Any]):
         self._split: Split = split
         self._given: Task | None = None if task is None else given_task(suite.tasks, task)
         self._env = suite.make(options)
-        self.observation_space = observation_space(suite.spec)
-        self.action_space = action_space(suite.spec)
+        self.observation_space = vector_space(suite.spec.obs_size)
+        self.action_space = native_action_space(suite.spec.action)
         self._seed = -1
         self._restarts = 0
         self._first_obs: np.ndarray | None = None  # of the next episode, where the last one has ended
@@ -98,18 +99,6 @@ class TaskEnv(gym.Env[np.ndarray, Any]):
         """Let go of what the environment holds."""
         if isinstance(self._env, Closable):
             self._env.close()
-
-
-def observation_space(spec: EnvSpec) -> gym.spaces.Box:
-    """Return the space of observations `[O]`: no bounds are known."""
-    return gym.spaces.Box(-np.inf, np.inf, (spec.obs_size,), np.float32)
-
-
-def action_space(spec: EnvSpec) -> AnySpace:
-    """Return the space of actions: indices, or vectors up to where they saturate."""
-    if spec.action.kind == "discrete":
-        return gym.spaces.Discrete(spec.action.size)
-    return gym.spaces.Box(-spec.action.bound, spec.action.bound, (spec.action.size,), np.float32)
 
 
 def as_actions(actions: np.ndarray, spec: EnvSpec) -> torch.Tensor:

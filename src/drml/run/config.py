@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from drml.algos.api import Learner
 from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
 from drml.core.config import from_dict
+from drml.core.types import EnvSpec
 from drml.loop.config import TrainConfig
 from drml.policies.mlp import MLPConfig
 from drml.run import rundir
@@ -52,3 +54,13 @@ def typed_config(data: Mapping[str, Any], where: str) -> RunConfig:
     kinds = {"learner_config": entry.config_type, "policy": type(entry.default_policy)}
     typed = {key: from_dict(kind, data.get(key), f"{where}.{key}") for key, kind in kinds.items()}
     return from_dict(RunConfig, {**data, **typed}, where)
+
+
+def learner_of(config: RunConfig, spec: EnvSpec) -> Learner:
+    """Return the learner of a configuration, with its policy.
+
+    Raises:
+        InputError: if the two do not fit each other, or the environment.
+    """
+    entry = learner_entry(config.learner)
+    return entry.make(spec, entry.make_policy(spec, config.policy, config.learner_config), config.learner_config)

@@ -24,7 +24,9 @@ from drml.run.durable import draft_of, make_directories, sync_directory, writing
 CONFIG, LOCK, METRICS = "config.json", ".lock", "metrics.jsonl"
 FILES = (CONFIG, LOCK, METRICS, "test.json", "films.json", "summary.json", "report.html")
 FOLDERS = ("checkpoints", "tensorboard", "figures", "films")
-WRITTEN_BESIDE = ("versions", "tasks")
+TEXTS_BESIDE = ("versions", "tasks")
+INTERFACE = "interface"
+WRITTEN_BESIDE = (*TEXTS_BESIDE, INTERFACE)
 _PACKAGES = ("drml", "torch", "numpy", "mujoco")
 
 
@@ -221,7 +223,7 @@ def check_tasks(run: Path, facts: Mapping[str, str]) -> None:
 
 
 def read_fields(run: Path) -> dict[str, Any]:
-    """Return the fields of a run's configuration, with what is written beside them: versions, and what its tasks are.
+    """Return the fields of a run's configuration, with what is written beside them: versions, tasks, spaces.
 
     Raises:
         InputError: if there is no run, or its configuration is damaged.
@@ -231,7 +233,7 @@ def read_fields(run: Path) -> dict[str, Any]:
         raise InputError(f"{run} is not a run directory: it has no {CONFIG}")
     check_plain(run)
     found = Fields(path, read_json(path))
-    for name in WRITTEN_BESIDE:  # which runs of before have not
+    for name in TEXTS_BESIDE:  # which runs of before have not
         if name in found.values:
             found.texts_by_name(name)
     return found.values

@@ -43,6 +43,7 @@ __all__ = [  # `from drml import session` is one name for all that is done with 
 
 def _write_config(run: Path, setup: Setup) -> None:
     beside = {"versions": rundir.versions(), "tasks": setup.suite.facts()}
+    beside[rundir.INTERFACE] = setup.suite.interface().facts()
     durable.write_json(run / rundir.CONFIG, to_dict(setup.config) | beside)
 
 

@@ -3,15 +3,13 @@
 from dataclasses import dataclass, replace
 
 from drml.algos.api import Learner
-from drml.algos.registry import learner_entry
 from drml.collect.collector import Collector
 from drml.core.check import check_memory
 from drml.core.config import to_dict
 from drml.core.phases import Phases
-from drml.core.types import EnvSpec
 from drml.envs.api import EnvOptions, Suite
 from drml.executors.isolated.env import isolated
-from drml.run.config import RunConfig, typed_config
+from drml.run.config import RunConfig, learner_of, typed_config
 from drml.run.footprint import Plan, check_fit
 from drml.suites.registry import suite
 
@@ -56,9 +54,3 @@ def set_up(config: RunConfig) -> Setup:
         f"a policy of {config.policy}", config.policy.num_weights(chosen.spec.obs_size, chosen.spec.action.size)
     )
     return Setup(config, chosen, learner_of(config, chosen.spec))
-
-
-def learner_of(config: RunConfig, spec: EnvSpec) -> Learner:
-    """Return the learner of a configuration, with its policy."""
-    entry = learner_entry(config.learner)
-    return entry.make(spec, entry.make_policy(spec, config.policy, config.learner_config), config.learner_config)

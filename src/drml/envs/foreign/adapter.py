@@ -23,8 +23,8 @@ from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
 from drml.envs.foreign.blame import Modes, blame, torch_modes, undone
 from drml.envs.foreign.copies import BrokenCopies, Copies
-from drml.envs.foreign.spaces import Actions
 from drml.envs.foreign.tended import CopyDied
+from drml.spaces.actions import Actions
 from drml.tasks.distribution import content_hashes
 
 EPISODES_PER_BLOCK = 8  # how many episodes' seeds are drawn at a time

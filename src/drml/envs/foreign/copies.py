@@ -20,8 +20,8 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 
 from drml.core.errors import EnvError
 from drml.envs.foreign.answers import NAMES, column, single
-from drml.envs.foreign.spaces import Write
 from drml.envs.foreign.tended import tended
+from drml.spaces.observations import AnySpace, Write
 
 TRUE_AS_THEY_ARE = (list, tuple, str)  # [False] is no less true than [True]
 AnyEnv = gym.Env[Any, Any]
@@ -281,6 +281,16 @@ class VectorCopies:
         if found is None:
             raise EnvError(f"{self._env} resets in the same step, but info['final_obs'] is missing")
         return _part(found, b)
+
+
+def obs_space_of(env: AnyEnv | AnyVectorEnv) -> AnySpace:
+    """Return the space of one copy's observations."""
+    return env.single_observation_space if isinstance(env, VectorEnv) else env.observation_space
+
+
+def action_space_of(env: AnyEnv | AnyVectorEnv) -> AnySpace:
+    """Return the space of one copy's actions."""
+    return env.single_action_space if isinstance(env, VectorEnv) else env.action_space
 
 
 def copies_of(env: AnyVectorEnv, write: Write) -> Copies:

@@ -22,7 +22,6 @@ from functools import cached_property, partial
 from numbers import Integral, Real
 from typing import Any, TypeVar, cast, final
 
-import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
@@ -34,11 +33,22 @@ from drml.core.types import EnvSpec
 from drml.envs.api import BatchEnv, EnvOptions, Suite
 from drml.envs.foreign.adapter import Foreign, GymEnv, TaskParams, shown
 from drml.envs.foreign.blame import foreign
-from drml.envs.foreign.copies import AnyEnv, AnyVectorEnv, Copies, Give, Options, PlainCopies, copies_of
+from drml.envs.foreign.copies import (
+    AnyEnv,
+    AnyVectorEnv,
+    Copies,
+    Give,
+    Options,
+    PlainCopies,
+    action_space_of,
+    copies_of,
+    obs_space_of,
+)
 from drml.envs.foreign.legacy import modern
 from drml.envs.foreign.limits import check_one_limit, early_limit, proposed_horizon, time_limit
-from drml.envs.foreign.spaces import Actions, Observations, actions, bytes_note, observations
 from drml.envs.foreign.watched import Watched
+from drml.spaces.interface import Interface
+from drml.spaces.observations import bytes_note, observations
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Parameter
 
@@ -97,7 +107,9 @@ class GymFamily:
         """
         try:
             if self.spec:
-                return Suite(self.name, self.summary, self.source, self.tasks, self.spec, self.open)
+                return Suite(
+                    self.name, self.summary, self.source, self.tasks, self.spec, self.open, look=self._interface
+                )
             interface = self.interface
         except EnvError as error:
             raise InputError(str(error)) from error
@@ -108,8 +120,9 @@ class GymFamily:
             self.tasks,
             interface.spec,
             self.open,
-            limit_note=interface.limit_note,
+            limit_note=self._shown.limit_note,
             bytes_note=bytes_note(interface.observations.layout),
+            look=self._interface,
         )
 
     def open(self, options: EnvOptions) -> BatchEnv:
@@ -165,27 +178,36 @@ class GymFamily:
         values = {name: value[k].cpu().numpy() for name, value in params.items()}
         return {name: _number(self.tasks.params[name], value) for name, value in values.items()}
 
-    @cached_property
-    def interface(self) -> "Interface":
-        """Return what one environment, of the task in the middle of the distribution, shows of all.
-
-        Without a horizon, tasks at the edges of the distribution are looked at as well: do they have its time limit?
+    @property
+    def interface(self) -> Interface:
+        """Return the spaces and the horizon that one environment, of the task in the middle, shows of all.
 
         Raises:
             InputError: if its spaces do not fit, or there is no horizon.
             EnvError: if it cannot be built, looked at or closed, or does not say how it resets; or if tasks have
                 time limits of their own.
         """
+        return self._shown.interface
+
+    def _interface(self) -> Interface:
+        return self.interface
+
+    @cached_property
+    def _shown(self) -> "_Shown":
+        """Return what the environment of the task in the middle of the distribution shows.
+
+        Without a horizon, tasks at the edges of the distribution are looked at as well: do they have its time limit?
+        """
         middle = self._task_at(0.5)
         with _named(self.name):
-            interface = self._look(middle, self._interface_of)
+            found = self._look(middle, self._shown_by)
             if not self.horizon:
-                limits = {shown(middle): interface.spec.horizon}
+                limits = {shown(middle): found.interface.horizon}
                 for task in map(self._task_at, EDGES):
                     with suppress(EnvError):  # a task that fails is out when it is met, and the others go on
                         limits[shown(task)] = self._look(task, time_limit)
                 check_one_limit(limits)
-        return interface
+        return found
 
     def _task_at(self, quantile: float) -> TaskParams:
         params = self.tasks.params.items()
@@ -204,20 +226,21 @@ class GymFamily:
                 self.give(env, task)  # its time limit may come with it
             return see(env)
 
-    def _interface_of(self, env: AnyEnv | AnyVectorEnv) -> "Interface":
+    def _shown_by(self, env: AnyEnv | AnyVectorEnv) -> "_Shown":
         horizon = int(self.horizon) or time_limit(env)
         if not horizon:
             raise InputError(
                 f"the environment has no time limit, so the family needs a horizon: {proposed_horizon(env)}, or "
                 "max_episode_steps where the environment is made"
             )
-        seen, acted = observations(_obs_space(env)), actions(_action_space(env), self.action_scale)
-        if not seen.size:
-            raise InputError(f"observations in {_obs_space(env)} hold no number; show at least one, such as a zero")
+        interface = Interface(obs_space_of(env), action_space_of(env), float(self.action_scale), horizon)
+        if not interface.spec.obs_size:
+            raise InputError(
+                f"observations in {interface.observation_space} hold no number; show at least one, such as a zero"
+            )
         if isinstance(env, VectorEnv):
-            copies_of(env, seen.write)  # refuses what does not say how it resets
-        spec = EnvSpec(seen.size, acted.spec, horizon)
-        return Interface(spec, seen, acted, _action_space(env), early_limit(env, horizon) if self.horizon else "")
+            copies_of(env, interface.observations.write)  # refuses what does not say how it resets
+        return _Shown(interface, early_limit(env, horizon) if self.horizon else "")
 
     def _built(self, task: TaskParams, num: int, watch: Watch = nobody) -> list[AnyEnv] | AnyVectorEnv:
         """Return what `make` makes: one vector environment, or `num` plain ones."""
@@ -247,14 +270,14 @@ class GymFamily:
 
     def _check_same(self, env: AnyEnv | AnyVectorEnv, task: TaskParams) -> None:
         interface = self.interface
-        if observations(_obs_space(env)).layout != interface.observations.layout:
+        if observations(obs_space_of(env)).layout != interface.observations.layout:
             raise EnvError(
-                f"the environment of {shown(task)} has observations in {_obs_space(env)}, other tasks "
+                f"the environment of {shown(task)} has observations in {obs_space_of(env)}, other tasks "
                 f"{interface.spec.obs_size} numbers; all tasks need the same spaces"
             )
-        if _action_space(env) != interface.action_space:
+        if action_space_of(env) != interface.action_space:
             raise EnvError(
-                f"the environment of {shown(task)} has actions in {_action_space(env)}, other tasks in "
+                f"the environment of {shown(task)} has actions in {action_space_of(env)}, other tasks in "
                 f"{interface.action_space}; all tasks need the same spaces"
             )
         if self.give is None:  # else it is turned to the task yet
@@ -266,14 +289,11 @@ class GymFamily:
 
 
 @dataclass(frozen=True)
-class Interface:
+class _Shown:
     """Interface of a family's environments, as one of them shows it."""
 
-    spec: EnvSpec
-    observations: Observations
-    actions: Actions
-    action_space: gym.Space[Any]
-    limit_note: str = ""
+    interface: Interface
+    limit_note: str
     """Note on a time limit of its own below the declared horizon."""
 
 
@@ -340,14 +360,6 @@ def _named(name: str) -> Generator[None]:
         yield
     except DrmlError as error:
         raise type(error)(f"{name}: {error}") from error.__cause__
-
-
-def _obs_space(env: AnyEnv | AnyVectorEnv) -> gym.Space[Any]:
-    return env.single_observation_space if isinstance(env, VectorEnv) else env.observation_space
-
-
-def _action_space(env: AnyEnv | AnyVectorEnv) -> gym.Space[Any]:
-    return env.single_action_space if isinstance(env, VectorEnv) else env.action_space
 
 
 def _taken(make: Make, wanted: list[str]) -> list[str] | None:

@@ -5,7 +5,8 @@ from gymnasium.vector.utils import batch_space, iterate
 
 from drml.core.errors import InputError
 from drml.core.types import ActionSpec
-from drml.envs.foreign.spaces import actions, bytes_note, observations
+from drml.spaces.actions import actions
+from drml.spaces.observations import bytes_note, observations
 
 SPACES = {
     "box": spaces.Box(-2.0, 3.0, (4,), np.float64),

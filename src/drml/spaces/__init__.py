@@ -1,0 +1,1 @@
+"""Gymnasium's spaces, and what of them a policy sees and does."""

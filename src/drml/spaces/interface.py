@@ -1,0 +1,97 @@
+"""The interface between an agent and its environments: all that acting has to know of them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+from gymnasium import spaces
+
+from drml.core.errors import DrmlError, InputError
+from drml.core.fields import Fields
+from drml.core.types import ActionSpec, EnvSpec
+from drml.spaces.actions import Actions, actions
+from drml.spaces.described import describe, described
+from drml.spaces.observations import AnySpace, Observations, observations
+
+
+@final
+@dataclass(frozen=True)
+class Interface:
+    """The spaces of a family's environments, how a policy acts in them, and how long an episode is."""
+
+    observation_space: AnySpace
+    """Space of one environment's observations."""
+    action_space: AnySpace
+    """Space of one environment's actions."""
+    action_scale: float
+    """Factor on a continuous policy's output, before [−1, 1] is mapped to the bounds of the action."""
+    horizon: int
+    """Steps after which an episode is truncated."""
+
+    @staticmethod
+    def of_spec(spec: EnvSpec) -> "Interface":
+        """Return the interface of an engine of ours: vectors as they are, and actions up to where they saturate."""
+        bound = spec.action.bound
+        scale = 1.0 / bound if math.isfinite(bound) else 1.0
+        return Interface(vector_space(spec.obs_size), native_action_space(spec.action), scale, spec.horizon)
+
+    @cached_property
+    def observations(self) -> Observations:
+        """Return how observations become vectors."""
+        return observations(self.observation_space)
+
+    @cached_property
+    def actions(self) -> Actions:
+        """Return how a policy's actions become those of the space."""
+        return actions(self.action_space, self.action_scale)
+
+    @cached_property
+    def spec(self) -> EnvSpec:
+        """Return the shapes that a policy meets."""
+        return EnvSpec(self.observations.size, self.actions.spec, self.horizon)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the interface as JSON values."""
+        return {
+            "observation_space": describe(self.observation_space),
+            "action_space": describe(self.action_space),
+            "action_scale": self.action_scale,
+            "horizon": self.horizon,
+        }
+
+    @staticmethod
+    def from_facts(facts: Mapping[str, Any], where: str, failure: type[DrmlError] = InputError) -> "Interface":
+        """Return the interface that `facts` turned into JSON values, which `where` names in complaints.
+
+        Raises:
+            InputError: or another `failure`, if they are none.
+        """
+        fields = Fields(where, facts, failure)
+        seen, acted = (
+            described(fields.mapping(name), fields.path(name), failure)
+            for name in ("observation_space", "action_space")
+        )
+        scale, horizon = fields.finite("action_scale"), fields.count("horizon")
+        if not (scale > 0.0 and horizon > 0):
+            raise fields.wrong("a scale and a horizon above 0", [scale, horizon])
+        interface = Interface(seen, acted, scale, horizon)
+        try:
+            _ = interface.spec
+        except InputError as error:
+            raise failure(f"{where}: {error}") from error
+        return interface
+
+
+def vector_space(size: int) -> spaces.Box:
+    """Return the space of observations `[O]` of which no bounds are known."""
+    return spaces.Box(-np.inf, np.inf, (size,), np.float32)
+
+
+def native_action_space(spec: ActionSpec) -> AnySpace:
+    """Return the space of actions: indices, or vectors up to where they saturate."""
+    if spec.kind == "discrete":
+        return spaces.Discrete(spec.size)
+    return spaces.Box(-spec.bound, spec.bound, (spec.size,), np.float32)
