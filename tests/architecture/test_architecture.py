@@ -15,14 +15,14 @@ FLOORS = [
     {"suites", "algos", "collect"},
     {"loop", "executors", "gym", "references"},
     {"run", "check"},
-    {"recipes", "report"},
+    {"recipes", "report", "act"},
     {"use"},
     {"cli", "__main__"},  # shows reports, so it stands on them
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ROOMS_OF = {  # which third parties may be imported where; torch and numpy everywhere
     "mujoco": {"envs/mujoco"},
-    "gymnasium": {"spaces", "envs/foreign", "suites", "check", "gym"},
+    "gymnasium": {"spaces", "act", "envs/foreign", "suites", "check", "gym"},
     "matplotlib": {"report"},
     "PIL": {"report", "envs/mujoco"},
     "tyro": {"cli"},

@@ -81,6 +81,18 @@ def task_noise(rng: Streams, task_ids: Tensor, kind: NoiseKind, shape: Sequence[
     return rows
 
 
+def task_generator(rng: Streams, task_id: int) -> np.random.Generator:
+    """Return a generator at the start of a task's numbers in `task_noise`, to draw them bit by bit.
+
+    A step's noise `[B, …]` at a time gives the numbers of `[T, B, …]` at once.
+    """
+    generator = rng["task"].generator()
+    bits, start = generator.bit_generator, generator.bit_generator.state
+    start["state"]["counter"][2] = task_id % 2**64
+    bits.state = start
+    return generator
+
+
 class BlockNoise:
     """Noise `[K, B, *shape]` by row index, drawn in blocks so that any number of rows can be asked for.
 

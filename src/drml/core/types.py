@@ -227,6 +227,19 @@ class Agent:
         return Agent(params, carry, memo, self.stacked)
 
 
+def join_agents(agents: Sequence[Agent]) -> Agent:
+    """Return the agents of several groups of tasks as one; where none is stacked they share their parameters."""
+    stacked = any(agent.stacked for agent in agents)
+    params = agents[0].params
+    if stacked:
+        params = {name: torch.cat([agent.params[name] for agent in agents]) for name in params}
+    carry, memo = (
+        tree_map(lambda *parts: torch.cat(parts), *trees)
+        for trees in ([agent.carry for agent in agents], [agent.memo for agent in agents])
+    )
+    return Agent(params, carry, memo, stacked)
+
+
 @dataclass(frozen=True)
 class MetaEpisode:
     """One meta-episode: by phase, before adaptation, after one step, after two, … of the same K tasks."""

@@ -106,6 +106,20 @@ def load(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
     return arranged(like, leaves), facts
 
 
+def load_branch(path: Path, name: str, like: Tree) -> tuple[Tree, dict[str, Any]]:
+    """Return one branch of a checkpoint's tree, by name, and its facts; what else it holds is not decoded further.
+
+    Raises:
+        CheckpointError: if there is none, a bit of it is damaged, or the branch does not fit `like`.
+    """
+    manifest = read_manifest(path)
+    facts = parsed(path / FACTS, verified_bytes(manifest, FACTS))
+    leaves = decode_leaves(path / STATE, verified_bytes(manifest, STATE))
+    own = {leaf[len(name) + 1 :]: value for leaf, value in leaves.items() if leaf.startswith(f"{name}/")}
+    check_leaves(path, own, leaves_by_path(like))
+    return arranged(like, own), facts
+
+
 def load_grown(path: Path) -> Grown:
     """Return what had grown when a checkpoint was saved, in order.
 

@@ -20,6 +20,7 @@ from drml.run.config import RunConfig
 from drml.run.durable import JSON
 
 CHECKPOINTS = "checkpoints"
+BEST = "best_params"
 COUNTERS = ("best_meta_iter", "validations_since_best", "meta_iter", "env_steps")
 
 
@@ -54,22 +55,44 @@ def load(path: Path, like: Progress, belongs_to: Mapping[str, str]) -> tuple[Pro
         CheckpointError: if it is damaged, belongs to something else, or a fact or number of it cannot be.
     """
     tree, values = checkpoint.load(path, like.tree())
+    facts = _checked(path, tree, values, belongs_to)
+    state = cast(dict[str, Tree], tree["state"])
+    progress = Progress(
+        LearnerState(cast(Params, state["params"]), state["optimiser"], checkpoint.load_grown(path)),
+        cast(Tree, tree["sampler"]),
+        cast(Params, tree[BEST]),
+        quarantine=_quarantine(facts),
+        seconds=facts.amount("seconds"),
+        **_counters(path, facts),
+    )
+    return progress, facts.amounts_by_name("phases")
+
+
+def load_best(path: Path, like: Params, belongs_to: Mapping[str, str]) -> tuple[Params, dict[str, Any]]:
+    """Return what did best on validation tasks of what the tasks share, and how far the training had come.
+
+    Args:
+        path: the checkpoint.
+        like: parameters of the same names and shapes.
+        belongs_to: texts among its facts that must be these: suite and learner.
+
+    Raises:
+        CheckpointError: if it is damaged, belongs to something else, or a fact or number of it cannot be.
+    """
+    tree, values = checkpoint.load_branch(path, BEST, dict(like))
+    facts = _checked(path, tree, values, belongs_to)
+    return cast(Params, tree), {**_counters(path, facts), "seconds": facts.amount("seconds")}
+
+
+def _checked(path: Path, tree: Tree, values: dict[str, Any], belongs_to: Mapping[str, str]) -> Fields:
+    """Return the facts of a checkpoint that is whose it should be and holds finite numbers."""
     facts = Fields(path / sealed.FACTS, values, CheckpointError)
     for key, value in belongs_to.items():
         if facts.text(key) != value:
             raise CheckpointError(f"{path} belongs to {key} '{facts.text(key)}', not '{value}'")
     if found := not_finite(tree):
         raise CheckpointError(f"{path / sealed.STATE}: {found}; the run diverged, or the file was changed")
-    state = cast(dict[str, Tree], tree["state"])
-    progress = Progress(
-        LearnerState(cast(Params, state["params"]), state["optimiser"], checkpoint.load_grown(path)),
-        cast(Tree, tree["sampler"]),
-        cast(Params, tree["best_params"]),
-        quarantine=_quarantine(facts),
-        seconds=facts.amount("seconds"),
-        **_counters(path, facts),
-    )
-    return progress, facts.amounts_by_name("phases")
+    return facts
 
 
 def _counters(path: Path, facts: Fields) -> dict[str, Any]:

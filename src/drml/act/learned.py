@@ -1,0 +1,49 @@
+"""The outcome of a training, without its history: all that acting and adapting on a new task need."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, final
+
+from drml.algos.api import Learner
+from drml.core.tree import Params
+from drml.policies.api import Policy
+from drml.run.config import RunConfig, learner_of
+from drml.spaces.interface import Interface
+
+
+@final
+@dataclass(frozen=True)
+class Learned:
+    """Shared parameters, the learner that adapts them, and the spaces that they act in."""
+
+    config: RunConfig
+    """Configuration of the run: suite, learner, policy, seed."""
+    interface: Interface
+    """Spaces of the environments that it was trained on."""
+    shared: Params
+    """All that the learner's agents on a new task begin with: what did best on validation tasks."""
+    facts: Mapping[str, Any]
+    """Versions, tasks and what was reached, as plain values."""
+
+    @cached_property
+    def learner(self) -> Learner:
+        """Return the learner, which adapts and holds the policy."""
+        return learner_of(self.config, self.interface.spec)
+
+    @property
+    def policy(self) -> Policy:
+        """Return the policy that agents act by."""
+        return self.learner.policy
+
+    @cached_property
+    def adapts_while_acting(self) -> bool:
+        """Return whether adaptation is what a memory does between steps, and no step of its own."""
+        return bool(self.policy.initial_carry(1, 1))
+
+    def with_room(self, steps: int) -> "Learned":
+        """Return the same weights with a memory that has room for so many steps."""
+        policy = self.config.policy.with_room(steps)
+        if policy == self.config.policy:
+            return self
+        return Learned(replace(self.config, policy=policy), self.interface, self.shared, self.facts)

@@ -1,0 +1,84 @@
+"""The outcome of a training, ready to be used: `drml.load(PATH)`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+from gymnasium import Space
+
+from drml.act.adaptive_agent import AdaptiveAgent, Autoreset
+from drml.act.learned import Learned
+from drml.act.prediction import State
+from drml.act.sessions import Sessions
+from drml.core.errors import InputError
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class MetaAgent:
+    """An agent that has learned to adapt, before it meets a task of yours."""
+
+    learned: Learned
+    """Parameters, learner, spaces and facts."""
+
+    @property
+    def observation_space(self) -> "Space[Any]":
+        """Return the space of one environment's observations."""
+        return self.learned.interface.observation_space
+
+    @property
+    def action_space(self) -> "Space[Any]":
+        """Return the space of one environment's actions."""
+        return self.learned.interface.action_space
+
+    def start(
+        self,
+        num_copies: int = 1,
+        seed: int = 0,
+        *,
+        sessions: int | Sequence[int] = (0,),
+        autoreset: Autoreset = "same_step",
+        max_steps: int = 0,
+    ) -> AdaptiveAgent:
+        """Return an agent that begins to act on a task, or on several at once.
+
+        Args:
+            num_copies: B, environments of one task that are acted in at once.
+            seed: root of the random streams.
+            sessions: how many tasks, K; or a name for each, whole numbers. Sessions of one seed differ by their names,
+                and one does in company what it does alone.
+            autoreset: what environments do after an episode's end: `same_step` begins the next one within the step, as
+                a loop does that calls `reset`; `next_step` spends a step on it (Gymnasium's vector environments, unless
+                told otherwise), of which nothing is learned.
+            max_steps: the longest life of a transformer's memory, in steps; 0 leaves room for what it was trained on.
+
+        Raises:
+            InputError: if a number is out of its range.
+        """
+        names = list(range(sessions)) if isinstance(sessions, int) else [int(name) for name in sessions]
+        if num_copies < 1 or not names:
+            raise InputError(
+                f"start: num_copies is {num_copies} and sessions {sessions}, expected at least one of each"
+            )
+        if len(set(names)) < len(names) or min(names) < 0:
+            raise InputError(f"start: sessions is {sessions}, expected different whole numbers of 0 or more")
+        if autoreset not in ("same_step", "next_step"):
+            raise InputError(f"start: autoreset is {autoreset!r}, expected 'same_step' or 'next_step'")
+        learned = self.learned.with_room(max_steps)
+        return AdaptiveAgent(learned, Sessions.of(learned, num_copies, seed, names), seed, autoreset)
+
+    def predict(
+        self,
+        observation: Any,  # noqa: ANN401 — of the user's space
+        state: State | None = None,
+        episode_start: Any = None,  # noqa: ANN401
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, State | None]:
+        """Return actions before adaptation and the next state, as Stable-Baselines3's models do."""
+        return self._alone.predict(observation, state, episode_start, deterministic)
+
+    @cached_property
+    def _alone(self) -> AdaptiveAgent:
+        return self.start()

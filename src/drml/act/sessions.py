@@ -1,0 +1,69 @@
+"""Sessions as they stand: all that an adaptive agent changes, apart from what it began with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drml.act.experience import Experience
+from drml.act.learned import Learned
+from drml.act.noise import StepNoise
+from drml.act.tally import Tally
+from drml.core.rng import Streams
+from drml.core.tree import Tree
+from drml.core.types import Agent, Tasks, join_agents
+
+ROOT = ("test", "test")  # the streams of `drml test` on test tasks
+
+
+@dataclass
+class Sessions:
+    """K sessions of B copies."""
+
+    ids: Tensor
+    """`[K]` int64, names of the sessions, which key their random numbers."""
+    rng: Streams
+    agents: list[Agent]
+    """One per session, of one task each, without its memory."""
+    before: list[Agent | None]
+    """Agents before their last adaptation step, where it can be taken back."""
+    steps: list[int]
+    """Adaptation steps of each."""
+    carry: Tree
+    """Memory of all, leaves `[K, B, …]`; empty where there is none."""
+    noise: StepNoise
+    experience: Experience
+    tally: Tally
+    elapsed: Tensor
+    """`[K, B]` int64, steps since the start of the running episode."""
+    ended: np.ndarray
+    """`[K, B]` bool: the copy's episode ended at the last look."""
+    predicted: int = 0
+    """Calls of `predict` that drew from the policy."""
+
+    @staticmethod
+    def of(learned: Learned, copies: int, seed: int, ids: Sequence[int]) -> "Sessions":
+        """Return sessions that begin with what was learned."""
+        names, rng = torch.tensor(ids, dtype=torch.int64), Streams(seed)[ROOT]
+        policy, count = learned.policy, len(ids)
+        prior = learned.learner.prior(learned.shared, Tasks({}, names), copies, rng["prior"])
+        apart = replace(prior, carry={})
+        return Sessions(
+            names,
+            rng,
+            [apart.select(torch.tensor([k])) for k in range(count)],
+            [None] * count,
+            [0] * count,
+            prior.carry or policy.initial_carry(count, copies),
+            StepNoise(rng, names, copies, policy.noise),
+            Experience(count),
+            Tally(count, copies),
+            torch.zeros(count, copies, dtype=torch.int64),
+            np.zeros((count, copies), np.bool_),
+        )
+
+    def joined(self) -> Agent:
+        """Return the agents of all sessions as one, without their memory."""
+        return join_agents(self.agents)
