@@ -12,9 +12,12 @@ __version__ = "0.1.0"
 _HOME_OF = {  # the public names; found when asked for, since torch takes seconds to import
     # train, and look at what came of it
     "train": "drml.use.run",
-    "load": "drml.use.run",
     "Run": "drml.use.run",
     "session": "drml.run.session",
+    # use what was learned
+    "load": "drml.act.loading",
+    "MetaAgent": "drml.act.meta_agent",
+    "AdaptiveAgent": "drml.act.adaptive_agent",
     # what is asked for
     "RunConfig": "drml.run.config",
     "TrainConfig": "drml.loop.config",

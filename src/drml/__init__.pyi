@@ -3,11 +3,15 @@
     run = drml.train("half-cheetah-dir-promp-v1", "promp")
     run.test()
     run.report()
+    agent = run.agent().start()
 
 These are the public names with their types, for editors, type checkers and the reference; `__init__.py` gives each of
 them when it is first asked for.
 """
 
+from drml.act.adaptive_agent import AdaptiveAgent as AdaptiveAgent
+from drml.act.loading import load as load
+from drml.act.meta_agent import MetaAgent as MetaAgent
 from drml.algos.evolution.es_maml import ESMAMLConfig as ESMAMLConfig
 from drml.algos.gradient.maml import MAMLConfig as MAMLConfig
 from drml.algos.gradient.promp import ProMPConfig as ProMPConfig
@@ -37,7 +41,6 @@ from drml.tasks.parameter import Normal as Normal
 from drml.tasks.parameter import Uniform as Uniform
 from drml.tasks.samplers.registry import SamplerConfig as SamplerConfig
 from drml.use.run import Run as Run
-from drml.use.run import load as load
 from drml.use.run import train as train
 
 __version__: str

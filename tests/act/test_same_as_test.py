@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import drml
-from drml.act.load import load
+from drml.act.loading import load
 from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.envs.api import EnvOptions

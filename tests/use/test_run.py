@@ -64,7 +64,7 @@ def test_python_and_the_command_line_train_the_same_run(here):
     twin = here / f"runs/{SUITE}-maml-s3-2"  # numbered, since the first name is taken
     assert run.path == here / f"runs/{SUITE}-maml-s3"
     assert rows_of(run.path) == rows_of(twin)
-    assert run.config == drml.load(twin).config
+    assert run.config == drml.Run.at(twin).config
 
 
 def test_a_run_is_tested_and_reported_on(here, capsys):
@@ -88,13 +88,13 @@ def test_a_run_is_tested_and_reported_on(here, capsys):
 def test_silence_where_asked_for(here, capsys):
     run = small()
     run.test(adapt_steps=0, num_tasks=2, copies=2)
-    drml.load(run.path, verbose=False).resume(meta_iters=3)
+    drml.Run.at(run.path, verbose=False).resume(meta_iters=3)
     assert capsys.readouterr().out == ""
 
 
 def test_two_and_two_meta_iterations_are_four(here):
     whole, parts = small(meta_iters=4, validate_every=2, out="whole"), small(validate_every=2, out="parts")
-    assert drml.load("parts", verbose=False).resume(meta_iters=4).path == parts.path
+    assert drml.Run.at("parts", verbose=False).resume(meta_iters=4).path == parts.path
     assert rows_of(whole.path) == rows_of(parts.path)
     assert parts.config.train.meta_iters == 4  # a handle holds nothing that could be old
 
@@ -107,7 +107,7 @@ def test_a_run_goes_on_after_an_interruption(here):
     with pytest.raises(KeyboardInterrupt):
         small(meta_iters=4, checkpoint_every=2, out="parts", listeners=[interrupt])
     assert len(rows_of(here / "parts")) >= 2
-    assert rows_of(drml.load("parts", verbose=False).resume().path) == rows_of(
+    assert rows_of(drml.Run.at("parts", verbose=False).resume().path) == rows_of(
         small(meta_iters=4, checkpoint_every=2, out="whole").path
     )
 
@@ -212,12 +212,12 @@ def test_tasks_of_a_script_are_refused_since_no_other_process_finds_them(here, d
 
 def test_what_is_no_run_is_not_loaded(here):
     with pytest.raises(InputError, match=r"is not a run directory: it has no config.json"):
-        drml.load("nowhere")
+        drml.Run.at("nowhere")
     run = small()
     for checkpoint in (run.path / "checkpoints").iterdir():
         (checkpoint / "manifest.json").write_text("{")
     with pytest.raises(CheckpointError):
-        drml.load(run.path).test()
+        drml.Run.at(run.path).test()
 
 
 def test_only_stop_rules_change_within_a_run(here):

@@ -79,13 +79,13 @@ class AdaptiveAgent:
             autoreset: what environments do after an episode's end.
         """
         self.learned = learned
-        """What the agent began with."""
+        """Parameters, learner and spaces that the agent began with."""
         self.sessions = sessions
         """The sessions as they stand."""
         self.seed = seed
         """Root of the random streams."""
         self.autoreset: Autoreset = autoreset
-        """What environments do after an episode's end."""
+        """Behaviour of environments after an episode's end."""
         self.num_sessions, self.num_copies = sessions.elapsed.shape
         self._translation = Translation(learned.interface, self.num_sessions, self.num_copies)
         self._agent = sessions.joined()

@@ -81,7 +81,8 @@ def test(
         raise InputError("a test needs adapt_steps of 0 or more, and tasks and episodes of 1 or more")
     folder = run.absolute()
     trained = load(run)
-    rundir.check_tasks(folder, trained.setup.suite.facts())
+    suite = trained.setup.suite
+    rundir.check_tasks(folder, suite.facts(), suite.interface().facts())
     if not os.access(folder, os.W_OK):
         raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")
     setup = trained.setup.with_room(adapt_steps)

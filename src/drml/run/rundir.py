@@ -19,6 +19,7 @@ from typing import Any
 from drml.core.errors import DrmlError, EnvError, InputError, ResourceError
 from drml.core.fields import Fields, read_json
 from drml.core.plain_files import kind_of, open_plain
+from drml.core.printable import in_short
 from drml.run.durable import draft_of, make_directories, sync_directory, writing
 
 CONFIG, LOCK, METRICS = "config.json", ".lock", "metrics.jsonl"
@@ -201,25 +202,29 @@ BEFORE_KEPT = {"bytes": "pictures (0 to 255) divided by 255"}
 """Facts of runs of before a fact was kept: all bytes were divided."""
 
 
-def check_tasks(run: Path, facts: Mapping[str, str]) -> None:
+def check_tasks(run: Path, facts: Mapping[str, str], interface: Mapping[str, Any]) -> None:
     """Refuse a run whose tasks are not those that it was started with; a run of before they were kept is let pass.
 
     Args:
         run: the run directory, whose configuration can be read.
         facts: what the tasks are now, by name.
+        interface: the spaces that they have now, as JSON values.
 
     Raises:
         InputError: if a fact has changed, came or went.
     """
-    kept = read_fields(run).get("tasks", facts)
+    fields = read_fields(run)
+    kept = fields.get("tasks", facts)
     kept = {name: was for name, was in BEFORE_KEPT.items() if name in facts} | kept
-    for name in [*kept, *facts]:
-        if kept.get(name) != facts.get(name):
-            was, now = (known.get(name, "not there") for known in (kept, facts))
-            raise InputError(
-                f"{run}: its tasks have changed since it was started, {name} was {was} and is {now}; undo the change, "
-                "or start a new run for the new tasks"
-            )
+    then = Fields(run / CONFIG, fields).mapping(INTERFACE) if INTERFACE in fields else interface
+    for was_of, now_of in ((kept, facts), (then, interface)):
+        for name in [*was_of, *now_of]:
+            was, now = (known.get(name, "not there") for known in (was_of, now_of))
+            if was != now:
+                raise InputError(
+                    f"{run}: its tasks have changed since it was started, {name} was {in_short(was)} and is "
+                    f"{in_short(now)}; undo the change, or start a new run for the new tasks"
+                )
 
 
 def read_fields(run: Path) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def resume(
         found = checkpoint.newest(out / saved.CHECKPOINTS)
         progress = init_progress(trainer)
         progress = progress if found is None else saved.load(found, progress, saved.belongs_to(config))[0]
-        rundir.check_tasks(out, setup.suite.facts())
+        rundir.check_tasks(out, setup.suite.facts(), setup.suite.interface().facts())
         _ = (out / METRICS).exists() and read_rows(out)  # a damaged log is refused before anything is written
         if train is not None:
             _write_config(out, setup)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from drml.act.loading import load
+from drml.act.meta_agent import MetaAgent
 from drml.algos.registry import AnyConfig, AnyPolicyConfig
 from drml.core.errors import DrmlError
 from drml.core.printable import one_line
@@ -47,6 +49,17 @@ class Run:
     """The directory."""
     verbose: bool = True
     """True also prints progress and results, a line each."""
+
+    @staticmethod
+    def at(path: Path | str, verbose: bool = True) -> "Run":
+        """Return a handle on a run that is there.
+
+        Raises:
+            InputError: if there is no run, or its configuration is damaged.
+        """
+        run = Run(Path(path).absolute(), verbose)
+        _ = run.config  # refused now, where the path stands, and not at the first use
+        return run
 
     @property
     def config(self) -> RunConfig:
@@ -97,6 +110,14 @@ class Run:
         if self.verbose:
             say(_curve_line(result))
         return result
+
+    def agent(self) -> MetaAgent:
+        """Return what the run has learned, ready to act on tasks of the user's own: `drml.load(run.path)`.
+
+        Raises:
+            CheckpointError: if there is no checkpoint yet that can be loaded.
+        """
+        return load(self.path)
 
     def report(self, film: bool = False) -> Path:
         """Write the run's report, one self-contained page, and return its path; `film` films the best policy anew.
@@ -167,7 +188,7 @@ def train(
     """Meta-train a learner on a family of tasks, in a run directory of its own, and return the run.
 
     An interruption (Ctrl-C, a kernel that is stopped) costs what came since the newest checkpoint;
-    `drml.load(DIR).resume()` goes on from there.
+    `drml.Run.at(DIR).resume()` goes on from there.
 
     Args:
         suite: the tasks: a name that `drml list` shows, `"package.module:attribute"`, or what such a name stands for.
@@ -200,17 +221,6 @@ def train(
                 say(line)
         run = Run(place, verbose)
         return _watched(run, config.train, listeners, lambda heard: session.start(config, place, heard, options))
-
-
-def load(path: Path | str, verbose: bool = True) -> Run:
-    """Return a handle on a run that is there.
-
-    Raises:
-        InputError: if there is no run, or its configuration is damaged.
-    """
-    run = Run(Path(path).absolute(), verbose)
-    _ = run.config  # refused now, where the path stands, and not at the first use
-    return run
 
 
 def _watched(run: Run, sizes: TrainConfig, listeners: Sequence[Listener], train: Train) -> Run:
