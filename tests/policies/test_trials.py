@@ -63,7 +63,7 @@ class Recorder:
         return {"shown": like.new_zeros(batch, EPISODES * HORIZON, OBS + 2 + 3), "count": like.new_zeros(batch)}
 
     def step(self, params, inputs, state, starts):
-        assert not starts.any()  # a trial is cleared by its first carry, never inside
+        assert starts is None or not starts.any()  # a trial is cleared by its first carry, never inside
         shown, count = state["shown"].clone(), state["count"]
         assert len(count.unique()) == 1
         shown[:, int(count[0])] = inputs

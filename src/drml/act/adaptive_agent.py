@@ -155,38 +155,41 @@ class AdaptiveAgent:
         ends = told.flags("terminated", terminated, acted.lead)
         cut = told.flags("truncated", truncated, acted.lead) & ~ends
         after = acted.obs if final_obs is None else told.final("observe", final_obs, acted.lead, acted.obs)
-        idle = sessions.ended if self.autoreset == "next_step" else np.zeros_like(sessions.ended)
-        ended = (ends | cut) & ~idle
-        look = self._look(acted, earned, ends, cut, after, ~idle)
-        sessions.carry = self._remembered(acted, look, idle)
-        if not sessions.carry:
-            sessions.experience.add(look, acted.distribution)
-        sessions.elapsed = torch.where(look.taken, sessions.elapsed + 1, 0).masked_fill(torch.from_numpy(ended), 0)
+        taken = ~sessions.ended if self.autoreset == "next_step" else np.ones_like(sessions.ended)
+        ended = (ends | cut) & taken
+        if acted.carry:
+            self._remember(acted, earned, ends | cut, taken)
+        else:
+            self._record(acted, earned, ends, cut, after, taken)
+        sessions.elapsed = np.where(taken & ~ended, sessions.elapsed + 1, 0)
         sessions.ended, self._acted = ended, None
-        for k in sessions.tally.add(earned, ended, ~idle):
+        for k in sessions.tally.add(earned, ended, taken):
             if (change := sessions.tally.change(k)).is_worse:
                 _log.warning("adaptation has made session %d worse: %s", int(sessions.ids[k]), change.describe())
 
-    def _look(
+    def _record(
         self, acted: _Acted, reward: np.ndarray, ends: np.ndarray, cut: np.ndarray, after: Tensor, taken: np.ndarray
-    ) -> Look:
-        return Look(
+    ) -> None:
+        """Keep what came of an action for the next adaptation step."""
+        look = Look(
             obs=acted.obs,
             action=acted.action,
             reward=torch.from_numpy(reward.astype(np.float32)),
             terminated=torch.from_numpy(ends),
             truncated=torch.from_numpy(cut),
             final_obs=after,
-            elapsed=self.sessions.elapsed,
+            elapsed=torch.from_numpy(self.sessions.elapsed),
             taken=torch.from_numpy(taken),
             explored=torch.full(taken.shape, acted.explored),
         )
+        self.sessions.experience.add(look, acted.distribution)
 
-    def _remembered(self, acted: _Acted, look: Look, idle: np.ndarray) -> Tree:
-        if not acted.carry:
-            return acted.carry
-        carry = self.learned.policy.remember(acted.carry, look.action, look.reward, look.terminated | look.truncated)
-        return tree_where(torch.from_numpy(idle), self.sessions.carry, carry) if idle.any() else carry
+    def _remember(self, acted: _Acted, reward: np.ndarray, ended: np.ndarray, taken: np.ndarray) -> None:
+        """Take what came of an action into memory."""
+        earned = torch.from_numpy(reward.astype(np.float32))
+        carry = self.learned.policy.remember(acted.carry, acted.action, earned, torch.from_numpy(ended))
+        is_all = taken.all()
+        self.sessions.carry = carry if is_all else tree_where(torch.from_numpy(taken), carry, self.sessions.carry)
 
     @one_torch_thread()
     def adapt(self, sessions: Sequence[int] | None = None) -> AdaptStep:

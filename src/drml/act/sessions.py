@@ -36,7 +36,7 @@ class Sessions:
     noise: StepNoise
     experience: Experience
     tally: Tally
-    elapsed: Tensor
+    elapsed: np.ndarray
     """`[K, B]` int64, steps since the start of the running episode."""
     ended: np.ndarray
     """`[K, B]` bool: the copy's episode ended at the last look."""
@@ -60,7 +60,7 @@ class Sessions:
             StepNoise(rng, names, copies, policy.noise),
             Experience(count),
             Tally(count, copies),
-            torch.zeros(count, copies, dtype=torch.int64),
+            np.zeros((count, copies), np.int64),
             np.zeros((count, copies), np.bool_),
         )
 

@@ -84,8 +84,7 @@ class MemoryPolicy:
         before = cast(Params, carry["before"])
         inputs = self._inputs(obs, **before)
         memory = _fold(cast(Tree, carry["memory"]))
-        starts = torch.zeros(inputs.shape[0] * inputs.shape[1], dtype=torch.bool, device=inputs.device)
-        outputs, memory = self.memory.step(_own(params), inputs.flatten(0, 1), memory, starts)
+        outputs, memory = self.memory.step(_own(params), inputs.flatten(0, 1), memory, None)
         actor = self.head.act(params, outputs.unflatten(0, inputs.shape[:2]), obs)
         seen: Tree = {**before, "obs": obs[..., : self.recalled_size]}
         return self._distribution(params, actor), {"memory": _unfold(memory, len(obs)), "before": seen}
@@ -156,8 +155,8 @@ class MemoryPolicy:
     def _inputs(
         self, now: Tensor, obs: Tensor, action: Tensor, reward: Tensor, ended: Tensor, elapsed: Tensor
     ) -> Tensor:
-        rest = torch.stack([reward, ended, elapsed / self.trial_steps], -1)
-        return torch.cat([now, obs, action, rest.to(obs.dtype)], -1)
+        rest = [x.unsqueeze(-1).to(now.dtype) for x in (reward, ended, elapsed / self.trial_steps)]
+        return torch.cat([now, *([obs] if self.recalled_size else []), action, *rest], -1)
 
     def _distribution(self, params: Params, actor: Tensor) -> ActionDistribution:
         if not self._is_gaussian:
@@ -175,11 +174,13 @@ def _own(params: Params) -> Params:
 
 
 def _fold(carry: Tree) -> Tree:
-    return tree_map(lambda x: x.flatten(0, 1), carry)
+    return {name: _fold(x) if isinstance(x, dict) else x.flatten(0, 1) for name, x in carry.items()}
 
 
 def _unfold(carry: Tree, num_tasks: int) -> Tree:
-    return tree_map(lambda x: x.unflatten(0, (num_tasks, -1)), carry)
+    return {
+        n: _unfold(x, num_tasks) if isinstance(x, dict) else x.unflatten(0, (num_tasks, -1)) for n, x in carry.items()
+    }
 
 
 def _shifted(first: Tensor, values: Tensor) -> Tensor:

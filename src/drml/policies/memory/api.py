@@ -37,14 +37,14 @@ class Memory(Protocol):
         """
         ...
 
-    def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
+    def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor | None) -> tuple[Tensor, Tree]:
         """Return the outputs `[N, D]` of one step and the next state; no given tensor is changed.
 
         Args:
             params: what `init` made.
             inputs: `[N, F]`.
             state: leaves `[N, ...]`, from `start` or from an earlier call.
-            starts: `[N]` bool, true where the state is cleared before this step.
+            starts: `[N]` bool, true where the state is cleared before this step; None where nowhere.
         """
         ...
 

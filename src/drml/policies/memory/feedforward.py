@@ -40,11 +40,11 @@ class Feedforward:
         """Return the empty state."""
         return {}
 
-    def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
+    def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor | None) -> tuple[Tensor, Tree]:
         """Return y `[N, D]` and the empty state."""
         return tanh(torch.addmm(params["bias"], inputs, params["weight"])), {}
 
     def sequence(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
         """Return y of every step `[T, N, D]` and the empty state."""
-        outputs, _ = self.step(params, inputs.flatten(0, 1), state, starts)
+        outputs, _ = self.step(params, inputs.flatten(0, 1), state, None)
         return outputs.unflatten(0, starts.shape), {}

@@ -36,9 +36,14 @@ def gate_matrices(weight: Tensor, num_gates: int) -> tuple[Tensor, ...]:
     return weight.unflatten(0, (num_gates, -1)).unbind(0)
 
 
-def cleared(state: Tensor, starts: Tensor) -> Tensor:
-    """Return `state` `[..., H]` with zeros where `starts` `[...]` is true."""
-    return state.masked_fill(starts.unsqueeze(-1), 0.0)
+def cleared(state: Tensor, starts: Tensor | None) -> Tensor:
+    """Return `state` `[..., H]` with zeros where `starts` `[...]` is true; as it is where there are none."""
+    return state if starts is None else state.masked_fill(starts.unsqueeze(-1), 0.0)
+
+
+def starts_of(starts: Tensor | None, inputs: Tensor) -> Tensor:
+    """Return `starts` `[N]`, all false where they are None."""
+    return torch.zeros(len(inputs), dtype=torch.bool, device=inputs.device) if starts is None else starts
 
 
 def from_inputs(inputs: Tensor, weight: Tensor, bias: Tensor, products: Sequence[Tensor]) -> None:

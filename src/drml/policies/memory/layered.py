@@ -35,7 +35,7 @@ class Layered:
         """Return the cleared states of all layers."""
         return {f"layer{i}": layer.start(batch, like) for i, layer in enumerate(self.layers)}
 
-    def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
+    def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor | None) -> tuple[Tensor, Tree]:
         """Return the outputs `[N, D]` of the last layer and the next states of all."""
         after: Tree = {}
         for i, layer in enumerate(self.layers):

@@ -59,7 +59,7 @@ class LSTM:
         """Return zeros."""
         return {"hidden": like.new_zeros(batch, self.size), "cell": like.new_zeros(batch, self.size)}
 
-    def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
+    def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor | None) -> tuple[Tensor, Tree]:
         """Return h′ `[N, H]` and the next state."""
         before = [cleared(cast(Tensor, state[name]), starts) for name in ("hidden", "cell")]
         hidden, cell = torch.lstm_cell(inputs, before, *(params[name] for name in NAMES))

@@ -49,7 +49,7 @@ class MinGRU:
         """Return zeros."""
         return {"hidden": like.new_zeros(batch, self.size)}
 
-    def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
+    def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor | None) -> tuple[Tensor, Tree]:
         """Return h′ `[N, D]` and the next state."""
         gate, candidate = _gate_and_candidate(params, inputs)
         hidden = _next(gate, candidate, cast(Tensor, state["hidden"]), starts)
@@ -69,7 +69,7 @@ def _gate_and_candidate(params: Params, inputs: Tensor) -> tuple[Tensor, Tensor]
     return gate, candidate
 
 
-def _next(gate: Tensor, candidate: Tensor, hidden: Tensor, starts: Tensor) -> Tensor:
+def _next(gate: Tensor, candidate: Tensor, hidden: Tensor, starts: Tensor | None) -> Tensor:
     return torch.lerp(cleared(hidden, starts), candidate, gate.sigmoid())
 
 

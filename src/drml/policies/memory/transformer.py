@@ -25,6 +25,7 @@ from torch.nn import functional
 from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree
+from drml.policies.memory.gates import starts_of
 from drml.policies.memory.weights import scaled_normal
 
 EPS = 1e-6  # of the norms; keeps inputs of zero finite
@@ -84,15 +85,15 @@ class Transformer:
         position = torch.zeros(batch, dtype=torch.int64, device=like.device)
         return {"keys": like.new_zeros(shape), "values": like.new_zeros(shape), "position": position}
 
-    def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
+    def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor | None) -> tuple[Tensor, Tree]:
         """Return the outputs `[N, D]` and the next state.
 
         Raises:
             InputError: if a sequence is longer than the context.
         """
         if not torch.is_grad_enabled():
-            return self._acting_step(params, inputs, state, starts)
-        outputs, state = self.sequence(params, inputs.unsqueeze(0), state, starts.unsqueeze(0))
+            return self._acting_step(params, inputs, state, starts_of(starts, inputs))
+        outputs, state = self.sequence(params, inputs.unsqueeze(0), state, starts_of(starts, inputs).unsqueeze(0))
         return outputs[0], state
 
     def _acting_step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
