@@ -14,6 +14,7 @@ numbers are a function of (seed, session, what it was shown): those of `drml tes
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, final
@@ -122,7 +123,7 @@ class AdaptiveAgent:
         obs, lead = self._translation.rows("act", observation)
         distribution, carry = self.learned.policy.step(self._agent.params, obs, sessions.carry)
         action = distribution.sample(sessions.noise.next()) if explore else distribution.mode()
-        if not np.isfinite(action.numpy()).all():
+        if not math.isfinite(np.add.reduce(action.numpy(), None, np.float64)):
             raise NumericError("act: the action is not finite, the observation drives the policy beyond all numbers")
         self._acted = _Acted(obs, action, distribution, carry, explore, lead)
         return self._translation.actions(action, lead)

@@ -9,6 +9,7 @@ Observations and actions are those of the user's Gymnasium spaces, alone or with
 A dictionary or a tuple has the leading axes in each of its parts, as Gymnasium's vector environments lay them out.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -141,7 +142,7 @@ def observed(caller: str, interface: Interface, observation: Any) -> tuple[np.nd
         interface.observations.write(observation, rows)
     except EXPECTED as error:
         raise InputError(f"{caller}: no observation of {space}: {in_short(error)}") from error
-    if not np.isfinite(rows).all():
+    if not math.isfinite(np.add.reduce(rows, None, np.float64)):
         raise InputError(f"{caller}: the observation is not finite, {in_short(observation)}; nothing was done with it")
     return rows, lead
 
@@ -158,6 +159,8 @@ def lead_of(space: AnySpace, observation: Any) -> Lead:  # noqa: ANN401
         name: Any = next(iter(space.spaces)) if isinstance(space, spaces.Dict) else 0
         space, observation = space[name], observation[name]
     shape, own = np.shape(observation), space.shape or ()
+    if shape == own:
+        return ()
     lead = shape[: max(len(shape) - len(own), 0)]
     if (*lead, *own) != shape:
         raise ValueError(f"its shape is {list(shape)}, expected {list(own)}")

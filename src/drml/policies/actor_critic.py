@@ -86,7 +86,7 @@ class MemoryPolicy:
         memory = _fold(cast(Tree, carry["memory"]))
         outputs, memory = self.memory.step(_own(params), inputs.flatten(0, 1), memory, None)
         actor = self.head.act(params, outputs.unflatten(0, inputs.shape[:2]), obs)
-        seen: Tree = {**before, "obs": obs[..., : self.recalled_size]}
+        seen: Tree = {**before, "obs": obs[..., : self.recalled_size]} if self.recalled_size else {**before}
         return self._distribution(params, actor), {"memory": _unfold(memory, len(obs)), "before": seen}
 
     def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
@@ -155,7 +155,7 @@ class MemoryPolicy:
     def _inputs(
         self, now: Tensor, obs: Tensor, action: Tensor, reward: Tensor, ended: Tensor, elapsed: Tensor
     ) -> Tensor:
-        rest = [x.unsqueeze(-1).to(now.dtype) for x in (reward, ended, elapsed / self.trial_steps)]
+        rest = [x.unsqueeze(-1) for x in (reward, ended, elapsed / self.trial_steps)]
         return torch.cat([now, *([obs] if self.recalled_size else []), action, *rest], -1)
 
     def _distribution(self, params: Params, actor: Tensor) -> ActionDistribution:
