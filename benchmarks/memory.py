@@ -64,7 +64,8 @@ def collecting() -> dict[str, Any]:
     params, phases = policy.init(Streams(0)), Phases()
     tasks = UniformSampler().sample({}, family.tasks, "train", TRIALS, Streams(0)["tasks"])
     collect = Collector(family.make(EnvOptions()), family.spec.horizon, 1, phases)
-    inputs, hidden = torch.randn(TRIALS, input_size(family.spec)), torch.randn(TRIALS, SIZE)
+    length = input_size(family.spec.obs_size, family.spec.action)
+    inputs, hidden = torch.randn(TRIALS, length), torch.randn(TRIALS, SIZE)
     from_inputs, from_hidden = (params[f"memory.weight_{part}"].t() for part in ("ih", "hh"))
 
     @one_torch_thread()

@@ -56,7 +56,7 @@ def trial(policy, params, family, episodes=EPISODES):
 def policy_for(family, kind="gru", head="linear", size=8, recalled=0):
     config, spec = MemoryConfig(kind, size=size, heads=2, context=100, head=head, head_hidden=6), family.spec
     memory, on_top = (
-        memory_of(config, input_size(spec, recalled)),
+        memory_of(config, input_size(spec.obs_size, spec.action, recalled)),
         head_of(config, size, spec.obs_size, spec.action.size),
     )
     return MemoryPolicy(memory, on_top, spec.action, EPISODES * spec.horizon, recalled)
@@ -76,7 +76,7 @@ def test_a_trial_shows_what_came_before_each_step_and_nothing_from_other_trials(
     family = suite(name)
     obs_size, size = family.spec.obs_size, family.spec.action.size
     recalled = obs_size if sees_transitions else 0
-    transcript = Transcript(input_size(family.spec, recalled))
+    transcript = Transcript(input_size(family.spec.obs_size, family.spec.action, recalled))
     head = LinearHead(transcript.output_size, size)
     policy = MemoryPolicy(transcript, head, family.spec.action, EPISODES * family.spec.horizon, recalled)
     params = policy.init(Streams(0))

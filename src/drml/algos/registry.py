@@ -15,6 +15,7 @@ from drml.core.lookup import look_up
 from drml.core.types import EnvSpec
 from drml.policies.actor_critic import MemoryPolicy, input_size
 from drml.policies.api import Policy
+from drml.policies.encoders.registry import encoder_of
 from drml.policies.memory.registry import MemoryConfig, head_of, memory_of
 from drml.policies.mlp import MLPConfig, mlp_policy
 
@@ -54,10 +55,12 @@ def _memory_policy(spec: EnvSpec, shape: MemoryConfig, config: RL2Config) -> Mem
             f"a trial of {config.episodes} x {spec.horizon} steps is longer than the transformer's context of "
             f"{shape.context}; set the policy's context to {trial_steps} or more, or train with fewer episodes"
         )
-    recalled = spec.obs_size if shape.sees_transitions else 0
-    memory = memory_of(shape, input_size(spec, recalled))
-    head = head_of(shape, memory.output_size, spec.obs_size, spec.action.size)
-    return MemoryPolicy(memory, head, spec.action, trial_steps, recalled)
+    encoder = encoder_of(shape.encoder, spec)
+    features = encoder.size_of(spec.obs_size)
+    recalled = features if shape.sees_transitions else 0
+    memory = memory_of(shape, input_size(features, spec.action, recalled))
+    head = head_of(shape, memory.output_size, features, spec.action.size)
+    return MemoryPolicy(memory, head, spec.action, trial_steps, recalled, encoder=encoder)
 
 
 LEARNERS: dict[str, LearnerEntry] = {

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from drml.core.distribution import Distribution
+from drml.core.observation import Parts, size_of
 from drml.core.rng import NoiseKind
 from drml.core.tree import Params, Tree, params_map, tree_map
 
@@ -38,6 +39,18 @@ class EnvSpec:
     action: ActionSpec
     horizon: int
     """Steps after which an episode is truncated."""
+    parts: Parts = ()
+    """Parts of observations that are rows of O bytes; none where they are rows of O float32 numbers."""
+
+    @property
+    def obs_dtype(self) -> torch.dtype:
+        """Return the dtype of observations: uint8 where they have parts, else float32."""
+        return torch.uint8 if self.parts else torch.float32
+
+    @property
+    def num_seen(self) -> int:
+        """Return how many numbers an observation stands for."""
+        return size_of(self.parts) if self.parts else self.obs_size
 
 
 @dataclass(frozen=True)

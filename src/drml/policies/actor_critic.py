@@ -3,6 +3,8 @@
     xₜ = [oₜ, aₜ₋₁, rₜ₋₁, eₜ₋₁, t/n]        hₜ = memory(xₜ, hₜ₋₁)        π(·|hₜ, oₜ), v(hₜ, oₜ)
     xₜ = [oₜ, oₜ₋₁, aₜ₋₁, rₜ₋₁, eₜ₋₁, t/n]  where the memory sees whole transitions
 
+where o are the features that an encoder makes of the observations.
+
 A trial is several episodes of one task in a row; e marks the end of an episode, n is the length of the trial. What
 came before (action, reward, end) is part of the carry, so it crosses from one episode's rollout into the next, and is
 cleared with the memory where a trial begins.
@@ -12,7 +14,7 @@ the trial is added.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast, final
 
 import torch
@@ -23,7 +25,9 @@ from drml.core.distribution import Categorical, Gaussian
 from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.tree import Bounds, Params, Tree, tree_map
-from drml.core.types import ActionSpec, EnvSpec, Noise, Rollout
+from drml.core.types import ActionSpec, Noise, Rollout
+from drml.policies.encoders.api import Encoder
+from drml.policies.encoders.flat import Flat
 from drml.policies.heads import Head
 from drml.policies.memory.api import Memory
 from drml.policies.mlp import log_std_bounds
@@ -42,11 +46,13 @@ class MemoryPolicy:
     trial_steps: int
     """n, steps of a trial; the time input is t/n."""
     recalled_size: int = 0
-    """Length of oₜ₋₁ among the memory's inputs: 0, or O where it sees whole transitions."""
+    """Length of oₜ₋₁ among the memory's inputs: 0, or D of the features where it sees whole transitions."""
     init_std: float = 1.0
     """Gaussian policies: standard deviation at the start."""
     min_std: float = 1e-6
     """Gaussian policies: standard deviation never falls below this."""
+    encoder: Encoder = field(default_factory=Flat)
+    """Encoder that sees the observations first."""
 
     @property
     def noise(self) -> Noise:
@@ -61,6 +67,7 @@ class MemoryPolicy:
     def init(self, rng: Streams) -> Params:
         """Return initial parameters; the actor starts near zero, so that the first actions are nearly uniform."""
         params = {f"memory.{name}": value for name, value in self.memory.init(rng["memory"]).items()}
+        params |= self.encoder.init(rng)
         params |= self.head.init(rng)
         if self._is_gaussian:
             params["log_std"] = torch.full((self.action.size,), math.log(self.init_std))
@@ -82,12 +89,13 @@ class MemoryPolicy:
     def step(self, params: Params, obs: Tensor, carry: Tree) -> tuple[ActionDistribution, Tree]:
         """Return the action distribution `[K, B]` and the carry with this observation in memory."""
         before = cast(Params, carry["before"])
-        inputs = self._inputs(obs, **before)
+        seen = self.encoder.encode(params, obs)
+        inputs = self._inputs(seen, **before)
         memory = _fold(cast(Tree, carry["memory"]))
         outputs, memory = self.memory.step(_own(params), inputs.flatten(0, 1), memory, None)
-        actor = self.head.act(params, outputs.unflatten(0, inputs.shape[:2]), obs)
-        seen: Tree = {**before, "obs": obs[..., : self.recalled_size]} if self.recalled_size else {**before}
-        return self._distribution(params, actor), {"memory": _unfold(memory, len(obs)), "before": seen}
+        actor = self.head.act(params, outputs.unflatten(0, inputs.shape[:2]), seen)
+        recalled: Tree = {**before, "obs": seen[..., : self.recalled_size]} if self.recalled_size else {**before}
+        return self._distribution(params, actor), {"memory": _unfold(memory, len(obs)), "before": recalled}
 
     def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
         """Return the carry with what came of an action."""
@@ -116,15 +124,16 @@ class MemoryPolicy:
         Raises:
             InputError: if the parameters are stacked, one set per task: a memory adapts by its carry.
         """
-        if any(value.dim() > 2 for value in params.values()):
+        if params["actor.bias"].dim() > 1:
             raise InputError("a policy with a memory shares its parameters between tasks; it adapts by its carry")
         num_tasks, steps, copies = rollout.reward.shape
         first = cast(Params, rollout.first_carry["before"])
         ended = (rollout.terminated | rollout.truncated).to(rollout.reward.dtype)
         time = torch.arange(steps, device=ended.device, dtype=ended.dtype).view(1, -1, 1)
+        seen = self.encoder.encode(params, rollout.obs)
         inputs = self._inputs(
-            rollout.obs,
-            _shifted(first["obs"], rollout.obs[..., : self.recalled_size]),
+            seen,
+            _shifted(first["obs"], seen[..., : self.recalled_size]),
             _shifted(first["action"], self._embedded(rollout.action)),
             _shifted(first["reward"], rollout.reward),
             _shifted(first["ended"], ended),
@@ -141,7 +150,7 @@ class MemoryPolicy:
             memory = tree_map(torch.detach, memory)
             pieces.append(outputs)
         outputs = pieces[0] if len(pieces) == 1 else torch.cat(pieces)  # [T, K·B, D]: only what is short is turned
-        found = self.head.evaluate(params, outputs, rollout.obs.transpose(0, 1).flatten(1, 2))
+        found = self.head.evaluate(params, outputs, seen.transpose(0, 1).flatten(1, 2))
         actor, value = (x.unflatten(1, (num_tasks, copies)).transpose(0, 1).contiguous() for x in found)
         return self._distribution(params, actor), value
 
@@ -164,9 +173,9 @@ class MemoryPolicy:
         return Gaussian(actor, params["log_std"].clamp(*self.bounds["log_std"]).expand_as(actor))
 
 
-def input_size(spec: EnvSpec, recalled_size: int = 0) -> int:
-    """Return the length F of what a memory sees at a step: observations, action, reward, end, time."""
-    return spec.obs_size + recalled_size + spec.action.size + 3
+def input_size(features: int, action: ActionSpec, recalled_size: int = 0) -> int:
+    """Return the length F of what a memory sees at a step: features of observations, action, reward, end, time."""
+    return features + recalled_size + action.size + 3
 
 
 def _own(params: Params) -> Params:

@@ -1,13 +1,13 @@
 """Multi-layer perceptrons on our own stacked linear layers: K sets of weights in one `baddbmm`.
 
-    h₀ = obs,  hᵢ₊₁ = act(hᵢ Wᵢ + bᵢ),  output = h W + b
+    h₀ = encode(obs),  hᵢ₊₁ = act(hᵢ Wᵢ + bᵢ),  output = h W + b
 
 Shared weights `[in, out]` meet all K x N inputs in one plain matmul; stacked weights `[K, in, out]` meet theirs in one
 batched matmul. Weights start Xavier-uniform and biases at zero, as in the MAML and ProMP code.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
@@ -19,6 +19,9 @@ from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.tree import Bounds, Params, Tree
 from drml.core.types import EnvSpec, Noise, Rollout
+from drml.policies.encoders.api import Encoder
+from drml.policies.encoders.flat import Flat
+from drml.policies.encoders.registry import EncoderConfig, encoder_of
 from drml.policies.stacked import stacked_linear, tanh
 
 Activation = Literal["tanh", "relu"]
@@ -94,6 +97,8 @@ class GaussianMLP:
     """Standard deviation at the start, in policy action units."""
     min_std: float = 1e-6
     """Standard deviation never falls below this (ProMP: 1e-6)."""
+    encoder: Encoder = field(default_factory=Flat)
+    """Encoder that sees the observations first."""
 
     @property
     def noise(self) -> Noise:
@@ -107,8 +112,8 @@ class GaussianMLP:
 
     def init(self, rng: Streams) -> Params:
         """Return initial shared parameters."""
-        layers = init_layers((self.obs_size, *self.hidden, self.action_size), rng)
-        return layers | {"log_std": torch.full((self.action_size,), math.log(self.init_std))}
+        layers = init_layers((self.encoder.size_of(self.obs_size), *self.hidden, self.action_size), rng)
+        return self.encoder.init(rng) | layers | {"log_std": torch.full((self.action_size,), math.log(self.init_std))}
 
     def initial_carry(self, num_tasks: int, copies: int) -> Tree:
         """Return the empty memory."""
@@ -127,7 +132,7 @@ class GaussianMLP:
         return self._distribution(params, rollout.obs)
 
     def _distribution(self, params: Params, obs: Tensor) -> Gaussian:
-        mean = forward(params, len(self.hidden) + 1, self.activation, obs)
+        mean = forward(params, len(self.hidden) + 1, self.activation, self.encoder.encode(params, obs))
         log_std = params["log_std"].clamp(*self.bounds["log_std"])
         return Gaussian(mean, per_task(log_std, mean))
 
@@ -142,6 +147,8 @@ class CategoricalMLP:
     """Widths of the hidden layers."""
     activation: Activation = "tanh"
     """Activation of the hidden layers."""
+    encoder: Encoder = field(default_factory=Flat)
+    """Encoder that sees the observations first."""
 
     @property
     def noise(self) -> Noise:
@@ -155,7 +162,8 @@ class CategoricalMLP:
 
     def init(self, rng: Streams) -> Params:
         """Return initial shared parameters."""
-        return init_layers((self.obs_size, *self.hidden, self.num_actions), rng)
+        sizes = (self.encoder.size_of(self.obs_size), *self.hidden, self.num_actions)
+        return self.encoder.init(rng) | init_layers(sizes, rng)
 
     def initial_carry(self, num_tasks: int, copies: int) -> Tree:
         """Return the empty memory."""
@@ -174,7 +182,7 @@ class CategoricalMLP:
         return self._distribution(params, rollout.obs)
 
     def _distribution(self, params: Params, obs: Tensor) -> Categorical:
-        logits = forward(params, len(self.hidden) + 1, self.activation, obs)
+        logits = forward(params, len(self.hidden) + 1, self.activation, self.encoder.encode(params, obs))
         return Categorical(torch.log_softmax(logits, -1))
 
 
@@ -194,6 +202,8 @@ class MLPConfig:
     """Gaussian policies: standard deviation at the start, in policy action units (papers: 1)."""
     min_std: float = 1e-6
     """Gaussian policies: the standard deviation never falls below this (ProMP: 1e-6)."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """Layers in front that see pictures and symbols."""
 
     def __post_init__(self) -> None:
         if any(width < 1 for width in self.hidden):
@@ -218,8 +228,9 @@ class MLPConfig:
 
 def mlp_policy(spec: EnvSpec, config: MLPConfig) -> GaussianMLP | CategoricalMLP:
     """Return the MLP policy that fits an environment: Gaussian for continuous actions, else categorical."""
+    encoder = encoder_of(config.encoder, spec)
     if spec.action.kind == "continuous":
         return GaussianMLP(
-            spec.obs_size, spec.action.size, config.hidden, config.activation, config.init_std, config.min_std
+            spec.obs_size, spec.action.size, config.hidden, config.activation, config.init_std, config.min_std, encoder
         )
-    return CategoricalMLP(spec.obs_size, spec.action.size, config.hidden, config.activation)
+    return CategoricalMLP(spec.obs_size, spec.action.size, config.hidden, config.activation, encoder)

@@ -1,10 +1,11 @@
 """The memories and the heads that stand on them, by name."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from drml.core.check import check_ranges
 from drml.core.errors import InputError
+from drml.policies.encoders.registry import EncoderConfig
 from drml.policies.heads import Head, HypernetworkHead, LinearHead
 from drml.policies.memory.api import Memory
 from drml.policies.memory.feedforward import Feedforward
@@ -44,6 +45,8 @@ class MemoryConfig:
     """Head that acts and values: linear (RL²), or hypernetwork: the memory generates a network on the observation."""
     head_hidden: int = 64
     """Hypernetwork: width of the generated network; 0 makes it linear in the observation."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """Layers in front that see pictures and symbols."""
 
     def __post_init__(self) -> None:
         check_ranges("memory ", self, at_least_1=("size", "layers", "heads", "context"), at_least_0=("head_hidden",))

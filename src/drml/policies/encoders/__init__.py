@@ -1,0 +1,1 @@
+"""Encoders: from observations to the features that a policy acts on."""
