@@ -66,7 +66,10 @@ def size_of(parts: Parts) -> int:
 def split(parts: Parts, obs: Tensor) -> Iterator[Tensor]:
     """Yield the values `[..., size]` of each part of `obs` `[..., O]`: uint8, and float32 where they are numbers."""
     for part, values in zip(parts, obs.split([part.width for part in parts], -1), strict=True):
-        yield values.contiguous().view(torch.float32) if part.kind == "numbers" else values
+        if part.kind == "numbers":  # where they lie in the row they may be out of step with a number's four bytes
+            yield values.clone(memory_format=torch.contiguous_format).view(torch.float32)
+        else:
+            yield values
 
 
 def as_numbers(parts: Parts, obs: Tensor) -> Tensor:

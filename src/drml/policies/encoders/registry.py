@@ -63,7 +63,7 @@ def encoder_of(config: EncoderConfig, spec: EnvSpec) -> Encoder:
 def _seen(config: EncoderConfig, part: Part, name: str) -> Seen:
     kind = kind_for(part) if config.kind == "auto" else config.kind
     picture = Picture.of(part.shape)
-    if kind == "flat" or part.kind == "numbers" or (part.kind == "bits" and len(part.shape) < 3):
+    if kind == "flat" or _is_plain(part):
         return Seen(part)
     if kind == "symbols":
         grid = picture or Picture.row(part.size)
@@ -81,8 +81,13 @@ def kind_for(part: Part) -> EncoderKind:
     picture = Picture.of(part.shape)
     if part.kind == "symbols":
         return "symbols"
-    if picture is None:
+    if picture is None or _is_plain(part):
         return "flat"
     if part.kind == "picture" and min(picture.height, picture.width) < SMALLEST_PICTURE:
         return "symbols"
     return "small"
+
+
+def _is_plain(part: Part) -> bool:
+    """Return whether there is nothing in a part that a picture's neighbourhoods would tell: numbers, and flags."""
+    return part.kind == "numbers" or (part.kind == "bits" and len(part.shape) < 3)
