@@ -82,7 +82,7 @@ class Collector:
             if record.waiting is not None:
                 rollout, diverged = record.waiting.left_out(rollout, diverged)
             reported = self.env.take_faults() if isinstance(self.env, TellsFaults) else ()
-            return without_unsound_episodes(rollout, diverged, tasks, reported)
+            return without_unsound_episodes(rollout, diverged, tasks, reported, self.env.spec.parts)
 
     def heeding(self, heed: Callable[[], None]) -> "Collector":
         """Return the collector that calls `heed` before each step."""

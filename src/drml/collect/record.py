@@ -9,7 +9,7 @@ from drml.collect.soundness import blanked, elapsed_steps
 from drml.core.distribution import Distribution
 from drml.core.errors import EnvError
 from drml.core.tree import Tree, tree_where
-from drml.core.types import Rollout, Step, whole
+from drml.core.types import FinalObs, Rollout, Step, whole
 
 
 class Record:
@@ -22,12 +22,15 @@ class Record:
 
     def __init__(self, steps: int, obs: Tensor, device: str, waiting: "Waiting | None" = None) -> None:
         num_tasks, copies, obs_size = obs.shape
+        in_rows = (num_tasks, steps, copies, obs_size)
         self.steps = steps
         self.look = 0
-        self.obs = torch.empty((steps, num_tasks, copies, obs_size), device=device)
+        self.obs = torch.empty(in_rows, dtype=obs.dtype, device=device).transpose(0, 1)  # as it lies in the rollout
         self.reward = torch.empty((steps, num_tasks, copies), device=device)
         self.ended = torch.zeros((3, steps, num_tasks, copies), dtype=torch.bool, device=device)
-        self.final_obs = torch.zeros_like(self.obs)
+        self.final_at = torch.zeros((steps, num_tasks, copies), dtype=torch.int64, device=device)
+        self.final_rows = [torch.zeros((1, obs_size), dtype=obs.dtype, device=device)]
+        self.num_final = 1
         self.actions: list[Tensor] = []
         self.distributions: list[Distribution] = []
         self.behind: Behind | None = None
@@ -72,7 +75,7 @@ class Record:
         if self.waiting is not None:
             ended = self.waiting.add(ended, t)
         if bool(ended.any()):
-            self.final_obs[t] = step.final_obs.to(ended.device).masked_fill(~ended.unsqueeze(-1), 0.0)
+            self._keep_final(step.final_obs.to(ended.device)[ended], ended)
         if self.behind is not None:
             self.behind.add(step.idle.to(ended.device), self.steps)
         self.look += 1
@@ -101,7 +104,7 @@ class Record:
             terminated=terminated,
             truncated=truncated,
             valid=torch.ones_like(ended),
-            final_obs=whole(kept(self.final_obs)),
+            final=FinalObs(torch.cat(self.final_rows), whole(kept(self.final_at))),
             elapsed=elapsed_steps(ended),
             log_prob=acting.log_prob(action),
             acting=acting,
@@ -109,6 +112,12 @@ class Record:
             last_carry=last_carry if self.behind is None else self.behind.last,
         )
         return rollout, diverged
+
+    def _keep_final(self, rows: Tensor, ended: Tensor) -> None:
+        """Keep the last observations of the episodes that `ended` `[K, B]` at this look."""
+        self.final_rows.append(rows)
+        self.final_at[self.look][ended] = torch.arange(self.num_final, self.num_final + len(rows), device=rows.device)
+        self.num_final += len(rows)
 
     def _kept(self, looks: Tensor) -> Tensor:
         """Return the looks `[T, K, B, ...]` that became rows, of all looks `[L, K, B, ...]`."""
@@ -119,8 +128,8 @@ class Record:
         """Make room for as many looks as rows again: no more can be needed, since a row lies before each idle step."""
         if self.look > self.steps:
             raise EnvError("a copy of the environment stays idle; it may be idle for one step after an episode's end")
-        self.obs, self.reward, self.final_obs = (
-            torch.cat([looks, torch.zeros_like(looks)]) for looks in (self.obs, self.reward, self.final_obs)
+        self.obs, self.reward, self.final_at = (
+            torch.cat([looks, torch.zeros_like(looks)]) for looks in (self.obs, self.reward, self.final_at)
         )
         self.ended = torch.cat([self.ended, torch.zeros_like(self.ended)], 1)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from drml.core.errors import NumericError
 from drml.core.fault import Fault, FaultKind
+from drml.core.observation import Parts, are_finite, split
 from drml.core.types import Rollout, Tasks
 from drml.tasks.distribution import content_hashes
 
@@ -32,7 +33,7 @@ def elapsed_steps(ended: Tensor) -> Tensor:
 
 
 def without_unsound_episodes(
-    rollout: Rollout, diverged: Tensor, tasks: Tasks, reported: Sequence[Fault] = ()
+    rollout: Rollout, diverged: Tensor, tasks: Tasks, reported: Sequence[Fault] = (), parts: Parts = ()
 ) -> tuple[Rollout, tuple[Fault, ...]]:
     """Return the rollout with each episode that holds a diverged or non-finite step marked not valid and blanked.
 
@@ -41,28 +42,38 @@ def without_unsound_episodes(
         diverged: `[K, T, B]` bool from the environment.
         tasks: whose rollout it is.
         reported: what the environment says has failed; the faults that are returned begin with it.
+        parts: of the observations, where they are bytes.
 
     Raises:
         NumericError: if the policy's actions are not finite where the observations are.
     """
-    numbers = (rollout.obs, rollout.final_obs, rollout.reward, rollout.log_prob)
+    final = rollout.final
+    numbers = (*_of_numbers(rollout.obs, parts), *_of_numbers(final.rows, parts), rollout.reward, rollout.log_prob)
     if not bool(diverged.any()) and all(bool(x.sum().isfinite()) for x in numbers):
         return rollout, tuple(reported)
+    seen_is_finite, final_is_finite = are_finite(parts, rollout.obs), are_finite(parts, final.rows)[final.at]
     bad = {
         "diverged": diverged,
-        "observation": ~rollout.obs.isfinite().all(-1),  # first: what a policy makes of it is not finite either
+        "observation": ~seen_is_finite,  # first: what a policy makes of it is not finite either
         "reward": ~rollout.reward.isfinite(),
-        "last observation": ~rollout.final_obs.isfinite().all(-1),
+        "last observation": ~final_is_finite,
     }
     env_is_bad = torch.stack(list(bad.values())).any(0)
     ended = rollout.terminated | rollout.truncated
     unsound = in_same_episode(env_is_bad, ended)
-    to_blame = ~unsound | ((rollout.elapsed == 0) & rollout.obs.isfinite().all(-1))  # no simulation ran before a start
+    to_blame = ~unsound | ((rollout.elapsed == 0) & seen_is_finite)  # no simulation ran before a start
     if bool((~rollout.log_prob.isfinite() & to_blame).any()):
         raise NumericError("the policy's actions are not finite: its parameters have diverged; lower the step sizes")
 
     found = _faults_of_numbers(rollout, bad, ended, tasks, reported)
     return replace(blanked(rollout, unsound), valid=rollout.valid & ~unsound), (*reported, *found)
+
+
+def _of_numbers(obs: Tensor, parts: Parts) -> list[Tensor]:
+    """Return what may not be finite in observations `[..., O]`: bytes are."""
+    return [
+        values for part, values in zip(parts, split(parts, obs), strict=True) if part.kind == "numbers"
+    ] if parts else [obs]
 
 
 def _faults_of_numbers(

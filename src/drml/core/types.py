@@ -9,6 +9,7 @@ Every boolean says which moment it speaks about: `terminated` and `truncated` de
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import accumulate
 from typing import Any, Literal
 
 import torch
@@ -126,6 +127,33 @@ class Step:
 
 
 @dataclass(frozen=True)
+class FinalObs:
+    """True last observations, kept for the steps at which episodes end alone: pictures are large, and ends are few."""
+
+    rows: Tensor
+    """`[1 + E, O]`: a row of zeros, then the observation after each of E ends."""
+    at: Tensor
+    """`[K, T, B]` int64: the row of each step, 0 where no episode ends."""
+
+    @staticmethod
+    def dense(obs: Tensor) -> "FinalObs":
+        """Return those of observations `[K, T, B, O]`, one for each step."""
+        rows = torch.cat([torch.zeros_like(obs[:1, 0, 0]), obs.flatten(0, 2)])
+        return FinalObs(rows, torch.arange(1, len(rows), device=obs.device).view(obs.shape[:3]))
+
+    @staticmethod
+    def side_by_side(parts: "Sequence[FinalObs]") -> "list[FinalObs]":
+        """Return them with the rows of all in one table."""
+        if len(parts) == 1:
+            return list(parts)
+        rows = torch.cat([parts[0].rows[:1], *(part.rows[1:] for part in parts)])
+        before = accumulate((len(part.rows) - 1 for part in parts), initial=0)
+        return [
+            FinalObs(rows, torch.where(part.at > 0, part.at + n, 0)) for part, n in zip(parts, before, strict=False)
+        ]
+
+
+@dataclass(frozen=True)
 class Rollout:
     """Observations of one agent that acted T steps in B copies of K tasks."""
 
@@ -141,8 +169,8 @@ class Rollout:
     """`[K, T, B]` bool: looking ended at this step (horizon, end of the rollout, or a diverged simulation)."""
     valid: Tensor
     """`[K, T, B]` bool: this step was taken in an episode that is sound; only these may be learned from."""
-    final_obs: Tensor
-    """`[K, T, B, O]` true next observation where the episode ended at this step; zero elsewhere."""
+    final: FinalObs
+    """True next observation where the episode ended at this step."""
     elapsed: Tensor
     """`[K, T, B]` int64: steps since the start of the episode, 0 at its first step."""
     log_prob: Tensor
@@ -161,6 +189,11 @@ class Rollout:
             object.__setattr__(self, "taken", ALWAYS.to(self.valid.device).expand_as(self.valid))
 
     @property
+    def final_obs(self) -> Tensor:
+        """Return the true next observations `[K, T, B, O]` where episodes ended, zero elsewhere: as large as `obs`."""
+        return self.final.rows[self.final.at]
+
+    @property
     def ended(self) -> Tensor:
         """Return where an episode ended, in either way, `[K, T, B]`."""
         return self.terminated | self.truncated
@@ -177,12 +210,16 @@ class Rollout:
 
     def map(self, fn: Callable[..., Tensor], *others: "Rollout") -> "Rollout":
         """Return the rollout with `fn` applied to each tensor that has the axes `[K, T, B]`, here and in the others."""
-        apart = ("acting", "first_carry", "last_carry")
+        apart = ("acting", "final", "first_carry", "last_carry")
         names = [f.name for f in fields(self) if f.name not in apart]
         changed = {name: fn(*(getattr(rollout, name) for rollout in (self, *others))) for name in names}
         acting = [rollout.acting.tensors() for rollout in (self, *others)]
+        final = FinalObs.side_by_side([rollout.final for rollout in (self, *others)])
         return replace(
-            self, **changed, acting=self.acting.replace({name: fn(*(a[name] for a in acting)) for name in acting[0]})
+            self,
+            **changed,
+            final=FinalObs(final[0].rows, fn(*(one.at for one in final))),
+            acting=self.acting.replace({name: fn(*(a[name] for a in acting)) for name in acting[0]}),
         )
 
     def select_tasks(self, index: slice | Tensor) -> "Rollout":
