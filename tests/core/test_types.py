@@ -4,7 +4,7 @@ import torch
 
 from drml.core.distribution import Gaussian
 from drml.core.rng import Streams
-from drml.core.types import Advantages, Rollout, Step, Tasks, join_rollouts, whole
+from drml.core.types import Advantages, FinalObs, Rollout, Step, Tasks, join_rollouts, whole
 
 K, T, B, OBS, A = 3, 4, 2, 5, 1
 
@@ -20,7 +20,7 @@ def rollout():
         terminated=flag,
         truncated=flag,
         valid=~flag,
-        final_obs=torch.zeros(K, T, B, OBS),
+        final=FinalObs.dense(torch.zeros(K, T, B, OBS)),
         elapsed=step.long(),
         log_prob=rng["log_prob"].normal((K, T, B)),
         acting=Gaussian(rng["mean"].normal((K, T, B, A)), torch.zeros(K, T, B, A)),

@@ -5,7 +5,7 @@ import torch
 
 from drml.core.distribution import Gaussian
 from drml.core.rng import Streams
-from drml.core.types import Rollout
+from drml.core.types import FinalObs, Rollout
 from drml.learning.evolution import antithetic, better, es_gradient, fitness, neighbours
 
 STD = 0.1
@@ -23,7 +23,7 @@ def rollout(reward, ended, valid):
         terminated=ended,
         truncated=torch.zeros_like(ended),
         valid=valid,
-        final_obs=blank,
+        final=FinalObs.dense(blank),
         elapsed=torch.zeros_like(ended, dtype=torch.int64),
         log_prob=torch.zeros_like(reward),
         acting=acting,

@@ -7,7 +7,7 @@ import torch
 
 from drml.core.distribution import Gaussian
 from drml.core.rng import Streams
-from drml.core.types import Rollout
+from drml.core.types import FinalObs, Rollout
 from drml.learning.linear_baseline import LinearFeatureBaseline
 
 K, T, B, OBS = 3, 12, 6, 2
@@ -38,7 +38,7 @@ def rollout(horizon=HORIZON, steps=T, seed=0, terminate=()):
         terminated=terminated,
         truncated=ended & ~terminated,
         valid=torch.ones_like(ended),
-        final_obs=rng["final"].normal((K, steps, B, OBS)).double().masked_fill(~ended[..., None], 0.0),
+        final=FinalObs.dense(rng["final"].normal((K, steps, B, OBS)).double().masked_fill(~ended[..., None], 0.0)),
         elapsed=elapsed,
         log_prob=torch.zeros(K, steps, B),
         acting=Gaussian(torch.zeros(K, steps, B, 1), torch.zeros(K, steps, B, 1)),
@@ -241,7 +241,7 @@ def test_fewer_steps_than_features_have_the_values_of_the_normal_equations():
     data = rollout(steps=HORIZON)
     data = data.select_tasks(slice(0, 2)).map(lambda x: x[:, :, :steps])
     data = dataclasses.replace(data, obs=rng["obs"].normal((2, HORIZON, steps, wide)).double())
-    data = dataclasses.replace(data, final_obs=torch.zeros_like(data.obs))
+    data = dataclasses.replace(data, final=FinalObs.dense(torch.zeros_like(data.obs)))
     valid = data.valid.clone()
     valid[1, :, 1] = False  # an unsound episode
     data = dataclasses.replace(data, valid=valid)
@@ -265,6 +265,6 @@ def test_pictures_need_no_memory_of_their_squared_size():
     obs = Streams(2)["obs"].uniform((K, HORIZON, 1, 64 * 64 * 3))
     data = rollout(steps=HORIZON).map(lambda x: x[:, :, :1])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    values = BASELINE.fit_values(dataclasses.replace(data, obs=obs, final_obs=torch.zeros_like(obs)))
+    values = BASELINE.fit_values(dataclasses.replace(data, obs=obs, final=FinalObs.dense(torch.zeros_like(obs))))
     assert values.value.isfinite().all()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB

@@ -6,7 +6,7 @@ import torch
 
 from drml.core.distribution import Categorical, Gaussian
 from drml.core.rng import Streams
-from drml.core.types import Advantages, Rollout
+from drml.core.types import Advantages, FinalObs, Rollout
 from drml.learning.losses import (
     clipped_surrogate_loss,
     dice_loss,
@@ -38,7 +38,7 @@ def recorded(acting, action, elapsed, valid=None):
         terminated=never,
         truncated=never,
         valid=~never if valid is None else valid,
-        final_obs=torch.zeros(*shape, 1),
+        final=FinalObs.dense(torch.zeros(*shape, 1)),
         elapsed=elapsed,
         log_prob=acting.log_prob(action),
         acting=acting,

@@ -13,7 +13,7 @@ from drml.algos.gradient.maml import MAML
 from drml.algos.gradient.promp import ProMP
 from drml.core.rng import Streams
 from drml.core.tree import Params, flatten
-from drml.core.types import ActionSpec, EnvSpec, MetaEpisode, Rollout
+from drml.core.types import ActionSpec, EnvSpec, FinalObs, MetaEpisode, Rollout
 from drml.learning.optim.first_order import adam_init
 from drml.learning.optim.trust_region import TrustRegionStep
 from drml.policies.mlp import GaussianMLP
@@ -84,7 +84,7 @@ def random_rollout(params: Params, num_tasks: int, seed: int, spread: float = 0.
         terminated=terminated,
         truncated=truncated,
         valid=torch.ones_like(ended),
-        final_obs=normal(OBS_SIZE) * ended.unsqueeze(-1),
+        final=FinalObs.dense(normal(OBS_SIZE) * ended.unsqueeze(-1)),
         elapsed=elapsed,
         log_prob=normal(),
         acting=acting,

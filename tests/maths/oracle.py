@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from drml.core.tree import Params, stack_shared, unflatten
-from drml.core.types import Advantages, Rollout
+from drml.core.types import Advantages, FinalObs, Rollout
 from drml.learning.adapt import GradientAdaptation, InnerConfig
 from drml.learning.by_parts import chunks, value_and_gradient
 from drml.learning.losses import dice_loss, likelihood_ratio_loss, log_likelihood_loss
@@ -175,7 +175,7 @@ def enumerated(process: Process, paths: Paths, stacked: Params, baseline: Tensor
         terminated=off,
         truncated=elapsed == process.horizon - 1,
         valid=~off,
-        final_obs=torch.zeros_like(obs),
+        final=FinalObs.dense(torch.zeros_like(obs)),
         elapsed=elapsed,
         log_prob=torch.zeros(action.shape, dtype=torch.float64),
         acting=process.policy.step(stacked, obs.flatten(1, 2), {})[0],

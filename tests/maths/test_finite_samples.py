@@ -18,7 +18,7 @@ from torch import Tensor
 
 from drml.core.distribution import Categorical
 from drml.core.tree import stack_shared
-from drml.core.types import Advantages, Rollout
+from drml.core.types import Advantages, FinalObs, Rollout
 from drml.learning.adapt import GradientAdaptation, InnerConfig
 from drml.learning.losses import likelihood_ratio_loss
 from drml.policies.mlp import CategoricalMLP
@@ -67,7 +67,9 @@ def pulls_rollout(arms: Tensor, acting_logits: Tensor) -> Rollout:
     acting = Categorical(torch.log_softmax(acting_logits, -1)[:, None, None].expand(*shape, 3))
     obs = torch.zeros((*shape, 1), dtype=torch.float64)  # zero: only the biases, which are the logits, matter
     reward, elapsed = ARM_REWARDS[action], torch.zeros(shape, dtype=torch.int64)
-    return Rollout(obs, action, reward, ~off, off, ~off, obs, elapsed, acting.log_prob(action), acting, {}, {})
+    return Rollout(
+        obs, action, reward, ~off, off, ~off, FinalObs.dense(obs), elapsed, acting.log_prob(action), acting, {}, {}
+    )
 
 
 def library_gradient(alpha: float, inner_loss: str, order: int) -> Tensor:

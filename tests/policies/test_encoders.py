@@ -124,14 +124,22 @@ def test_stacked_encoders_are_those_of_each_task(parts, kind):
 def test_steps_and_copies_are_rows(parts, kind):
     encoder = encoder_of(EncoderConfig(kind, 8), spec_of(*parts))
     obs, params = bytes_of(*parts, lead=(K, 2, 3)), stacked_params(encoder)
-    torch.testing.assert_close(encoder.encode(params, obs), encoder.encode(params, obs.flatten(1, 2)).unflatten(1, (2, 3)))
+    torch.testing.assert_close(
+        encoder.encode(params, obs), encoder.encode(params, obs.flatten(1, 2)).unflatten(1, (2, 3))
+    )
 
 
 def test_the_small_encoder_is_the_nature_network():
     encoder = encoder_of(EncoderConfig("small", 512), spec_of(ATARI))
     params = encoder.init(Streams(0))
     net = nn.Sequential(
-        nn.Conv2d(4, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(), nn.Flatten()
+        nn.Conv2d(4, 32, 8, 4),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 4, 2),
+        nn.ReLU(),
+        nn.Conv2d(64, 64, 3),
+        nn.ReLU(),
+        nn.Flatten(),
     )
     for i, name in ((0, "0"), (2, "1"), (4, "2")):
         own = {part: params[f"encoder.part0.conv{name}.{part}"] for part in ("weight", "bias")}
@@ -184,7 +192,11 @@ def test_flat_is_the_observation_itself():
     encoder = encoder_of(EncoderConfig(), EnvSpec(5, ACTION, 10))
     assert encoder == Flat() and encoder.encode({}, obs) is obs
     spec = spec_of(Part("picture", (3,)))
-    assert encoder_of(EncoderConfig(), spec).encode({}, bytes_of(*spec.parts)).equal(as_numbers(spec.parts, bytes_of(*spec.parts)))
+    assert (
+        encoder_of(EncoderConfig(), spec)
+        .encode({}, bytes_of(*spec.parts))
+        .equal(as_numbers(spec.parts, bytes_of(*spec.parts)))
+    )
 
 
 @pytest.mark.parametrize(

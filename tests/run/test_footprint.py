@@ -37,8 +37,8 @@ def test_observations_are_counted_as_they_are_held():
     policy = mlp_policy(family.spec, MLPConfig())
     collect = Collector(family.make(EnvOptions()), family.spec.horizon, 2, Phases())
     rollout = collect(policy, Agent(policy.init(Streams(0)), {}), tasks, Streams(0))
-    names = ("obs", "final_obs", "action", "reward", "elapsed", "log_prob", "terminated", "truncated", "valid", "taken")
-    tensors = [getattr(rollout, name) for name in names] + list(rollout.acting.tensors().values())
+    names = ("obs", "action", "reward", "elapsed", "log_prob", "terminated", "truncated", "valid", "taken")
+    tensors = [getattr(rollout, name) for name in names] + [rollout.final.at, *rollout.acting.tensors().values()]
     held = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     plan = Plan(family.spec, MAMLConfig(), MLPConfig(), 3, 2, 0, learns=False)
     counted = 4 * plan.numbers()["observations and actions"]

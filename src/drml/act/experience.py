@@ -15,7 +15,7 @@ from torch import Tensor
 
 from drml.collect.soundness import blanked
 from drml.core.distribution import Distribution
-from drml.core.types import Rollout
+from drml.core.types import FinalObs, Rollout
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class _Arranged:
             terminated=terminated,
             truncated=truncated,
             valid=self.taken,
-            final_obs=steps.final_obs.masked_fill(~ended, 0.0),
+            final=FinalObs.dense(steps.final_obs.masked_fill(~ended, 0.0)),
             elapsed=steps.elapsed,
             log_prob=acted.log_prob(steps.action),
             acting=acted,

@@ -21,6 +21,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from drml.core.errors import InputError
+from drml.core.observation import Parts, are_finite
 from drml.core.printable import in_short
 from drml.spaces.interface import Interface
 from drml.spaces.observations import AnySpace
@@ -41,7 +42,7 @@ class Translation:
     copies: int
 
     def rows(self, caller: str, observation: Any) -> tuple[Tensor, Lead]:  # noqa: ANN401 — of the user's space
-        """Return observations as `[K, B, O]` float32, and the leading axes that they had.
+        """Return observations as `[K, B, O]`, and the leading axes that they had.
 
         Raises:
             InputError: if they are not of the space, not as many as there are copies, or not finite.
@@ -130,7 +131,7 @@ class Translation:
 
 
 def observed(caller: str, interface: Interface, observation: Any) -> tuple[np.ndarray, Lead]:  # noqa: ANN401
-    """Return observations as vectors `[*lead, O]` float32, and their leading axes.
+    """Return observations as rows `[*lead, O]`, and their leading axes.
 
     Raises:
         InputError: if they are not of the space, or not finite.
@@ -138,13 +139,19 @@ def observed(caller: str, interface: Interface, observation: Any) -> tuple[np.nd
     space = interface.observation_space
     try:
         lead = lead_of(space, observation)
-        rows = np.empty((*lead, interface.observations.size), np.float32)
+        rows = np.empty((*lead, interface.observations.size), interface.observations.dtype)
         interface.observations.write(observation, rows)
     except EXPECTED as error:
         raise InputError(f"{caller}: no observation of {space}: {in_short(error)}") from error
-    if not math.isfinite(np.add.reduce(rows, None, np.float64)):
+    if not _is_finite(rows, interface.observations.parts):
         raise InputError(f"{caller}: the observation is not finite, {in_short(observation)}; nothing was done with it")
     return rows, lead
+
+
+def _is_finite(rows: np.ndarray, parts: Parts) -> bool:
+    if parts:
+        return bool(are_finite(parts, torch.from_numpy(rows)).all())
+    return math.isfinite(np.add.reduce(rows, None, np.float64))
 
 
 def lead_of(space: AnySpace, observation: Any) -> Lead:  # noqa: ANN401

@@ -81,8 +81,9 @@ class Collector:
             rollout, diverged = record.rollout(first_carry, carry)
             if record.waiting is not None:
                 rollout, diverged = record.waiting.left_out(rollout, diverged)
+            parts = () if rollout.obs.is_floating_point() else self.env.spec.parts
             reported = self.env.take_faults() if isinstance(self.env, TellsFaults) else ()
-            return without_unsound_episodes(rollout, diverged, tasks, reported, self.env.spec.parts)
+            return without_unsound_episodes(rollout, diverged, tasks, reported, parts)
 
     def heeding(self, heed: Callable[[], None]) -> "Collector":
         """Return the collector that calls `heed` before each step."""

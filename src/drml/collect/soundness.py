@@ -71,9 +71,11 @@ def without_unsound_episodes(
 
 def _of_numbers(obs: Tensor, parts: Parts) -> list[Tensor]:
     """Return what may not be finite in observations `[..., O]`: bytes are."""
-    return [
-        values for part, values in zip(parts, split(parts, obs), strict=True) if part.kind == "numbers"
-    ] if parts else [obs]
+    return (
+        [values for part, values in zip(parts, split(parts, obs), strict=True) if part.kind == "numbers"]
+        if parts
+        else [obs]
+    )
 
 
 def _faults_of_numbers(

@@ -26,7 +26,7 @@ from drml.core.tree import (
     params_map,
     stack_shared,
 )
-from drml.core.types import AdaptsOn, Advantages, Agent, Rollout, Tasks
+from drml.core.types import AdaptsOn, Advantages, Agent, EnvSpec, Rollout, Tasks
 from drml.learning.advantages import estimate_advantages
 from drml.learning.by_parts import chunks, hessian_product
 from drml.learning.linear_baseline import LinearFeatureBaseline
@@ -75,9 +75,10 @@ class InnerConfig:
         """Return the step size of an inner step; steps count from 0."""
         return self.lr if adapt_step == 0 else self.later_lr
 
-    def baseline(self, horizon: int) -> LinearFeatureBaseline:
+    def baseline(self, spec: EnvSpec) -> LinearFeatureBaseline:
         """Return the baseline of the rollouts that are adapted to."""
-        return LinearFeatureBaseline(horizon, self.gamma, whole_episodes=self.adapts_on == "episodes")
+        whole = self.adapts_on == "episodes"
+        return LinearFeatureBaseline(spec.horizon, self.gamma, whole_episodes=whole, parts=spec.parts)
 
 
 @dataclass(frozen=True)
@@ -150,11 +151,11 @@ class InnerLoop:
 
     @staticmethod
     def of(
-        policy: Policy, horizon: int, config: InnerConfig, loss: InnerLoss, order: Literal[1, 2], tasks_per_chunk: int
+        policy: Policy, spec: EnvSpec, config: InnerConfig, loss: InnerLoss, order: Literal[1, 2], tasks_per_chunk: int
     ) -> "InnerLoop":
         """Return the inner loop of a learner's configuration."""
         adaptation = GradientAdaptation(policy, INNER_LOSSES[loss], config, order)
-        return InnerLoop(adaptation, config.baseline(horizon), tasks_per_chunk)
+        return InnerLoop(adaptation, config.baseline(spec), tasks_per_chunk)
 
     def prior(self, shared: Params, tasks: Tasks, copies: int, rng: Streams) -> Agent:
         """Return the agents that begin with the shared parameters."""

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from drml.core.observation import Parts
 from drml.core.types import Rollout
 from drml.learning.returns import discounted_sum
+from drml.policies.encoders.glance import glance
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class LinearFeatureBaseline:
     """True where rollouts hold one whole episode of each copy, so that their end cuts none."""
     obs_limit: float = 10.0
     """Observations are clipped to ± this in the features (rllab, ProMP: 10)."""
+    parts: Parts = ()
+    """Parts of the observations, where they are bytes: of pictures s is a glance of few numbers."""
 
     def fit_values(self, rollout: Rollout) -> Values:
         """Return the values of a rollout `[K, T, B]` under the baseline fitted to that rollout.
@@ -60,13 +64,15 @@ class LinearFeatureBaseline:
         cut = rollout.truncated & (rollout.elapsed + 1 < self._horizons(rollout))
         is_cut = discounted_sum(cut.to(torch.float64), continues) > 0  # this step's episode has no complete return
         returns = discounted_sum(rollout.reward.to(torch.float64), self.gamma * continues)
-        features = self.features(rollout.obs, rollout.elapsed)  # [K, N, F]
+        features = self.features(glance(self.parts, rollout.obs), rollout.elapsed)  # [K, N, F]
         fitted = rollout.valid & ~is_cut
         weights = self._solve(features, returns, fitted)
         value = (features @ weights).view(returns.shape)
         final_value = torch.zeros_like(value)
         if bool(cut.any()):
-            final = self.features(rollout.final_obs, rollout.elapsed + 1)
+            read, at = rollout.final.at.unique(return_inverse=True)
+            after = glance(self.parts, rollout.final.rows[read])[at]
+            final = self.features(after, rollout.elapsed + 1)
             final_value = (final @ weights).view(returns.shape).masked_fill(~cut, 0.0)
         return Values(value, final_value, returns, fitted)
 
@@ -84,7 +90,7 @@ class LinearFeatureBaseline:
         return torch.where((limit == longest) & (limit > 0), limit, self.horizon)
 
     def features(self, obs: Tensor, elapsed: Tensor) -> Tensor:
-        """Return the features `[K, T·B, 2·O + 4]` (float64) of observations `[K, T, B, O]` at times `[K, T, B]`."""
+        """Return the features `[K, T·B, 2·O + 4]` (float64) of glances `[K, T, B, O]` at times `[K, T, B]`."""
         s = obs.to(torch.float64).clamp(-self.obs_limit, self.obs_limit)
         tau = elapsed.to(torch.float64).unsqueeze(-1) / 100.0
         columns = [s, s.square(), tau, tau.square(), tau.pow(3), torch.ones_like(tau)]

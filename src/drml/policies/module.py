@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from drml.core.distribution import Categorical, Gaussian
 from drml.core.errors import InputError
+from drml.core.observation import as_numbers
 from drml.core.rng import Streams
 from drml.core.tree import Bounds, Params, Tree
 from drml.core.types import EnvSpec, Noise, Rollout
@@ -49,7 +50,7 @@ class ModulePolicy:
             raise InputError(f"min_std is {min_std} and init_std {init_std}, expected {bound}")
         self._module = copy.deepcopy(module)
         self._spec, self._init_std, self._min_std = spec, init_std, min_std
-        check_module(self._module, spec.obs_size, spec.action.size)
+        check_module(self._module, spec.num_seen, spec.action.size)
 
     @property
     def noise(self) -> Noise:
@@ -95,7 +96,7 @@ class ModulePolicy:
 
     def _distribution(self, params: Params, obs: Tensor) -> Gaussian | Categorical:
         own = {name: value for name, value in params.items() if name != "log_std"}
-        outputs = apply(self._module, own, obs)
+        outputs = apply(self._module, own, as_numbers(self._spec.parts, obs))
         if not self._is_gaussian:
             return Categorical(torch.log_softmax(outputs, -1))
         log_std = params["log_std"].clamp(*self.bounds["log_std"])

@@ -7,9 +7,10 @@ from typing import Any
 
 from drml.algos.api import Learner
 from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
-from drml.core.config import from_dict
+from drml.core.config import from_dict, to_dict
 from drml.core.types import EnvSpec
 from drml.loop.config import TrainConfig
+from drml.policies.encoders.registry import FLAT
 from drml.policies.mlp import MLPConfig
 from drml.run import rundir
 from drml.tasks.samplers.registry import SamplerConfig
@@ -45,6 +46,9 @@ def read_config(run: Path) -> RunConfig:
         InputError: if there is no run, or its configuration is damaged.
     """
     fields = {key: value for key, value in rundir.read_fields(run).items() if key not in rundir.WRITTEN_BESIDE}
+    policy = fields.get("policy")
+    if isinstance(policy, dict) and "encoder" not in policy and policy.keys() & {"hidden", "head"}:
+        fields["policy"] = {**policy, "encoder": to_dict(FLAT)}  # a run of before there were encoders
     return typed_config(fields, f"{run / rundir.CONFIG}: config")
 
 

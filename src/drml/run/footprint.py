@@ -14,6 +14,9 @@ from drml.algos.memory.rl2 import RL2Config
 from drml.algos.registry import AnyConfig, AnyPolicyConfig
 from drml.core.check import check_memory, machine_memory
 from drml.core.types import EnvSpec
+from drml.policies.encoders.api import Encoder
+from drml.policies.encoders.glance import glance_size
+from drml.policies.encoders.registry import FLAT, encoder_of
 from drml.policies.memory.registry import MemoryConfig
 
 DOUBLE = 2  # a number of eight bytes
@@ -36,8 +39,9 @@ class Plan:
 
     def numbers(self) -> dict[str, int]:
         """Return how many numbers are held at the peak, by what holds them: what lasts, and the most that passes."""
-        rollout = self._steps * self.num_tasks * (2 * self.spec.obs_size + 2 * self.spec.action.size + 5)
-        passing = {"observations and actions once more, turned from steps to tasks": rollout}
+        beside = self._steps * self.num_tasks * (2 * self.spec.action.size + 7)
+        rollout = beside + self._steps * self.num_tasks * self._seen
+        passing = {"actions once more, turned from steps to tasks": beside}
         if isinstance(self.policy, MemoryConfig):
             lasting = {"memories": 3 * self.num_tasks * self.copies * self.policy.num_held}
         else:
@@ -62,7 +66,7 @@ class Plan:
                 yield f"{flag} {size}", replace(self, **{field: size})
 
     def _learning_of_tasks(self, per_chunk: int) -> dict[str, int]:
-        steps, features = self._steps, 2 * self.spec.obs_size + 4
+        steps, features = self._steps, 2 * glance_size(self.spec.parts, self.spec.obs_size) + 4
         at_once = self._at_once(per_chunk, self.num_tasks)
         return {
             "the value baseline": at_once * DOUBLE * (2 * steps * features + 2 * min(steps, features) ** 2),
@@ -75,19 +79,32 @@ class Plan:
         at_once = self._at_once(learner.trials_per_chunk, self.num_tasks * self.copies)
         trial_steps = self.spec.horizon * (self.adapt_steps + 1)
         joined = rollout * (self.adapt_steps + 1)
-        return {"trials and gradients": joined + at_once * trial_steps * (self._units + 2 * self.spec.obs_size)}
+        return {"trials and gradients": joined + at_once * trial_steps * (self._units + 2 * self._features)}
 
     @property
     def _steps(self) -> int:
         return self.spec.horizon * self.copies
 
     @property
+    def _seen(self) -> int:
+        """Return how many numbers of four bytes an observation takes."""
+        return -(-self.spec.obs_size // 4) if self.spec.parts else self.spec.obs_size
+
+    @property
+    def _encoder(self) -> Encoder:
+        return encoder_of(getattr(self.policy, "encoder", FLAT), self.spec)
+
+    @property
+    def _features(self) -> int:
+        return self._encoder.size_of(self.spec.obs_size)
+
+    @property
     def _weights(self) -> int:
-        return self.policy.num_weights(self.spec.obs_size, self.spec.action.size)
+        return self._encoder.num_weights + self.policy.num_weights(self._features, self.spec.action.size)
 
     @property
     def _units(self) -> int:
-        return self.policy.num_units(self.spec.obs_size, self.spec.action.size)
+        return self._encoder.num_units + self.policy.num_units(self._features, self.spec.action.size)
 
     @staticmethod
     def _at_once(per_chunk: int, whole: int) -> int:
@@ -107,7 +124,7 @@ def check_fit(plan: Plan) -> None:
     way_out = f"{flags} would fit" if (flags := next(fits, "")) else "show the agent fewer numbers, in fewer tasks"
     check_memory(
         f"acting in {plan.num_tasks} tasks x {plan.copies} episodes of {plan.spec.horizon} steps with "
-        f"{plan.spec.obs_size} numbers each",
+        f"{plan.spec.obs_size} {'bytes' if plan.spec.parts else 'numbers'} each",
         sum(numbers.values()),
         f", most of it for {most}; {way_out}",
     )

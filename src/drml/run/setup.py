@@ -9,6 +9,7 @@ from drml.core.config import to_dict
 from drml.core.phases import Phases
 from drml.envs.api import EnvOptions, Suite
 from drml.executors.isolated.env import isolated
+from drml.policies.encoders.registry import FLAT, encoder_of
 from drml.run.config import RunConfig, learner_of, typed_config
 from drml.run.footprint import Plan, check_fit
 from drml.suites.registry import suite
@@ -50,7 +51,8 @@ def set_up(config: RunConfig) -> Setup:
     """
     config = typed_config(to_dict(config), "config")
     chosen = suite(config.suite)
-    check_memory(
-        f"a policy of {config.policy}", config.policy.num_weights(chosen.spec.obs_size, chosen.spec.action.size)
-    )
+    encoder = encoder_of(getattr(config.policy, "encoder", FLAT), chosen.spec)
+    features = encoder.size_of(chosen.spec.obs_size)
+    num_weights = encoder.num_weights + config.policy.num_weights(features, chosen.spec.action.size)
+    check_memory(f"a policy of {config.policy}", num_weights)
     return Setup(config, chosen, learner_of(config, chosen.spec))

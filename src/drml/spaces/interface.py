@@ -51,7 +51,7 @@ class Interface:
     @cached_property
     def spec(self) -> EnvSpec:
         """Return the shapes that a policy meets."""
-        return EnvSpec(self.observations.size, self.actions.spec, self.horizon)
+        return EnvSpec(self.observations.size, self.actions.spec, self.horizon, self.observations.parts)
 
     def facts(self) -> dict[str, Any]:
         """Return the interface as JSON values."""

@@ -1,17 +1,18 @@
 """Observation spaces: every observation as one vector of numbers.
 
-Observations are laid out as `gymnasium.spaces.flatten` lays them out, in float32, all copies at once: boxes and
-binaries as they are, discrete ones one-hot, tuples and dictionaries one part after the other. The one exception are
-pictures, uint8 boxes from 0 to 255: their numbers become multiples of 1/255, since no network learns from 0 .. 255.
-Bytes with other bounds are symbols, and 1/255 apart no network would tell them apart: they stay as they are.
+Observations are laid out as `gymnasium.spaces.flatten` lays them out, all copies at once: boxes and binaries as they
+are, discrete ones one-hot, tuples and dictionaries one part after the other. They are rows of float32, but where
+something in them is looked at, pictures (uint8 boxes from 0 to 255), symbols (bytes with other bounds) or planes of
+bits: there they are rows of bytes, with `parts` that say what lies where, and become numbers in the policy's encoder.
 """
 
 import math
 import re
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from typing import Any, final
 
 import gymnasium as gym
@@ -19,9 +20,11 @@ import numpy as np
 from gymnasium import spaces
 
 from drml.core.errors import InputError
+from drml.core.observation import LARGEST_BYTE, Part, Parts, width_of
 
-LARGEST_BYTE = 255
 PICTURE, SYMBOLS = "picture", "symbols"
+LOOKED_AT = {PICTURE, SYMBOLS}
+"""Parts for which an observation is kept as bytes."""
 TREATED = {PICTURE: "pictures (0 to 255) divided by 255", SYMBOLS: "symbols (other bounds) as they are"}
 WRAP = "wrap the environment (gymnasium.wrappers.{wrapper})"
 
@@ -43,11 +46,18 @@ class Observations:
     layout: Layout
     """Environments whose layouts are equal can be batched."""
     write: Write
+    parts: Parts = ()
+    """Parts of a row of bytes; none where rows are float32."""
 
     @property
     def size(self) -> int:
         """Return O."""
-        return sum(size for _, size in self.layout)
+        return width_of(self.parts) if self.parts else sum(size for _, size in self.layout)
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        """Return the dtype of rows."""
+        return np.uint8 if self.parts else np.float32
 
 
 def bytes_note(layout: Layout) -> str:
@@ -56,30 +66,36 @@ def bytes_note(layout: Layout) -> str:
     return ", ".join(treated for kind, treated in TREATED.items() if kind in kinds)
 
 
-def observations(space: AnySpace, key: str = "") -> Observations:
-    """Return how the observations of a space become vectors.
+def observations(space: AnySpace) -> Observations:
+    """Return how the observations of one environment's space become vectors.
+
+    Raises:
+        InputError: if they have no fixed length.
+    """
+    found = _observations(space, "")
+    if any(part.kind in LOOKED_AT or (part.kind == "bits" and len(part.shape) > 2) for part in found.parts):
+        return found
+    return replace(found, parts=())
+
+
+def _observations(space: AnySpace, key: str) -> Observations:
+    """Return how observations become rows, with all of their parts.
 
     Args:
         space: the observation space of one environment, or a part of it.
         key: where the part lies in a Dict or a Tuple, such as `['mission']`.
-
-    Raises:
-        InputError: if they have no fixed length.
     """
     if isinstance(space, spaces.Dict):
         return _joined(dict(space.spaces), key)
     if isinstance(space, spaces.Tuple):
         return _joined(dict(enumerate(space.spaces)), key)
     if isinstance(space, spaces.Box):
-        kind = _kind_of_box(space)
-        write = _write_vector if len(space.shape) == 1 else partial(_write, space.shape)
-        write = partial(_write_bytes, space.shape) if kind == PICTURE else write
-        return Observations(((kind, math.prod(space.shape)),), write)
+        return _box(space)
     if isinstance(space, spaces.MultiBinary):
-        return Observations((("box", math.prod(space.shape)),), partial(_write, space.shape))
+        return _bits(space.shape, "box", partial(_write_bits, space.shape))
     if isinstance(space, spaces.Discrete):
         values = int(space.start) + np.arange(space.n)
-        return Observations(((f"one-hot from {space.start}", int(space.n)),), partial(_write_one_hot, values))
+        return _bits((int(space.n),), f"one-hot from {space.start}", partial(_write_one_hot, values))
     if isinstance(space, spaces.MultiDiscrete):
         return _several_one_hot(space)
     leave_out = " or leave it out (gymnasium.wrappers.FilterObservation)" if key else ""
@@ -90,29 +106,50 @@ def observations(space: AnySpace, key: str = "") -> Observations:
     )
 
 
-def _kind_of_box(space: spaces.Box) -> str:
+def _box(space: spaces.Box) -> Observations:
+    shape = space.shape
+    if space.dtype == np.bool_:
+        return _bits(shape, "box", partial(_write_bits, shape))
     if space.dtype != np.uint8:
-        return "box"
-    return PICTURE if (space.low == 0).all() and (space.high == LARGEST_BYTE).all() else SYMBOLS
+        write = _write_vector if len(shape) == 1 else partial(_write, shape)
+        return Observations((("box", math.prod(shape)),), write, (Part("numbers", shape),))
+    is_picture = bool((space.low == 0).all() and (space.high == LARGEST_BYTE).all())
+    low, high = (0, LARGEST_BYTE) if is_picture else (int(space.low.min()), int(space.high.max()))
+    part = Part("picture" if is_picture else "symbols", shape, low, high)
+    return Observations(((part.kind, part.size),), partial(_write_bytes, shape), (part,))
+
+
+def _bits(shape: tuple[int, ...], kind: str, write: Write) -> Observations:
+    part = Part("bits", shape)
+    return Observations(((kind, part.size),), write, (part,))
 
 
 def _joined(parts: Mapping[Any, AnySpace], at: str) -> Observations:
-    inner = {key: observations(part, f"{at}[{key!r}]") for key, part in parts.items()}
-    ends = np.cumsum([part.size for part in inner.values()])
-    columns = [slice(end - part.size, end) for part, end in zip(inner.values(), ends, strict=True)]
-    writes = [(key, column, part.write) for (key, part), column in zip(inner.items(), columns, strict=True)]
+    inner = {key: _observations(part, f"{at}[{key!r}]") for key, part in parts.items()}
+    numbers = _columns([sum(size for _, size in part.layout) for part in inner.values()])
+    in_bytes = _columns([part.size for part in inner.values()])
+    writes = {
+        np.dtype(dtype): [(key, column, part.write) for (key, part), column in zip(inner.items(), columns, strict=True)]
+        for dtype, columns in ((np.float32, numbers), (np.uint8, in_bytes))
+    }
 
     def write(value: Any, rows: np.ndarray) -> None:  # noqa: ANN401 — a dictionary or a tuple of observations
         key = None
         try:
-            for key, column, write_part in writes:
+            for key, column, write_part in writes[rows.dtype]:
                 write_part(value[key], rows[..., column])
         except LookupError:
             raise ValueError(f"in the observation's [{key!r}]: it is missing") from None
         except (TypeError, ValueError) as error:
             raise ValueError(f"in the observation's [{key!r}]: {error}") from error
 
-    return Observations(sum((part.layout for part in inner.values()), ()), write)
+    layouts, kept = [part.layout for part in inner.values()], [part.parts for part in inner.values()]
+    return Observations(sum(layouts, ()), write, sum(kept, ()))
+
+
+def _columns(sizes: Sequence[int]) -> list[slice]:
+    """Return where parts of so many entries lie, one after the other."""
+    return [slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
 
 
 def _several_one_hot(space: spaces.MultiDiscrete) -> Observations:
@@ -128,21 +165,42 @@ def _several_one_hot(space: spaces.MultiDiscrete) -> Observations:
 
     starts = np.asarray(space.start).reshape(-1)
     kinds = tuple((f"one-hot from {start}", int(n)) for n, start in zip(counts, starts, strict=True))
-    return Observations(kinds, write)
+    return Observations(kinds, write, (Part("bits", (len(part),)),))
 
 
 def _write_vector(value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
+    rows = _as_numbers(rows)
     if (value.shape if isinstance(value, np.ndarray) else np.shape(value)) != rows.shape:  # one number would spread
         raise ValueError(f"an observation has shape {list(np.shape(value))}, expected {list(rows.shape)}")
     rows[...] = value
 
 
 def _write(shape: tuple[int, ...], value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
+    rows = _as_numbers(rows)
+    rows[...] = _shaped(value, shape).reshape(rows.shape)
+
+
+def _as_numbers(rows: np.ndarray) -> np.ndarray:
+    """Return rows that numbers are written into: those of bytes as float32."""
+    return rows if rows.dtype == np.float32 else rows.view(np.float32)
+
+
+def _write_bits(shape: tuple[int, ...], value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
     rows[...] = _shaped(value, shape).reshape(rows.shape)
 
 
 def _write_bytes(shape: tuple[int, ...], value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
-    np.multiply(_shaped(value, shape).reshape(rows.shape), np.float32(1.0 / 255.0), out=rows)
+    array = _shaped(value, shape).reshape(rows.shape)
+    rows[...] = array if array.dtype == np.uint8 else _as_bytes(array)
+
+
+def _as_bytes(array: np.ndarray) -> np.ndarray:
+    """Return bytes that came in another dtype than their space's; a number that is no byte would wrap around."""
+    with np.errstate(invalid="ignore"):  # what is not finite is no byte either
+        found = array.clip(0, LARGEST_BYTE).astype(np.uint8)
+    if (found != array).any():
+        raise ValueError(f"an observation of bytes holds {array[found != array].reshape(-1)[0]}, expected 0 to 255")
+    return found
 
 
 def _shaped(value: Any, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ANN401

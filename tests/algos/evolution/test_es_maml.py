@@ -14,7 +14,7 @@ from drml.core.errors import InputError
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.tree import flatten, flatten_stacked
-from drml.core.types import ActionSpec, EnvSpec, MetaEpisode, Rollout, Tasks
+from drml.core.types import ActionSpec, EnvSpec, FinalObs, MetaEpisode, Rollout, Tasks
 from drml.envs.api import EnvOptions
 from drml.loop.curve import returns_by_step
 from drml.loop.meet import meta_episode
@@ -41,7 +41,7 @@ def worth(values):
         terminated=ended,
         truncated=~ended,
         valid=ended,
-        final_obs=blank,
+        final=FinalObs.dense(blank),
         elapsed=torch.zeros_like(ended, dtype=torch.int64),
         log_prob=reward,
         acting=Gaussian(blank, blank),

@@ -12,7 +12,7 @@ from drml.algos.gradient.maml import MAML, MAMLConfig, thinned
 from drml.core.distribution import Gaussian
 from drml.core.rng import Streams
 from drml.core.tree import flatten
-from drml.core.types import ActionSpec, Advantages, EnvSpec, MetaEpisode, Rollout
+from drml.core.types import ActionSpec, Advantages, EnvSpec, FinalObs, MetaEpisode, Rollout
 from drml.learning.adapt import InnerConfig
 from drml.learning.optim.trust_region import TrustRegionStep
 from drml.policies.mlp import GaussianMLP
@@ -45,7 +45,7 @@ def rollout(varies, seed):
         terminated=torch.zeros_like(last),
         truncated=last,
         valid=torch.ones_like(last),
-        final_obs=obs,
+        final=FinalObs.dense(obs),
         elapsed=torch.arange(STEPS).view(1, -1, 1).expand(whole),
         log_prob=acting.log_prob(action),
         acting=acting,

@@ -81,9 +81,7 @@ class MAML:
         self.config = config
         self.adapt_steps = config.inner.num_steps
         self.adapts_on: AdaptsOn = config.inner.adapts_on
-        self._inner = InnerLoop.of(
-            policy, spec.horizon, config.inner, config.inner_loss, config.order, config.tasks_per_chunk
-        )
+        self._inner = InnerLoop.of(policy, spec, config.inner, config.inner_loss, config.order, config.tasks_per_chunk)
         self.prior, self.adapt = self._inner.prior, self._inner.adapt
 
     def init(self, rng: Streams) -> LearnerState:

@@ -66,7 +66,7 @@ class ProMP:
         self.config = config
         self.adapt_steps = config.inner.num_steps
         self.adapts_on: AdaptsOn = config.inner.adapts_on
-        self._inner = InnerLoop.of(policy, spec.horizon, config.inner, config.inner_loss, 2, config.tasks_per_chunk)
+        self._inner = InnerLoop.of(policy, spec, config.inner, config.inner_loss, 2, config.tasks_per_chunk)
         self.prior, self.adapt = self._inner.prior, self._inner.adapt
 
     def init(self, rng: Streams) -> LearnerState:

@@ -49,7 +49,7 @@ class Reptile:
         self.config = config
         self.adapt_steps = config.inner.num_steps
         self.adapts_on: AdaptsOn = config.inner.adapts_on
-        inner = InnerLoop.of(policy, spec.horizon, config.inner, config.inner_loss, 1, config.tasks_per_chunk)
+        inner = InnerLoop.of(policy, spec, config.inner, config.inner_loss, 1, config.tasks_per_chunk)
         self.prior, self.adapt = inner.prior, inner.adapt
 
     def init(self, rng: Streams) -> LearnerState:

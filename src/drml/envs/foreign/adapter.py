@@ -93,7 +93,7 @@ class GymEnv:
         self._waits = np.zeros((len(tasks), 1), np.bool_)
         self._slots = self._assign(tasks, copies)
         self._waits[:, 0] = [slot.copies.waits for slot in self._slots]
-        obs = np.empty((len(tasks), copies, self.spec.obs_size), np.float32)
+        obs = self._rows(len(tasks), copies)
         for k, slot in enumerate(self._slots):
             try:
                 self._watch("reset", -1, NO_SEED)
@@ -113,7 +113,7 @@ class GymEnv:
         """
         shape, before = self._shape_of(action), torch_modes()
         act = self._foreign.actions.decode(action.detach().cpu().numpy())
-        obs = np.empty((*shape, self.spec.obs_size), np.float32)
+        obs = self._rows(*shape)
         reward = np.empty(shape, np.float64)
         terminated, truncated = np.empty((2, *shape), np.bool_)
         by_task = zip(self._slots, act, obs, reward, terminated, truncated, strict=True)
@@ -156,6 +156,10 @@ class GymEnv:
             final_obs=torch.from_numpy(final_obs),
             idle=torch.from_numpy(idle),
         )
+
+    def _rows(self, num_tasks: int, copies: int) -> np.ndarray:
+        """Return room for the observations of all copies."""
+        return np.empty((num_tasks, copies, self.spec.obs_size), np.uint8 if self.spec.parts else np.float32)
 
     def _restart(self, ended: np.ndarray, obs: np.ndarray) -> None:
         """Start the next episodes of the copies that `ended [K, B]`, or leave them idle; write first observations."""

@@ -119,7 +119,7 @@ class IsolatedEnv:
         self._elapsed = np.zeros((num_tasks, copies), np.int64)
         self._episode = np.zeros((num_tasks, copies), np.int64)
         self._down = torch.zeros((num_tasks, copies), dtype=torch.bool)
-        obs = torch.zeros(num_tasks, copies, self._spec.obs_size)
+        obs = torch.zeros(num_tasks, copies, self._spec.obs_size, dtype=self._spec.obs_dtype)
         self._slots = [None] * num_tasks
         self._drop([slot for slot in self._pool if slot.is_worn or slot.process.has_ended])
         waiting = list(range(num_tasks))
@@ -154,7 +154,7 @@ class IsolatedEnv:
             InputError: if the action does not fit, or there was no reset.
         """
         shape = self._shape_of(action)
-        obs, final_obs = torch.zeros(2, *shape, self._spec.obs_size)
+        obs, final_obs = torch.zeros(2, *shape, self._spec.obs_size, dtype=self._spec.obs_dtype)
         reward = torch.zeros(shape)
         flags = torch.zeros(wire.NUM_FLAGS, *shape, dtype=torch.bool)
         running = [(k, slot) for k, slot in enumerate(self._slots) if slot is not None]

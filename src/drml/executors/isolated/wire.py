@@ -75,12 +75,12 @@ def unpack_reset(payload: bytes | bytearray) -> tuple[Tasks, int, Streams]:
 
 def pack_obs(obs: Tensor) -> bytes:
     """Return the payload of first observations `[1, B, O]`."""
-    return _floats(obs)
+    return _raw(obs)
 
 
 def unpack_obs(payload: bytes | bytearray, copies: int, spec: EnvSpec) -> np.ndarray:
     """Return first observations `[B, O]`."""
-    return np.frombuffer(payload, np.float32).reshape(copies, spec.obs_size)
+    return np.frombuffer(payload, _dtype(spec)).reshape(copies, spec.obs_size)
 
 
 def pack_action(action: Tensor) -> bytes:
@@ -98,7 +98,7 @@ def unpack_action(payload: bytes | bytearray, copies: int, spec: EnvSpec) -> Ten
 def pack_step(step: Step, faults: Sequence[Fault]) -> bytes:
     """Return the payload of a step of one task, and of what has failed by then."""
     flags = torch.stack([step.terminated, step.truncated, step.diverged, step.idle.expand_as(step.terminated)])
-    arrays = _floats(step.obs) + _floats(step.final_obs) + _floats(step.reward)
+    arrays = _raw(step.obs) + _raw(step.final_obs) + _raw(step.reward)
     arrays += flags.to(torch.uint8).numpy().tobytes()
     return pack_json([asdict(fault) for fault in faults]) + arrays
 
@@ -106,16 +106,20 @@ def pack_step(step: Step, faults: Sequence[Fault]) -> bytes:
 def unpack_step(payload: bytes | bytearray, copies: int, spec: EnvSpec) -> tuple[Sequence[np.ndarray], list[Fault]]:
     """Return obs and final_obs `[B, O]`, reward `[B]` and four flags `[4, B]` of a step, and its faults."""
     faults, rest = unpack_json(payload)
-    floats = copies * spec.obs_size * 4
-    if len(rest) != 2 * floats + copies * (4 + NUM_FLAGS):
+    dtype = _dtype(spec)
+    seen = copies * spec.obs_size * np.dtype(dtype).itemsize
+    if len(rest) != 2 * seen + copies * (4 + NUM_FLAGS):
         raise ValueError(f"{len(rest)} bytes are not a step of {copies} copies")
-    obs, final_obs = (
-        np.frombuffer(rest[start : start + floats], np.float32).reshape(copies, -1) for start in (0, floats)
-    )
-    reward = np.frombuffer(rest[2 * floats : 2 * floats + 4 * copies], np.float32)
-    flags = np.frombuffer(rest[2 * floats + 4 * copies :], np.uint8).reshape(NUM_FLAGS, copies)
+    obs, final_obs = (np.frombuffer(rest[start : start + seen], dtype).reshape(copies, -1) for start in (0, seen))
+    reward = np.frombuffer(rest[2 * seen : 2 * seen + 4 * copies], np.float32)
+    flags = np.frombuffer(rest[2 * seen + 4 * copies :], np.uint8).reshape(NUM_FLAGS, copies)
     return (obs, final_obs, reward, flags), [Fault(**cast(Any, {**f, "action": tuple(f["action"])})) for f in faults]
 
 
-def _floats(values: Tensor) -> bytes:
-    return values.cpu().to(torch.float32).contiguous().numpy().tobytes()
+def _raw(values: Tensor) -> bytes:
+    kept = values if values.dtype == torch.uint8 else values.to(torch.float32)
+    return kept.cpu().contiguous().numpy().tobytes()
+
+
+def _dtype(spec: EnvSpec) -> type[np.generic]:
+    return np.uint8 if spec.parts else np.float32
