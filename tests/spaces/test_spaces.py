@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space, iterate
 
 from drml.core.errors import InputError
+from drml.core.observation import Part, are_finite, as_numbers
 from drml.core.types import ActionSpec
 from drml.spaces.actions import actions
 from drml.spaces.observations import bytes_note, observations
@@ -53,11 +55,80 @@ def test_a_batch_is_written_as_its_parts_are(space):
     assert np.array_equal(rows, one_by_one)
 
 
-def test_pictures_become_shares_of_255():
+def rows_of(how, *lead):
+    return np.empty((*lead, how.size), how.dtype)
+
+
+def test_pictures_stay_bytes_and_stand_for_shares_of_255():
     how = observations(spaces.Box(0, 255, (2, 2, 3), np.uint8))
-    row = np.empty((1, 12), np.float32)
+    row = rows_of(how, 1)
     how.write(np.full((1, 2, 2, 3), 51, np.uint8), row)
-    np.testing.assert_allclose(row, 0.2, rtol=1e-6)
+    assert row.dtype == np.uint8 and row.shape == (1, 12) and (row == 51).all()
+    np.testing.assert_allclose(as_numbers(how.parts, torch.from_numpy(row)), 0.2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [256.0, -1.0, 0.5, np.nan, np.inf])
+def test_what_is_no_byte_is_refused_where_bytes_are_declared(value):
+    how = observations(spaces.Box(0, 255, (2,), np.uint8))
+    how.write(np.array([3.0, 4.0]), row := rows_of(how))
+    assert row.tolist() == [3, 4]
+    with pytest.raises(ValueError, match="an observation of bytes holds .*, expected 0 to 255"):
+        how.write(np.array([3.0, value]), row)
+
+
+MIXED = spaces.Dict(
+    {
+        "bits": spaces.MultiBinary(3),
+        "grid": spaces.Box(0, 9, (2, 2), np.uint8),
+        "inner": spaces.Tuple((spaces.Discrete(3, start=1), spaces.Box(-1.0, 1.0, (2,)))),
+        "view": spaces.Box(0, 255, (2, 2, 1), np.uint8),
+    }
+)
+
+
+def test_numbers_beside_a_picture_keep_all_their_bits():
+    how = observations(MIXED)
+    assert how.size == 3 + 4 + (3 + 8) + 4
+    value = {
+        "bits": np.array([1, 0, 1], np.int8),
+        "grid": np.array([[1, 2], [3, 9]], np.uint8),
+        "inner": (2, np.array([0.1, np.nan], np.float32)),
+        "view": np.array([[[0], [51]], [[102], [255]]], np.uint8),
+    }
+    how.write(value, row := rows_of(how))
+    numbers = as_numbers(how.parts, torch.from_numpy(row))
+    expected = [1, 0, 1, 1, 2, 3, 9, 0, 1, 0, np.float32(0.1), np.nan, 0, 0.2, 0.4, 1]
+    np.testing.assert_allclose(numbers, np.array(expected, np.float32), rtol=1e-7)
+    assert numbers[10].item() == float(np.float32(0.1))
+    assert not are_finite(how.parts, torch.from_numpy(row))
+
+
+def test_many_mixed_observations_are_written_at_once():
+    many = batch_space(MIXED, 4)
+    many.seed(3)
+    how, batch = observations(MIXED), many.sample()
+    rows, one_by_one = rows_of(how, 4), rows_of(how, 4)
+    how.write(batch, rows)
+    for value, row in zip(iterate(many, batch), one_by_one, strict=True):
+        how.write(value, row)
+    assert np.array_equal(rows, one_by_one)
+
+
+@pytest.mark.parametrize(
+    ("space", "parts"),
+    [
+        (spaces.Box(0, 255, (4,), np.uint8), (Part("picture", (4,)),)),
+        (spaces.Box(2, 7, (4, 4), np.uint8), (Part("symbols", (4, 4), 2, 7),)),
+        (spaces.Box(0, 1, (5, 5, 2), np.bool_), (Part("bits", (5, 5, 2)),)),
+        (spaces.MultiBinary((5, 5, 2)), (Part("bits", (5, 5, 2)),)),
+        (spaces.Tuple((spaces.MultiBinary(2), spaces.Discrete(3))), ()),
+        (spaces.Box(0, 1, (4, 4), np.bool_), ()),
+        (spaces.Box(0, 255, (4, 4, 3), np.float32), ()),
+    ],
+)
+def test_observations_are_bytes_where_something_in_them_is_looked_at(space, parts):
+    how = observations(space)
+    assert how.parts == parts and how.dtype == (np.uint8 if parts else np.float32)
 
 
 @pytest.mark.parametrize(
@@ -71,10 +142,9 @@ def test_pictures_become_shares_of_255():
 )
 def test_bytes_that_are_symbols_stay_as_they_are(low, high):
     as_bytes = spaces.Box(low, high, (2,), np.uint8)
-    row, same = np.empty((2, 2), np.float32)
-    observations(as_bytes).write(np.array([1, 3], np.uint8), row)
-    observations(spaces.Box(0, 10, (2,), np.int8)).write(np.array([1, 3], np.int8), same)
-    assert np.array_equal(row, same) and np.array_equal(row, [1.0, 3.0])
+    how = observations(as_bytes)
+    how.write(np.array([1, 3], np.uint8), row := rows_of(how))
+    assert as_numbers(how.parts, torch.from_numpy(row)).tolist() == [1.0, 3.0]
 
 
 def test_what_is_done_with_bytes_is_said():

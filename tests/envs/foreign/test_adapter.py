@@ -14,6 +14,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from drml.collect.collector import Collector
 from drml.core.distribution import Categorical
 from drml.core.errors import EnvError, InputError
+from drml.core.observation import as_numbers
 from drml.core.phases import Phases
 from drml.core.rng import Streams
 from drml.core.types import Agent, Noise, Tasks
@@ -493,8 +494,8 @@ def test_combinations_go_in_and_pictures_come_out(kind):
     env = opened(Buttons if kind is None else many)
     assert (env.spec.obs_size, env.spec.action.size) == (4, 6)
     one = ASKED.select(torch.tensor([0]))
-    assert env.reset(one, 6, RNG).eq(1.0).all()
-    seen = env.step(torch.arange(6)[None]).obs
+    assert env.reset(one, 6, RNG).eq(255).all()
+    seen = as_numbers(env.spec.parts, env.step(torch.arange(6)[None]).obs)
     expected = [[first / 5, 0.0, 0.0, second / 5] for first in range(2) for second in range(3)]
     torch.testing.assert_close(seen[0], torch.tensor(expected))
     env.close()
