@@ -132,15 +132,8 @@ def test_steps_and_copies_are_rows(parts, kind):
 def test_the_small_encoder_is_the_nature_network():
     encoder = encoder_of(EncoderConfig("small", 512), spec_of(ATARI))
     params = encoder.init(Streams(0))
-    net = nn.Sequential(
-        nn.Conv2d(4, 32, 8, 4),
-        nn.ReLU(),
-        nn.Conv2d(32, 64, 4, 2),
-        nn.ReLU(),
-        nn.Conv2d(64, 64, 3),
-        nn.ReLU(),
-        nn.Flatten(),
-    )
+    layers = [nn.Conv2d(4, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU()]
+    net = nn.Sequential(*layers, nn.Flatten())
     for i, name in ((0, "0"), (2, "1"), (4, "2")):
         own = {part: params[f"encoder.part0.conv{name}.{part}"] for part in ("weight", "bias")}
         net[i].load_state_dict(own)
@@ -239,9 +232,9 @@ def test_the_axes_of_pictures(shape, sizes):
     values = torch.arange(torch.Size(shape).numel()).view(1, 1, -1)
     planes = picture.planes(values)[0, 0]
     whole = values.view(shape)
-    for c in range(sizes[0]):
-        one = {2: lambda: whole, 3: lambda: whole[..., c] if shape[-1] == 3 else whole[c]}
-        expected = one[len(shape)]() if len(shape) < 4 else whole[c // 3, :, :, c % 3]
+    channels_last = whole.movedim(-1, 0 if len(shape) == 3 else 1)
+    by_channel = {2: whole[None], 3: whole if shape[0] == 3 else channels_last, 4: channels_last.flatten(0, 1)}
+    for c, expected in enumerate(by_channel[len(shape)]):
         assert torch.equal(planes[c], expected)
 
 

@@ -72,7 +72,7 @@ def test_what_is_no_byte_is_refused_where_bytes_are_declared(value):
     how = observations(spaces.Box(0, 255, (2,), np.uint8))
     how.write(np.array([3.0, 4.0]), row := rows_of(how))
     assert row.tolist() == [3, 4]
-    with pytest.raises(ValueError, match="an observation of bytes holds .*, expected 0 to 255"):
+    with pytest.raises(ValueError, match=r"an observation of bytes holds .*, expected 0 to 255"):
         how.write(np.array([3.0, value]), row)
 
 
