@@ -64,9 +64,13 @@ def convolve(inputs: Tensor, weight: Tensor, bias: Tensor, layer: Geometry) -> T
         layer: its sizes.
     """
     if weight.dim() == 4:
-        shared = _product(inputs.reshape(1, -1, *inputs.shape[2:]), weight.unsqueeze(0), "output", layer)
-        return (shared + bias.view(-1, 1, 1)).view(*inputs.shape[:2], *shared.shape[2:])
-    return _product(inputs, weight, "output", layer) + bias.view(len(bias), 1, -1, 1, 1)
+        shared = _plus(_product(inputs.flatten(0, 1)[None], weight[None], "output", layer), bias.view(-1, 1, 1))
+        return shared[0].unflatten(0, inputs.shape[:2])
+    return _plus(_product(inputs, weight, "output", layer), bias.view(len(bias), 1, -1, 1, 1))
+
+
+def _plus(products: Tensor, bias: Tensor) -> Tensor:
+    return products + bias if torch.is_grad_enabled() else products.add_(bias)
 
 
 def _product(a: Tensor, b: Tensor, form: Form, layer: Geometry) -> Tensor:

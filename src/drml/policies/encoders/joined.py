@@ -14,7 +14,8 @@ from drml.core.observation import Part, Parts, scaled, split
 from drml.core.rng import Streams
 from drml.core.tree import Params
 from drml.policies.encoders.api import PREFIX
-from drml.policies.encoders.pictures import Picture
+from drml.policies.encoders.convolution import GROUPED_BELOW
+from drml.policies.encoders.pictures import Picture, rectified
 from drml.policies.stacked import stacked_linear
 
 
@@ -99,6 +100,15 @@ class Joined:
 
     def encode(self, params: Params, obs: Tensor) -> Tensor:
         """Return the features `[K, ..., D]` of observations `[K, ..., O]`."""
+        own = [name for name in params if name.startswith(PREFIX)]
+        is_stacked = params[f"{PREFIX}linear.weight"].dim() == 3
+        if torch.is_grad_enabled() or not is_stacked or obs[0].numel() <= GROUPED_BELOW:
+            return self._encode(params, obs)
+        # acting: through all layers for a task before the next one, so that its pictures stay in the caches
+        each = ({name: params[name][k] for name in own} for k in range(len(obs)))
+        return torch.cat([self._encode(mine, obs[k : k + 1]) for k, mine in enumerate(each)])
+
+    def _encode(self, params: Params, obs: Tensor) -> Tensor:
         weight, bias = params[f"{PREFIX}linear.weight"], params[f"{PREFIX}linear.bias"]
         maps: list[Tensor] = []
         beside: list[Tensor] = []
@@ -112,5 +122,5 @@ class Joined:
             z = torch.addmm(bias, joined.flatten(0, 1), weight)
         else:
             z = stacked_linear(joined, weight, bias)
-        z = z.relu().view(*obs.shape[:-1], self.features)
+        z = rectified(z).view(*obs.shape[:-1], self.features)
         return torch.cat([z, *beside], -1) if beside else z

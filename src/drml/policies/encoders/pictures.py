@@ -51,8 +51,16 @@ class Picture:
 
 
 def as_inputs(planes: Tensor, weight: Tensor, unit: float) -> Tensor:
-    """Return the values of planes times `unit` as numbers of the weight's dtype, in plain memory order."""
-    return planes.to(weight.dtype, memory_format=torch.contiguous_format) * unit
+    """Return the values of planes times `unit` as numbers of the weight's dtype, in the memory order that they have.
+
+    Turning them takes a quarter of the first convolution's time, and its kernels read channels in either place.
+    """
+    return planes.to(weight.dtype, copy=True).mul_(unit)
+
+
+def rectified(inputs: Tensor) -> Tensor:
+    """Return max(x, 0) of what nobody else reads, in its place where no gradient is recorded."""
+    return inputs.relu() if torch.is_grad_enabled() else inputs.relu_()
 
 
 def init_layer(name: str, layer: Geometry, gain: float, rng: Streams) -> Params:

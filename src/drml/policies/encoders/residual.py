@@ -18,7 +18,7 @@ from torch import Tensor
 from drml.core.rng import Streams
 from drml.core.tree import Params
 from drml.policies.encoders.convolution import Geometry
-from drml.policies.encoders.pictures import as_inputs, convolved, init_layer, pooled
+from drml.policies.encoders.pictures import as_inputs, convolved, init_layer, pooled, rectified
 
 FILTERS = (16, 32, 32)
 BLOCKS = 2
@@ -89,5 +89,5 @@ class Residual:
             hidden = pooled(convolved(params, f"{stage}.conv", hidden, first), 3, 2, 1)
             for j in range(BLOCKS):
                 change = convolved(params, f"{stage}.block{j}.conv0", hidden.relu(), inner)
-                hidden = hidden + convolved(params, f"{stage}.block{j}.conv1", change.relu(), inner)
-        return hidden.relu().flatten(2)
+                hidden = hidden + convolved(params, f"{stage}.block{j}.conv1", rectified(change), inner)
+        return rectified(hidden).flatten(2)

@@ -17,7 +17,7 @@ from torch import Tensor
 from drml.core.rng import Streams
 from drml.core.tree import Params
 from drml.policies.encoders.convolution import Geometry
-from drml.policies.encoders.pictures import as_inputs, convolved, init_layer, pooled
+from drml.policies.encoders.pictures import as_inputs, convolved, init_layer, pooled, rectified
 
 LARGE_SIDE = 36  # the large layers make 1 x 1 of it
 LARGE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # filters, kernel, stride
@@ -82,6 +82,6 @@ class Small:
         """Return the last maps `[K, N, size]` of pictures `[K, N, channels, height, width]`."""
         hidden = as_inputs(planes, params[f"{self.name}conv0.weight"], self.unit)
         for i, (layer, pools) in enumerate(self.layers):
-            hidden = convolved(params, f"{self.name}conv{i}", hidden, layer).relu()
+            hidden = rectified(convolved(params, f"{self.name}conv{i}", hidden, layer))
             hidden = pooled(hidden, POOL, POOL) if pools else hidden
         return hidden.flatten(2)

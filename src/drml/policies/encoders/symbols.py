@@ -21,7 +21,7 @@ from torch.nn.functional import embedding
 from drml.core.rng import Streams
 from drml.core.tree import Params
 from drml.policies.encoders.convolution import Geometry
-from drml.policies.encoders.pictures import convolved, init_layer
+from drml.policies.encoders.pictures import convolved, init_layer, rectified
 
 FILTERS = (16, 32, 64)
 KERNEL = 2
@@ -99,5 +99,5 @@ class Symbols:
         vectors = embedding(symbols + start, table.reshape(-1, self.length))  # [K, N, C, H, W, E]
         hidden = vectors.permute(0, 1, 2, 5, 3, 4).flatten(2, 3)
         for i, layer in enumerate(self.layers):
-            hidden = convolved(params, f"{self.name}conv{i}", hidden, layer).relu()
+            hidden = rectified(convolved(params, f"{self.name}conv{i}", hidden, layer))
         return hidden.flatten(2)
