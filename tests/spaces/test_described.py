@@ -5,6 +5,7 @@ import pytest
 from gymnasium import spaces
 
 from drml.core.errors import CheckpointError, InputError
+from drml.core.observation import Part, width_of
 from drml.core.types import ActionSpec, EnvSpec
 from drml.spaces.described import describe, described
 from drml.spaces.interface import Interface
@@ -95,3 +96,20 @@ def test_actions_of_an_engine_of_ours_are_handed_on_as_they_are_up_to_where_they
     interface = Interface.of_spec(EnvSpec(2, ActionSpec("continuous", 3, bound), 10))
     action = np.array([[[-5.0, 0.05, 0.3]]], np.float32)
     assert np.array_equal(interface.actions.decode(action), np.clip(action, np.float32(-bound), np.float32(bound)))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (Part("symbols", (5, 5, 2), 0, 12),),
+        (Part("picture", (8, 8, 3)),),
+        (Part("picture", (8, 8)), Part("numbers", (3,)), Part("bits", (4,))),
+        (Part("bits", (6, 6, 4)),),
+        (),
+    ],
+)
+def test_the_interface_of_an_engine_has_the_parts_that_it_declares(parts):
+    spec = EnvSpec(width_of(parts) or 4, ActionSpec("discrete", 3), 10, parts)
+    interface = Interface.of_spec(spec)
+    assert interface.spec == spec
+    assert Interface.from_facts(interface.facts(), "here").spec == spec

@@ -20,7 +20,7 @@ from drml.core.rng import Streams
 from drml.core.types import EnvSpec
 from drml.envs.api import Closable, EnvOptions, Suite
 from drml.gym.given_task import Task, as_tasks, drawn_task, given_task
-from drml.spaces.interface import native_action_space, vector_space
+from drml.spaces.interface import native_action_space, row_space
 from drml.tasks.distribution import Split
 
 NUM_IDS = 2**63
@@ -50,7 +50,7 @@ class TaskEnv(gym.Env[np.ndarray, Any]):
         self._split: Split = split
         self._given: Task | None = None if task is None else given_task(suite.tasks, task)
         self._env = suite.make(options)
-        self.observation_space = vector_space(suite.spec.obs_size)
+        self.observation_space = row_space(suite.spec)
         self.action_space = native_action_space(suite.spec.action)
         self._seed = -1
         self._restarts = 0

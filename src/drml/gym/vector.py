@@ -16,7 +16,7 @@ from drml.core.errors import InputError
 from drml.envs.api import EnvOptions, Suite
 from drml.gym.given_task import Task, as_tasks, drawn_task, given_task
 from drml.gym.single import NUM_IDS, ROOT, as_actions
-from drml.spaces.interface import native_action_space, vector_space
+from drml.spaces.interface import native_action_space, row_space
 from drml.tasks.distribution import Split
 
 Info = dict[str, Any]
@@ -51,7 +51,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.num_envs = num_envs
         self._given = None if task is None else self._one_each(task)
         self._env = suite.make(options)
-        self.single_observation_space = vector_space(suite.spec.obs_size)
+        self.single_observation_space = row_space(suite.spec)
         self.single_action_space = native_action_space(suite.spec.action)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)

@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 from drml.core.errors import DrmlError, InputError
 from drml.core.fields import Fields
+from drml.core.observation import LARGEST_BYTE, Part
 from drml.core.types import ActionSpec, EnvSpec
 from drml.spaces.actions import Actions, actions
 from drml.spaces.described import describe, described
@@ -36,7 +37,7 @@ class Interface:
         """Return the interface of an engine of ours: vectors as they are, and actions up to where they saturate."""
         bound = spec.action.bound
         scale = 1.0 / bound if math.isfinite(bound) else 1.0
-        return Interface(vector_space(spec.obs_size), native_action_space(spec.action), scale, spec.horizon)
+        return Interface(engine_space(spec), native_action_space(spec.action), scale, spec.horizon)
 
     @cached_property
     def observations(self) -> Observations:
@@ -85,9 +86,27 @@ class Interface:
         return interface
 
 
-def vector_space(size: int) -> spaces.Box:
-    """Return the space of observations `[O]` of which no bounds are known."""
-    return spaces.Box(-np.inf, np.inf, (size,), np.float32)
+def row_space(spec: EnvSpec) -> spaces.Box:
+    """Return the space of observations as rows `[O]`: of bytes, or of numbers of which no bounds are known."""
+    if spec.parts:
+        return spaces.Box(0, LARGEST_BYTE, (spec.obs_size,), np.uint8)
+    return spaces.Box(-np.inf, np.inf, (spec.obs_size,), np.float32)
+
+
+def engine_space(spec: EnvSpec) -> AnySpace:
+    """Return the space of an engine's observations, whose rows have the very parts that the engine declares."""
+    if not spec.parts:
+        return row_space(spec)
+    found = [_space_of(part) for part in spec.parts]
+    return found[0] if len(found) == 1 else spaces.Tuple(found)
+
+
+def _space_of(part: Part) -> AnySpace:
+    if part.kind == "bits":
+        return spaces.MultiBinary(part.shape)
+    if part.kind == "numbers":
+        return spaces.Box(-np.inf, np.inf, part.shape, np.float32)
+    return spaces.Box(part.low, part.high, part.shape, np.uint8)
 
 
 def native_action_space(spec: ActionSpec) -> AnySpace:
