@@ -20,7 +20,7 @@ def rollout():
         terminated=flag,
         truncated=flag,
         valid=~flag,
-        final=FinalObs.dense(torch.zeros(K, T, B, OBS)),
+        final=FinalObs.dense(torch.arange(1.0 * K * T * B * OBS).view(K, T, B, OBS)),
         elapsed=step.long(),
         log_prob=rng["log_prob"].normal((K, T, B)),
         acting=Gaussian(rng["mean"].normal((K, T, B, A)), torch.zeros(K, T, B, A)),
@@ -34,8 +34,11 @@ def test_map_reaches_every_tensor_with_the_axes_of_a_rollout_once():
     seen = []
     after = before.map(lambda value: (seen.append(value), value[:, :2])[1])
     expected = [
-        getattr(before, f.name) for f in fields(before) if f.name not in ("acting", "first_carry", "last_carry")
+        getattr(before, f.name)
+        for f in fields(before)
+        if f.name not in ("acting", "final", "first_carry", "last_carry")
     ]
+    expected.append(before.final.at)
     expected += list(before.acting.tensors().values())
     assert len(seen) == len(expected)
     assert all(any(value is other for other in seen) for value in expected)
@@ -48,9 +51,10 @@ def test_select_tasks_takes_all_that_belongs_to_a_task():
     whole_batch = rollout()
     part = whole_batch.select_tasks(slice(1, 3))
     for f in fields(part):
-        if f.name not in ("acting", "first_carry", "last_carry"):
+        if f.name not in ("acting", "final", "first_carry", "last_carry"):
             assert torch.equal(getattr(part, f.name), getattr(whole_batch, f.name)[1:3])
     assert torch.equal(part.acting.mean, whole_batch.acting.mean[1:3])
+    assert torch.equal(part.final_obs, whole_batch.final_obs[1:3])
     for carry in ("first_carry", "last_carry"):
         assert torch.equal(getattr(part, carry)["memory"]["h"], getattr(whole_batch, carry)["memory"]["h"][1:3])
 
@@ -59,6 +63,7 @@ def test_joined_rollouts_are_one_after_the_other():
     first, second = rollout(), rollout().map(lambda value: value[:, 1:])
     joined = join_rollouts([first, second])
     assert torch.equal(joined.obs, torch.cat([first.obs, first.obs[:, 1:]], 1))
+    assert torch.equal(joined.final_obs, torch.cat([first.final_obs, first.final_obs[:, 1:]], 1))
     assert joined.acting.mean.shape == (K, 2 * T - 1, B, A)
     assert joined.first_carry is first.first_carry and joined.last_carry is second.last_carry
 
