@@ -23,6 +23,7 @@ _HOME_OF = {  # the public names; found when asked for, since torch takes second
     "TrainConfig": "drml.loop.config",
     "MAMLConfig": "drml.algos.gradient.maml",
     "ProMPConfig": "drml.algos.gradient.promp",
+    "InnerConfig": "drml.learning.adapt",
     "ReptileConfig": "drml.algos.gradient.reptile",
     "ESMAMLConfig": "drml.algos.evolution.es_maml",
     "RL2Config": "drml.algos.memory.rl2",
