@@ -1,0 +1,45 @@
+"""Graphs as programs of `torch.export`: files that torch runs alone, without this package.
+
+    act = torch.export.load("act.pt2").module()
+    action = act({"observation": torch.zeros(1, 4)})["action"]
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from drml.export.graph import Graph
+from drml.export.quiet import quietly
+
+
+def program_of(graph: Graph) -> ExportedProgram:
+    """Return a graph as a program from a dictionary of the inputs to one of the outputs."""
+    shapes: dict[str, Any] = {name: _shape(graph, name) for name in graph.examples}
+    with quietly(), torch.no_grad():
+        return torch.export.export(graph.module, (dict(graph.examples),), dynamic_shapes=(shapes,))
+
+
+def positional_program(graph: Graph) -> tuple[ExportedProgram, list[str]]:
+    """Return a graph as a program from the inputs in a row to the outputs in a row, and the outputs' names."""
+    flat = _InARow(graph.module, tuple(graph.examples))
+    examples = tuple(value.clone() for value in graph.examples.values())
+    shapes = tuple(_shape(graph, name) for name in graph.examples)
+    with quietly(), torch.no_grad():
+        names = list(graph.module(dict(graph.examples)))
+        return torch.export.export(flat, examples, dynamic_shapes=(shapes,)), names
+
+
+class _InARow(nn.Module):
+    def __init__(self, module: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.policy, self._names = module, names
+
+    def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
+        outputs: dict[str, Tensor] = self.policy(dict(zip(self._names, values, strict=True)))
+        return tuple(outputs.values())
+
+
+def _shape(graph: Graph, name: str) -> dict[int, Any] | None:
+    return {0: Dim.DYNAMIC} if name in graph.rows else None

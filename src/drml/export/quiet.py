@@ -1,0 +1,20 @@
+"""The exporters' own chatter, which says nothing to a user: of packages that are not needed, and of torch's inside."""
+
+import logging
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quietly() -> Generator[None]:
+    """Hold back torch's warnings and log lines while it turns a module into a graph."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
