@@ -15,7 +15,7 @@ from drml.core.distribution import Categorical, Distribution, Gaussian
 from drml.core.tree import Params, Tree, tree_leaves, tree_map
 from drml.core.types import ActionSpec
 from drml.export.decode import decoder
-from drml.export.graph import PARAMETER, Graph, Weights, given_parameters, parameter_inputs
+from drml.export.graph import Graph, Weights, given_parameters, parameter_inputs
 from drml.policies.actor_critic import MemoryPolicy
 from drml.policies.api import Policy
 from drml.spaces.actions import Actions
@@ -29,10 +29,10 @@ TRIAL_STEP = "trial_step"
 MEANING = {
     "observation": "the observation, laid out as drml lays out the observation space",
     "previous_action": "the policy_action that was taken at the last call",
+    "previous_observation": "the observation of the last call",
     "reward": "what the last action earned",
     "ended": "true where an episode ended with the last action, in either way; the trial goes on",
     TRIAL_STEP: "steps of the trial so far; zero begins a trial and clears the memory",
-    NEXT + TRIAL_STEP: "steps of the next call",
     "action": "the action in the units of the action space; of the graph `act`, the most likely one",
     "policy_action": "the same action as the policy gives it: what previous_action and adaptation take",
     "action_mean": "mean of the action's normal distribution, in the units of policy_action",
@@ -170,7 +170,9 @@ def memory_shapes(policy: Policy) -> dict[str, tuple[int, ...]]:
         return {}
     leaves = tree_leaves(cast(Tree, policy.initial_carry(1, 1)["memory"]))
     shapes = {_flat("memory", path): tuple(leaf.shape[2:]) for path, leaf in leaves}
-    return shapes | ({"previous_observation": (policy.recalled_size,)} if policy.recalled_size else {}) | {TRIAL_STEP: ()}
+    return (
+        shapes | ({"previous_observation": (policy.recalled_size,)} if policy.recalled_size else {}) | {TRIAL_STEP: ()}
+    )
 
 
 def _memory_inputs(policy: Policy, action: ActionSpec) -> Params:
@@ -197,6 +199,3 @@ def _filled(like: Tree, inputs: Mapping[str, Tensor], name: str) -> Tree:
 
 def _flat(name: str, path: str) -> str:
     return f"{name}_{path.replace('/', '_')}"
-
-
-__all__ = ["MEANING", "PARAMETER", "Acting", "Sampling", "acting_graph", "memory_shapes", "sampling_graph"]

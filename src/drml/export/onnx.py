@@ -89,8 +89,7 @@ def _forget_sources(model: Any) -> None:  # noqa: ANN401
 
 
 def _parts(graph: Any) -> Iterable[Any]:  # noqa: ANN401
-    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        yield part
+    yield from (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer)
     for node in graph.node:
         for attribute in node.attribute:
             for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):

@@ -104,7 +104,10 @@ class Transformer:
         caches = [cast(Tensor, state[name]).clone() for name in ("keys", "values")]
         if is_graph or bool(starts.any()):
             caches = [cache.masked_fill_(starts.view(-1, 1, 1, 1), 0.0) for cache in caches]
-        batch, slots = torch.arange(position.shape[0], device=position.device), torch.arange(held, device=position.device)
+        batch, slots = (
+            torch.arange(position.shape[0], device=position.device),
+            torch.arange(held, device=position.device),
+        )
         visible = (slots <= position[:, None]).view(-1, 1, 1, held)
         turns = self._turns(position[:, None], inputs)
         x = inputs.unsqueeze(1) @ params["embed.weight"] + params["embed.bias"]  # [N, 1, D]
