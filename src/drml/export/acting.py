@@ -110,7 +110,7 @@ def acting_graph(policy: Policy, actions: Actions, obs_size: int, params: Params
     module = Acting(policy, actions, None if with_parameters else params)
     inputs |= parameter_inputs(params) if with_parameters else {}
     name, about = ("act_with_parameters", " under given parameters") if with_parameters else ("act", "")
-    return Graph(name, f"The most likely action, and its distribution{about}.", module.eval(), inputs, rows, MEANING)
+    return Graph(name, f"The most likely action, and its distribution{about}.", module.eval(), inputs, rows, _meaning(policy))
 
 
 def sampling_graph(actions: Actions) -> Graph:
@@ -173,6 +173,12 @@ def memory_shapes(policy: Policy) -> dict[str, tuple[int, ...]]:
     return (
         shapes | ({"previous_observation": (policy.recalled_size,)} if policy.recalled_size else {}) | {TRIAL_STEP: ()}
     )
+
+
+def _meaning(policy: Policy) -> dict[str, str]:
+    fed_back = dict.fromkeys(memory_shapes(policy), "part of the memory") | MEANING
+    following = {NEXT + name: f"{name} of the next call" for name in memory_shapes(policy)}
+    return fed_back | following
 
 
 def _memory_inputs(policy: Policy, action: ActionSpec) -> Params:

@@ -10,6 +10,7 @@ from drml.export.acting import acting_graph, memory_shapes, sampling_graph
 from drml.export.adapting import adaptation_graph, parameters_graph
 from drml.export.graph import Graph
 from drml.learning.adapt import InnerLoop
+from drml.policies.actor_critic import MemoryPolicy
 
 
 def graphs_of(learned: Learned) -> list[Graph]:
@@ -63,7 +64,8 @@ def facts_of(learned: Learned) -> dict[str, Any]:
         **learned.interface.facts(),
         "observation_layout": [list(part) for part in learned.interface.observations.layout],
     }
-    if learned.adapts_while_acting:
+    if isinstance(learned.policy, MemoryPolicy):
+        facts["trial_steps"] = learned.policy.trial_steps
         facts["memory"] = {name: list(shape) for name, shape in memory_shapes(learned.policy).items()}
         facts["memory_starts_as"] = "zeros"
     if isinstance(learned.learner, Descends):
