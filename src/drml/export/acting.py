@@ -110,7 +110,9 @@ def acting_graph(policy: Policy, actions: Actions, obs_size: int, params: Params
     module = Acting(policy, actions, None if with_parameters else params)
     inputs |= parameter_inputs(params) if with_parameters else {}
     name, about = ("act_with_parameters", " under given parameters") if with_parameters else ("act", "")
-    return Graph(name, f"The most likely action, and its distribution{about}.", module.eval(), inputs, rows, _meaning(policy))
+    return Graph(
+        name, f"The most likely action, and its distribution{about}.", module.eval(), inputs, rows, _meaning(policy)
+    )
 
 
 def sampling_graph(actions: Actions) -> Graph:

@@ -12,6 +12,9 @@ from drml.export.graph import Graph
 from drml.learning.adapt import InnerLoop
 from drml.policies.actor_critic import MemoryPolicy
 
+FACTS = ("reached", "versions")
+"""Facts of a run that its exports carry."""
+
 
 def graphs_of(learned: Learned) -> list[Graph]:
     """Return the graphs that a device without Python needs to act and, where it can be said as a graph, to adapt.
@@ -61,6 +64,7 @@ def facts_of(learned: Learned) -> dict[str, Any]:
         "drml_version": __version__,
         "suite": config.suite,
         "learner": config.learner,
+        **{name: learned.facts[name] for name in FACTS if name in learned.facts},
         **learned.interface.facts(),
         "observation_layout": [list(part) for part in learned.interface.observations.layout],
     }

@@ -27,6 +27,15 @@ class Target:
     """Makes the files by name."""
 
 
+def target_of(name: str) -> Target:
+    """Return the format of this name.
+
+    Raises:
+        InputError: if there is none; names the closest one.
+    """
+    return look_up("format", name, TARGETS)
+
+
 def export(learned: Learned, to: str, out: Path) -> list[Path]:
     """Write what was learned in another format, and return the files.
 
@@ -39,7 +48,7 @@ def export(learned: Learned, to: str, out: Path) -> list[Path]:
         InputError: if there is no such format, or an extra that it needs is not installed.
         ResourceError: if a file cannot be written.
     """
-    target = look_up("format", to, TARGETS)
+    target = target_of(to)
     target.check()
     if kind_of(out) not in ("", "a directory"):
         raise InputError(f"{out} is {kind_of(out)}, and an export is several files; name a directory")
