@@ -145,15 +145,18 @@ def carry_of(policy: Policy, inputs: Mapping[str, Tensor]) -> Tree:
     seen = inputs["previous_observation"].unsqueeze(0) if policy.recalled_size else lead[..., :0]
     carry: Tree = {
         "memory": _filled(cast(Tree, policy.initial_carry(1, 1)["memory"]), inputs, "memory"),
-        "before": {"obs": seen, "elapsed": (steps - 1).to(blank.dtype)},
+        "before": {"obs": seen, "elapsed": blank},
     }
     action, reward, ended = (inputs[name].unsqueeze(0) for name in ("previous_action", "reward", "ended"))
     after = policy.remember(carry, action, reward, ended)
+    elapsed = cast(Tree, after["before"]).pop("elapsed")
 
     def since_start(value: Tensor) -> Tensor:
-        return torch.where(started.view(*started.shape, *(1,) * (value.dim() - 2)), value, torch.zeros_like(value))
+        return torch.where(started.view(*started.shape, *(1,) * (value.dim() - 2)), value, 0)
 
-    return tree_map(since_start, after)
+    known = tree_map(since_start, after)
+    cast(Tree, known["before"])["elapsed"] = steps.to(cast(Tensor, elapsed).dtype)
+    return known
 
 
 def next_inputs(policy: Policy, inputs: Mapping[str, Tensor], after: Tree) -> Params:

@@ -39,6 +39,7 @@ class DecodeBox(nn.Module):
         super().__init__()
         self._rounds, self._shape = actions.rounds, actions.shape
         self._dtype = torch_type(actions.dtype)
+        self._shifts, self._clips = bool(actions.mid.any()), _has_bounds(actions)
         for name in ("mid", "gain", "low", "high"):
             self.register_buffer(name, _constant(getattr(actions, name)))
         self.bend = None if actions.one_sided is None else Bend(actions.one_sided, len(actions.mid))
@@ -46,12 +47,13 @@ class DecodeBox(nn.Module):
     def forward(self, action: Tensor) -> Tensor:
         """Return actions `[N, *shape]` of vectors `[N, A]`."""
         mid, gain, low, high = (self.get_buffer(name) for name in ("mid", "gain", "low", "high"))
-        scaled = action * gain + mid
+        scaled = action * gain
+        scaled = scaled + mid if self._shifts else scaled
         if self.bend is not None:
             scaled = cast(Tensor, self.bend(scaled))
-        scaled = torch.minimum(torch.maximum(scaled, low), high)
+        scaled = torch.minimum(torch.maximum(scaled, low), high) if self._clips else scaled
         scaled = (scaled.round() if self._rounds else scaled).to(self._dtype)
-        return scaled.reshape(action.shape[0], *self._shape)
+        return scaled if len(self._shape) == 1 else scaled.reshape(action.shape[0], *self._shape)
 
 
 @final
@@ -78,6 +80,12 @@ class Bend(nn.Module):
 def torch_type(dtype: np.dtype[Any]) -> torch.dtype:
     """Return the torch type that holds the numbers of a NumPy type."""
     return torch.int64 if dtype.name in WITHOUT_ARITHMETIC else torch.from_numpy(np.zeros(0, dtype)).dtype
+
+
+def _has_bounds(actions: BoxActions) -> bool:
+    """Return whether a number may lie beyond the bounds; a policy's are float32."""
+    widest = np.finfo(np.float32)
+    return bool((actions.low > widest.min).any() or (actions.high < widest.max).any())
 
 
 def _constant(values: np.ndarray) -> Tensor:
