@@ -87,7 +87,7 @@ class MemoryPolicy:
         outputs, memory = self.memory.step(_own(params), inputs.flatten(0, 1), memory, None)
         actor = self.head.act(params, outputs.unflatten(0, inputs.shape[:2]), obs)
         seen: Tree = {**before, "obs": obs[..., : self.recalled_size]} if self.recalled_size else {**before}
-        return self._distribution(params, actor), {"memory": _unfold(memory, len(obs)), "before": seen}
+        return self._distribution(params, actor), {"memory": _unfold(memory, obs.shape[0]), "before": seen}
 
     def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
         """Return the carry with what came of an action."""

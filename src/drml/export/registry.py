@@ -1,0 +1,79 @@
+"""The formats that an agent can be written in, by name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drml.act.learned import Learned
+from drml.core.errors import InputError
+from drml.core.lookup import look_up
+from drml.core.plain_files import kind_of
+from drml.export import onnx, program
+from drml.export.agent import facts_of, graphs_of
+from drml.export.graph import Graph
+from drml.run import durable
+
+
+@dataclass(frozen=True)
+class Target:
+    """A format: the extra that it needs, and the bytes of its files."""
+
+    summary: str
+    """One phrase on the files."""
+    check: Callable[[], None]
+    """Checks, before any work is done, that what writes it is installed."""
+    files: Callable[[Learned], Mapping[str, bytes]]
+    """Makes the files by name."""
+
+
+def target_of(name: str) -> Target:
+    """Return the format of this name.
+
+    Raises:
+        InputError: if there is none; names the closest one.
+    """
+    return look_up("format", name, TARGETS)
+
+
+def export(learned: Learned, to: str, out: Path) -> list[Path]:
+    """Write what was learned in another format, and return the files.
+
+    Args:
+        learned: see there.
+        to: name of the format.
+        out: a directory; it is made where there is none. Files of the same names in it are replaced.
+
+    Raises:
+        InputError: if there is no such format, or an extra that it needs is not installed.
+        ResourceError: if a file cannot be written.
+    """
+    target = target_of(to)
+    target.check()
+    if kind_of(out) not in ("", "a directory"):
+        raise InputError(f"{out} is {kind_of(out)}, and an export is several files; name a directory")
+    files = target.files(learned)
+    with durable.writing(out):
+        durable.make_directories(out.absolute())
+    for name, data in files.items():
+        durable.replace_file(out / name, data)
+    return [out / name for name in files]
+
+
+def _by_graph(learned: Learned, suffix: str, write: Callable[[Graph, Mapping[str, Any]], bytes]) -> dict[str, bytes]:
+    facts = facts_of(learned)
+    return {graph.name + suffix: write(graph, facts) for graph in graphs_of(learned)}
+
+
+TARGETS: dict[str, Target] = {
+    "onnx": Target(
+        "ONNX models of acting and adapting",
+        onnx.check_can_write,
+        lambda learned: _by_graph(learned, ".onnx", onnx.model_of),
+    ),
+    "torch": Target(
+        "programs of torch.export, which torch runs without this package",
+        lambda: None,
+        lambda learned: _by_graph(learned, ".pt2", program.file_of),
+    ),
+}
