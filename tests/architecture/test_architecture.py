@@ -35,7 +35,7 @@ GLOBAL_RNG = {"manual_seed", "seed", "rand", "randn", "randint", "randperm", "mu
 GLOBAL_RNG |= {"rand_like", "randn_like", "normal", "get_rng_state", "set_rng_state", "default_generator"}
 SEEDED = {"Generator", "Philox", "PCG64"}  # of numpy.random: these hold a state of their own
 SEEDS_FOREIGN_CODE = {  # which draws from global generators
-    "envs/foreign/protocols",  # puts them back as they were
+    "core/global_generators",  # puts them back as they were
     "check/surroundings",  # in a process of its own
 }
 
