@@ -9,8 +9,8 @@ import inspect
 import sys
 from functools import partial
 from pathlib import Path
-from types import FunctionType, ModuleType
-from typing import Any, cast
+from types import ModuleType
+from typing import Any
 
 from drml.core.blame import blame, foreign, is_own, raised, torch_modes, undone
 from drml.core.errors import DrmlError, InputError, suggest
@@ -90,7 +90,7 @@ def may_be_called(found: Any, packages: tuple[str, ...]) -> bool:  # noqa: ANN40
     function = function if inspect.isfunction(function) else getattr(type(found), "__call__", None)  # noqa: B004
     if not inspect.isfunction(function):
         return False
-    values = cast(FunctionType, function).__globals__.values()
+    values = function.__globals__.values()
     return is_own(function.__code__.co_filename) or any(is_of(value, packages) for value in values)
 
 
