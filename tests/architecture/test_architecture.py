@@ -16,7 +16,7 @@ FLOORS = [
     {"loop", "executors", "gym", "references"},
     {"run", "check"},
     {"recipes", "report", "act"},
-    {"use"},
+    {"use", "export"},
     {"cli", "__main__"},  # shows reports, so it stands on them
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -28,6 +28,8 @@ ROOMS_OF = {  # which third parties may be imported where; torch and numpy every
     "tyro": {"cli"},
     "rich": {"cli"},
     "safetensors": {"run"},
+    "keras": {"policies", "export"},
+    "tensorflow": {"export"},
     "tensorboard": {"run"},
 }
 BANNED_NAMES = {"utils", "common", "helpers", "misc", "base"}
