@@ -69,28 +69,10 @@ def by_torch(learned: Learned, world: list[dict[str, np.ndarray]]) -> list[dict[
         action = distribution.mode()
         reward, ended = (torch.from_numpy(step[name])[None] for name in ("reward", "ended"))
         carry = policy.remember(carry, action, reward, ended)
-        tensors = {f"action_{name}": value[0] for name, value in distribution.tensors().items()}
+        whole = next(iter(distribution.tensors().values())).shape[1:]
+        tensors = {f"action_{name}": value[0].expand(whole).numpy() for name, value in distribution.tensors().items()}
         decoded = learned.interface.actions.decode(action.numpy())[0]
         outputs.append({"action": decoded, "policy_action": action[0].numpy(), **tensors})
-    return outputs
-
-
-def by_graph(call, world: list[dict[str, np.ndarray]], inputs: dict[str, tuple]) -> list[dict[str, np.ndarray]]:
-    """Return the actions that a function of named arrays takes in a world; its memory is fed back to it.
-
-    Args:
-        call: takes the inputs by name, returns the outputs.
-        world: from `told`.
-        inputs: shape and dtype by the names of the inputs.
-    """
-    rows, outputs = len(world[0]["reward"]), []
-    state = {name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in inputs.items()}
-    for step in world:
-        state["observation"] = step["observation"]
-        out = {name: np.asarray(value) for name, value in call({name: state[name] for name in inputs}).items()}
-        outputs.append(out)
-        state |= {name.removeprefix("next_"): value for name, value in out.items() if name.startswith("next_")}
-        state |= {"previous_action": out["policy_action"], "reward": step["reward"], "ended": step["ended"]}
     return outputs
 
 

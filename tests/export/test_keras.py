@@ -6,7 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from learned_examples import ACTION_SPACES, POLICIES, by_graph, by_torch, furthest, learned_of, told
+from learned_examples import ACTION_SPACES, POLICIES, by_torch, furthest, learned_of, told
+from learned_examples_feed import by_graph
 
 from drml.core.errors import InputError
 from drml.export import keras as bridge
@@ -15,6 +16,7 @@ from drml.policies.mlp import MLPConfig
 
 keras = pytest.importorskip("keras")
 STEPS, ROWS = 50, 5
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, as it saves
 
 
 def calling(model):
@@ -82,7 +84,7 @@ def test_a_trial_that_begins_forgets_all_of_the_one_before(tmp_path):
 
 def test_what_keras_layers_do_not_say_is_one_line(tmp_path, monkeypatch):
     learned = learned_of("rl2", MemoryConfig(kind="transformer", size=8, heads=2, context=64), ACTION_SPACES["box"])
-    with pytest.raises(InputError, match="transformer memory is nothing that stock Keras layers say.*--to onnx"):
+    with pytest.raises(InputError, match=r"transformer memory is nothing that stock Keras layers say.*--to onnx"):
         bridge.keras_model(learned)
     small = learned_of("maml", MLPConfig(hidden=(4,)), ACTION_SPACES["box"])
     with pytest.raises(InputError, match=r"ends in \.keras"):

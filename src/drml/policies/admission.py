@@ -18,7 +18,6 @@ from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.tree import Params, flatten, params_map
 from drml.policies.functional import apply, trainable
-from drml.policies.keras_module import is_keras
 
 NUM_OBS = 6  # observations per trial
 NUM_TRIALS = 3  # points tried before a derivative is called wrong: a finite difference may straddle a kink at one
@@ -89,11 +88,6 @@ def check_module(module: nn.Module, obs_size: int, num_outputs: int) -> None:
 
 
 def _check_kind(name: str, part: nn.Module) -> None:
-    if is_keras(part):
-        raise InputError(
-            f"{name} ({type(part).__name__}) is Keras', whose weights torch.func does not reach; wrap the model it is "
-            "of: drml.policies.keras_module.KerasModule(model)"
-        )
     for refusal in REFUSALS:
         if isinstance(part, refusal.kinds):
             what = f"{name} ({type(part).__name__}) cannot be part of a policy"

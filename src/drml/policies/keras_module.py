@@ -42,6 +42,12 @@ def as_module(network: Any) -> nn.Module:  # noqa: ANN401 — a torch module, or
         return KerasModule(network)
     if not isinstance(network, nn.Module):
         raise InputError(f"the network is a {type(network).__name__}, expected a torch.nn.Module or a Keras model")
+    for path, part in network.named_modules():
+        if is_keras(part):
+            raise InputError(
+                f"submodule '{path}' ({type(part).__name__}) is Keras', whose weights torch.func does not reach; wrap "
+                "the model that it is of: drml.policies.keras_module.KerasModule(model)"
+            )
     return network
 
 
