@@ -6,11 +6,13 @@ torch, so it may be that of another environment too:
     python -m drml.export.tensorflow agent.keras --savedmodel saved --tflite agent.tflite
 """
 
+import importlib
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from drml.core.errors import DrmlError, EnvError, InputError
 
@@ -84,7 +86,7 @@ def _write(model: Path, paths: dict[str, Path]) -> None:
 
     import keras
 
-    loaded = keras.saving.load_model(model)
+    loaded: Any = keras.saving.load_model(model)
     with tempfile.TemporaryDirectory() as place:
         saved = paths.get("--savedmodel", Path(place) / "saved")
         loaded.export(str(saved), verbose=False)
@@ -93,8 +95,7 @@ def _write(model: Path, paths: dict[str, Path]) -> None:
 
 
 def _tflite(saved: Path) -> bytes:
-    import tensorflow as tf
-
+    tf: Any = importlib.import_module("tensorflow")  # which is not there where types are checked
     return tf.lite.TFLiteConverter.from_saved_model(str(saved)).convert()
 
 
