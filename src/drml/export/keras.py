@@ -164,7 +164,8 @@ def _actions(learned: Learned, outputs: Symbolic, log_std: Tensor | None) -> Sta
 
     decode = learned.interface.actions.decode
     if log_std is None:
-        index = ops.argmax(outputs, -1)
+        # Keras' argmax tells −0 from 0 by its bits, which TFLite has no operation for
+        index = ops.squeeze(ops.top_k(outputs, 1)[1], -1)
         logits = ops.log_softmax(outputs, -1)
         return {"action": decoded(decode, index), "policy_action": index, "action_logits": logits}
     spread = np.asarray(log_std.detach().cpu().numpy(), np.float32)
