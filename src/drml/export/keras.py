@@ -1,4 +1,4 @@
-"""What was learned as a Keras model: a `.keras` file that loads under TensorFlow, torch and JAX, without code of ours.
+"""Agents as Keras models: a `.keras` file that loads under TensorFlow and torch, without code of ours.
 
     observation [O] ──────────────────────────────▶ action           in the units of the action space, the most likely
                                                      policy_action    the same as the policy gives it
@@ -44,7 +44,7 @@ def check_can_write() -> None:
         raise InputError("a Keras model needs keras: pip install 'drml[keras]'")
 
 
-def to_keras(learned: Learned, out: Path) -> Path:
+def to_keras(learned: Learned, out: Path | str) -> Path:
     """Write what was learned as a Keras model, and return its file.
 
     Args:
@@ -55,6 +55,7 @@ def to_keras(learned: Learned, out: Path) -> Path:
         InputError: if `drml[keras]` is not installed, or Keras' own layers cannot say what was learned.
         ResourceError: if the file cannot be written.
     """
+    out = Path(out)
     if out.suffix != ".keras":
         raise InputError(f"{out}: a file of Keras ends in .keras: {out.with_suffix('.keras')}")
     durable.replace_file(out.absolute(), file_of(learned))

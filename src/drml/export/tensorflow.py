@@ -52,9 +52,9 @@ def to_tensorflow(model: Path, savedmodel: Path | None = None, tflite: Path | No
     words = [word for flag, path in wanted if path is not None for word in (flag, str(path))]
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-m", MODULE, str(model), *words]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        line = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if ended.returncode:
+        line = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise EnvError(f"TensorFlow could not write {model} in its own forms: {line}")
 
 
