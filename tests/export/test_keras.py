@@ -9,6 +9,7 @@ import torch
 from learned_examples import ACTION_SPACES, POLICIES, by_torch, furthest, learned_of, told
 from learned_examples_feed import by_graph
 
+from drml.act.meta_agent import MetaAgent
 from drml.core.errors import InputError
 from drml.export import keras as bridge
 from drml.policies.memory.registry import MemoryConfig
@@ -93,3 +94,17 @@ def test_what_keras_layers_do_not_say_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"needs keras: pip install 'drml\[keras\]'"):
         bridge.to_keras(small, tmp_path / "agent.keras")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_agent_that_has_adapted_is_written_as_it_is_now():
+    learned = learned_of("maml", MLPConfig(hidden=(4,)), ACTION_SPACES["unbounded"])
+    agent = MetaAgent(learned).start(num_copies=2)
+    rng = np.random.default_rng(0)
+    for t in range(20):
+        agent.act(rng.normal(size=(2, 3)).astype(np.float32))
+        agent.observe(rng.normal(size=2), [False] * 2, [t == 19] * 2)
+    agent.adapt()
+    obs = rng.normal(size=(2, 3)).astype(np.float32)
+    call, _ = calling(bridge.keras_model(bridge.adapted(agent)))
+    ours, before = call({"observation": obs})["action"], calling(bridge.keras_model(learned))[0]({"observation": obs})
+    assert np.abs(ours - agent.act(obs, explore=False)).max() < 1e-6 < np.abs(ours - before["action"]).max()

@@ -11,12 +11,14 @@ call. Where `trial_step` is zero a trial begins: the memory is zero, and nothing
 """
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from torch import Tensor
 
+from drml.act.adaptive_agent import AdaptiveAgent
 from drml.act.learned import Learned
 from drml.core.errors import InputError
 from drml.core.tree import Params, Tree, tree_leaves
@@ -60,6 +62,13 @@ def to_keras(learned: Learned, out: Path | str) -> Path:
         raise InputError(f"{out}: a file of Keras ends in .keras: {out.with_suffix('.keras')}")
     durable.replace_file(out.absolute(), file_of(learned))
     return out
+
+
+def adapted(agent: AdaptiveAgent, session: int = 0) -> Learned:
+    """Return one session of an agent that has adapted, as what was learned: to begin with its parameters."""
+    own = agent.sessions.agents[session]
+    params = {name: value[0] for name, value in own.params.items()} if own.stacked else own.params
+    return replace(agent.learned, shared=params)
 
 
 def file_of(learned: Learned) -> bytes:
@@ -166,7 +175,7 @@ def _actions(learned: Learned, outputs: Symbolic, log_std: Tensor | None) -> Sta
     decode = learned.interface.actions.decode
     if log_std is None:
         # Keras' argmax tells −0 from 0 by its bits, which TFLite has no operation for
-        index = ops.squeeze(ops.top_k(outputs, 1)[1], -1)
+        index = ops.squeeze(cast(Any, ops.top_k(outputs, 1))[1], -1)
         logits = ops.log_softmax(outputs, -1)
         return {"action": decoded(decode, index), "policy_action": index, "action_logits": logits}
     spread = np.asarray(log_std.detach().cpu().numpy(), np.float32)
