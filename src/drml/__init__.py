@@ -28,6 +28,7 @@ _HOME_OF = {  # the public names; found when asked for, since torch takes second
     "ESMAMLConfig": "drml.algos.evolution.es_maml",
     "RL2Config": "drml.algos.memory.rl2",
     "MLPConfig": "drml.policies.mlp",
+    "ModuleConfig": "drml.policies.made",
     "MemoryConfig": "drml.policies.memory.registry",
     "SamplerConfig": "drml.tasks.samplers.registry",
     "EnvOptions": "drml.envs.api",

@@ -31,6 +31,8 @@ ROOMS_OF = {  # which third parties may be imported where; torch and numpy every
     "onnx": {"export"},
     "onnxscript": {"export"},
     "onnxruntime": {"export"},
+    "keras": {"policies", "export"},
+    "tensorflow": {"export"},
     "tensorboard": {"run"},
 }
 BANNED_NAMES = {"utils", "common", "helpers", "misc", "base"}
@@ -38,7 +40,7 @@ GLOBAL_RNG = {"manual_seed", "seed", "rand", "randn", "randint", "randperm", "mu
 GLOBAL_RNG |= {"rand_like", "randn_like", "normal", "get_rng_state", "set_rng_state", "default_generator"}
 SEEDED = {"Generator", "Philox", "PCG64"}  # of numpy.random: these hold a state of their own
 SEEDS_FOREIGN_CODE = {  # which draws from global generators
-    "envs/foreign/protocols",  # puts them back as they were
+    "core/global_generators",  # puts them back as they were
     "check/surroundings",  # in a process of its own
 }
 

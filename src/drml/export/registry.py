@@ -1,5 +1,6 @@
 """The formats that an agent can be written in, by name."""
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from drml.act.learned import Learned
 from drml.core.errors import InputError
 from drml.core.lookup import look_up
 from drml.core.plain_files import kind_of
-from drml.export import onnx, program
+from drml.export import keras, onnx, program, tensorflow
 from drml.export.agent import facts_of, graphs_of
 from drml.export.graph import Graph
 from drml.run import durable
@@ -24,7 +25,7 @@ class Target:
     check: Callable[[], None]
     """Checks, before any work is done, that what writes it is installed."""
     files: Callable[[Learned], Mapping[str, bytes]]
-    """Makes the files by name."""
+    """Makes the files by name, which may lie in folders of their own."""
 
 
 def target_of(name: str) -> Target:
@@ -56,6 +57,8 @@ def export(learned: Learned, to: str, out: Path) -> list[Path]:
     with durable.writing(out):
         durable.make_directories(out.absolute())
     for name, data in files.items():
+        with durable.writing(out / name):
+            durable.make_directories((out / name).absolute().parent)
         durable.replace_file(out / name, data)
     return [out / name for name in files]
 
@@ -63,6 +66,16 @@ def export(learned: Learned, to: str, out: Path) -> list[Path]:
 def _by_graph(learned: Learned, suffix: str, write: Callable[[Graph, Mapping[str, Any]], bytes]) -> dict[str, bytes]:
     facts = facts_of(learned)
     return {graph.name + suffix: write(graph, facts) for graph in graphs_of(learned)}
+
+
+def _in_tensorflow(learned: Learned, flag: str, name: str) -> dict[str, bytes]:
+    """Return the files that TensorFlow makes of an agent's Keras model."""
+    with tempfile.TemporaryDirectory() as place:
+        model, made = Path(place) / "agent.keras", Path(place) / name
+        model.write_bytes(keras.file_of(learned))
+        tensorflow.to_tensorflow(model, **{flag: made})
+        found = [made] if made.is_file() else sorted(path for path in made.rglob("*") if path.is_file())
+        return {str(path.relative_to(place)): path.read_bytes() for path in found}
 
 
 TARGETS: dict[str, Target] = {
@@ -75,5 +88,20 @@ TARGETS: dict[str, Target] = {
         "programs of torch.export, which torch runs without this package",
         lambda: None,
         lambda learned: _by_graph(learned, ".pt2", program.file_of),
+    ),
+    "keras": Target(
+        "a Keras model of stock layers, for TensorFlow and torch",
+        keras.check_can_write,
+        lambda learned: {"agent.keras": keras.file_of(learned)},
+    ),
+    "savedmodel": Target(
+        "a SavedModel of TensorFlow",
+        tensorflow.check_can_write,
+        lambda learned: _in_tensorflow(learned, "savedmodel", "savedmodel"),
+    ),
+    "tflite": Target(
+        "a TFLite model",
+        tensorflow.check_can_write,
+        lambda learned: _in_tensorflow(learned, "tflite", "agent.tflite"),
     ),
 }

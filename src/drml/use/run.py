@@ -196,7 +196,7 @@ def train(
         out: the run's directory, new or empty; left out, runs/SUITE-LEARNER-sSEED, numbered if taken.
         seed: root of all random streams.
         learner_config: hyper-parameters, such as `drml.ProMPConfig(inner=…)`; left out, the learner's default.
-        policy: the policy's shape, `drml.MLPConfig` or `drml.MemoryConfig`; left out, the learner's default.
+        policy: `drml.MLPConfig`, `drml.ModuleConfig` or `drml.MemoryConfig`; left out, the learner's default.
         train: sizes and stop rules.
         sampler: which tasks are met in training, such as `drml.SamplerConfig(kind="pool")`.
         threads: simulator threads; 0 takes all cores.
