@@ -5,8 +5,8 @@ the numbers are those of a test wherever the environment shows the same.
 
 An adaptation step takes `episodes` of them: a vector environment of n copies plays them in ⌈episodes / n⌉ rounds, a
 plain one plays one after the other. A learner that adapts on episodes plays an episode in each; one that adapts on
-steps acts as many steps as a horizon has, of however many episodes these are. A memory adapts within a trial: `episodes` are then
-so many trials, independent of each other, of steps + 1 episodes each. On a robot that may spend only one, it is 1.
+steps acts as many steps as a horizon has, of however many episodes these are. A memory adapts within a trial: there are
+`episodes` trials then, independent of each other, of steps + 1 episodes each. A robot may spend only one: pass 1.
 """
 
 import logging
