@@ -38,7 +38,7 @@ def parse(kind: type[Args], prog: str, words: Sequence[str], default: Args | Non
         InputError: names the flag or value that is wrong, and the closest one that is right.
         SystemExit: `--help` was asked for, and printed.
     """
-    words = [_long_form(word) for word in words]
+    words = [_long_form(kind, word) for word in words]
     complaint = io.StringIO()
     width = nullcontext() if {"-h", "--help"} & set(words) else _wide_terminal()
     try:
@@ -71,9 +71,15 @@ def _call(kind: type[Args], prog: str, words: list[str], default: Args | None) -
     return tyro.cli(kind, prog=prog, args=words, default=start, return_unknown_args=True, config=_MARKERS)
 
 
-def _long_form(word: str) -> str:
+def _short_forms(kind: type[Any]) -> dict[str, str]:
+    """Return the short forms of a command's flags: those that stand for no flag of its own."""
+    own = {f"--{f.name}" for f in fields(kind)} if is_dataclass(kind) else set[str]()
+    return {short: long for short, long in SHORT_FORMS.items() if short not in own}
+
+
+def _long_form(kind: type[Any], word: str) -> str:
     flag, equals, value = word.partition("=")
-    return SHORT_FORMS.get(flag, flag) + equals + value
+    return _short_forms(kind).get(flag, flag) + equals + value
 
 
 def _flags(kind: type[Args], prog: str, default: Args | None) -> list[str]:
@@ -84,7 +90,7 @@ def _flags(kind: type[Args], prog: str, default: Args | None) -> list[str]:
             _call(kind, prog, ["--help"], default)
     except SystemExit:
         pass
-    return sorted({*re.findall(r"--[a-z][a-z0-9.-]*", _ANSI.sub("", text.getvalue())), *SHORT_FORMS})
+    return sorted({*re.findall(r"--[a-z][a-z0-9.-]*", _ANSI.sub("", text.getvalue())), *_short_forms(kind)})
 
 
 def _unknown(word: str, flags: list[str]) -> str:

@@ -73,7 +73,7 @@ def tasks_under_test(
         one = met.select(torch.tensor([k]))
         foreign = getattr(family.make, "__self__", None)
         env = (
-            _of_family(foreign, one, copies)
+            copies_of_task(foreign, one, copies)
             if isinstance(foreign, GymFamily)
             else EnvUnderTest(family, one, copies, rng, first_phase)
         )
@@ -131,8 +131,8 @@ class _WithOptions(gym.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(seed=seed, options={**self._options, **(options or {})})
 
 
-def _of_family(family: GymFamily, task: Tasks, copies: int) -> AnyVectorEnv:
-    """Return copies of one task of a family that speaks Gymnasium: its own environments, which are seeded."""
+def copies_of_task(family: GymFamily, task: Tasks, copies: int) -> AnyVectorEnv:
+    """Return copies of the one task of a family that speaks Gymnasium: its own environments, which are seeded."""
     params = family.plain(task.params, 0)
     if is_vectorised(family):
         return cast(AnyVectorEnv, family(**params, num_envs=copies))
