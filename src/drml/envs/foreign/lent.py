@@ -4,6 +4,7 @@ Nothing is known of it but what it shows. Its spaces have to be those that were 
 did something else in them would still act.
 """
 
+import sys
 from typing import Any, cast, final
 
 import gymnasium as gym
@@ -18,6 +19,7 @@ from drml.envs.foreign.copies import (
     AnyVectorEnv,
     Copies,
     PlainCopies,
+    Seeds,
     VectorCopies,
     action_space_of,
     obs_space_of,
@@ -29,11 +31,15 @@ from drml.spaces.observations import observations
 
 @final
 class Lent:
-    """Copies whose environments stay open."""
+    """Copies whose environments stay open, and are not reset once more at the end of what is played.
 
-    def __init__(self, copies: Copies) -> None:
-        self._copies = copies
-        self.reset, self.step, self.restart = copies.reset, copies.step, copies.restart
+    A reset may take a person's time, or a robot's. After as many steps as a horizon has, nobody looks at the episode
+    that would begin; where a copy may have waited for a step, that is not known.
+    """
+
+    def __init__(self, copies: Copies, horizon: int) -> None:
+        self._copies, self._left = copies, 0
+        self._horizon = horizon if not copies.waits else sys.maxsize
         self.leave, self.give = copies.leave, copies.give
         self.restarts_any, self.waits = copies.restarts_any, copies.waits
 
@@ -41,6 +47,23 @@ class Lent:
     def called(self) -> int:
         """Return the copy whose call has raised; -1 where all are called at once."""
         return self._copies.called
+
+    def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
+        """Start a first episode in each copy."""
+        self._left = self._horizon
+        self._copies.reset(seeds, obs)
+
+    def step(
+        self, action: np.ndarray, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
+    ) -> None:
+        """Step each copy."""
+        self._left -= 1
+        self._copies.step(action, obs, reward, terminated, truncated)
+
+    def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray) -> None:
+        """Start the next episodes of copies that ended, where more steps follow."""
+        if self._left > 0:
+            self._copies.restart(ended, seeds, obs)
 
     def close(self) -> None:
         """Do nothing: they are somebody else's."""
@@ -87,10 +110,12 @@ class Borrowed:
     def _open(self) -> Lent:
         env, write = self._env, self._interface.observations.write
         if not isinstance(env, VectorEnv):
-            return Lent(PlainCopies([env], write))
-        if type(env) is SyncVectorEnv:  # taken apart, as its own resets of single copies are slow
-            return Lent(PlainCopies(env.envs, write))
-        return Lent(VectorCopies(env, write))
+            copies = PlainCopies([env], write)
+        elif type(env) is SyncVectorEnv:  # taken apart, as its own resets of single copies are slow
+            copies = PlainCopies(env.envs, write)
+        else:
+            copies = VectorCopies(env, write)
+        return Lent(copies, self._interface.horizon)
 
 
 def _check_spaces(env: AnyEnv | AnyVectorEnv, interface: Interface) -> None:
