@@ -137,7 +137,7 @@ class _Game:
         """Return the agent that begins: in each round with the memory that the session has."""
         rounds = self.collect.rounds
         carry = tree_map(lambda leaf: leaf.repeat(1, rounds, *[1] * (leaf.dim() - 2)), self.begun.carry)
-        return replace(self.begun.joined(), carry=carry)
+        return replace(self.begun.agents[0], carry=carry)
 
     def played_by(self, agent: Agent) -> Rollout:
         """Return what an agent saw in all rounds.

@@ -100,7 +100,7 @@ class AdaptiveAgent:
 
     @property
     def agent(self) -> Agent:
-        """Return parameters, memory and memo of all sessions as one value."""
+        """Return parameters and memory of all sessions as one value, without the notes of their learners."""
         return replace(self._agent, carry=self.sessions.carry)
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from drml.act.noise import StepNoise
 from drml.act.tally import Tally
 from drml.core.errors import InputError
 from drml.core.rng import Streams
-from drml.core.tree import Tree
+from drml.core.tree import Tree, stack_shared
 from drml.core.types import Agent, Rollout, Tasks, join_agents
 from drml.policies.api import Policy
 
@@ -98,5 +98,15 @@ class Sessions:
         )
 
     def joined(self) -> Agent:
-        """Return the agents of all sessions as one, without their memory."""
-        return join_agents(self.agents)
+        """Return the agents of all sessions as one that acts: without memory, and without notes for the next step.
+
+        Where some have parameters of their own and others share theirs, all have their own.
+        """
+        agents = [replace(agent, memo={}) for agent in self.agents]
+        if len({agent.stacked for agent in agents}) > 1:
+            agents = [agent if agent.stacked else _apart(agent) for agent in agents]
+        return join_agents(agents)
+
+
+def _apart(agent: Agent) -> Agent:
+    return replace(agent, params=stack_shared(agent.params, 1), stacked=True)
