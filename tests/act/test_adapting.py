@@ -111,3 +111,18 @@ def test_a_fresh_process_gives_the_same(run):
     said = subprocess.run(words, capture_output=True, text=True, check=True)
     assert json.loads(said.stdout) == expected(run)[0]
     assert re.findall(r"^step (\d): 4 episodes, mean return ", said.stderr, re.MULTILINE) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("kind", ["maml", "rl2"])
+def test_one_copy_agrees_with_many_within_the_intervals(kind, tmp_path):
+    """One episode after the other has other noise than side by side, so means differ: by less than four standard
+    errors of their difference at each of 2 points, which chance exceeds once in 8,000."""
+    suite, options = ("gridnavi-varibad-v1", {"policy": MEMORY["gru"]} if kind == "rl2" else {})
+    run = drml.train(suite, kind, out=tmp_path / kind, verbose=False, seed=3, **options, **SIZES)
+    meta, task = drml.load(run.path), tasks_under_test(suite, 1, 60)[0]
+    single = tasks_under_test(suite, 1, 1)[0].env
+    side = meta.adapt_to(task.env, 60, 1, verbose=False)[1].returns.numpy()
+    one_by_one = meta.adapt_to(single, 60, 1, verbose=False)[1].returns.numpy()
+    assert side.shape == one_by_one.shape == (2, 60)
+    error = np.sqrt((side.var(1, ddof=1) + one_by_one.var(1, ddof=1)) / 60)
+    assert (np.abs(side.mean(1) - one_by_one.mean(1)) <= 4.0 * error + 1e-9).all()
