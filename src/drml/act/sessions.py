@@ -93,7 +93,7 @@ class Sessions:
             noise=noise,
             experience=Experience(count),
             tally=Tally(count, copies),
-            elapsed=torch.zeros(count, copies, dtype=torch.int64),
+            elapsed=np.zeros((count, copies), np.int64),
             ended=np.zeros((count, copies), np.bool_),
         )
 
