@@ -46,7 +46,7 @@ class AdaptArgs:
 
 def run(words: list[str]) -> int:
     """Run the command."""
-    args = parse(AdaptArgs, "drml adapt", words)
+    args = parse(AdaptArgs, "drml adapt", words, short={})  # its episodes are no copies
     check_json(args.json)
     if args.out is not None:
         check_folder("--out", args.out)
