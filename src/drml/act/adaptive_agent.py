@@ -23,13 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drml.act.curve import Curve
 from drml.act.experience import Look
 from drml.act.learned import Learned
 from drml.act.prediction import Predictor, State
 from drml.act.sessions import Sessions
 from drml.act.tally import Change
 from drml.act.translation import Lead, Translation
-from drml.core.check import not_finite
+from drml.collect.rounds import side_by_side
 from drml.core.distribution import Distribution
 from drml.core.errors import InputError, NumericError
 from drml.core.parallel import one_torch_thread
@@ -99,7 +100,7 @@ class AdaptiveAgent:
 
     @property
     def agent(self) -> Agent:
-        """Return parameters, memory and memo of all sessions as one value."""
+        """Return parameters and memory of all sessions as one value, without the notes of their learners."""
         return replace(self._agent, carry=self.sessions.carry)
 
     @torch.no_grad()
@@ -211,8 +212,7 @@ class AdaptiveAgent:
             self._count_steps(chosen)
             note = f"{self.learned.config.learner} adapts while it acts: its memory holds what it was told"
             return AdaptStep(self.steps, 0, note)
-        groups = [[k for k in chosen if self.sessions.steps[k] == step] for step in sorted(set(self.steps))]
-        rollouts = [(group, self._rollout(group)) for group in groups if group]
+        rollouts = [(group, self._rollout(group)) for group in self._grouped(chosen)]
         adapted = [(group, self._adapted(group, rollout)) for group, rollout in rollouts]
         for group, agent in adapted:
             for row, k in enumerate(group):
@@ -227,6 +227,46 @@ class AdaptiveAgent:
     def change(self, session: int = 0) -> Change:
         """Return what the last adaptation step of a session changed: returns of episodes before it and after it."""
         return self.sessions.tally.change(self._chosen([session])[0])
+
+    def adapt_to(
+        self,
+        env: Any,  # noqa: ANN401 — of Gymnasium, or of the old gym
+        episodes: int = 20,
+        steps: int = 1,
+        *,
+        take_back: bool = False,
+        verbose: bool = True,
+    ) -> "tuple[AdaptiveAgent, Curve]":
+        """Act and adapt in an environment, and return the agent that comes of it, and the curve; this one stays.
+
+        The curve begins with the agent as it is: with episodes that an earlier call has played and nobody has adapted
+        to yet, else with new ones. What your own loop has shown since the last step is left out; `adapt` first.
+
+        Args:
+            env: a `gymnasium.Env` or `VectorEnv` with the spaces that were trained on. It stays open.
+            episodes: episodes before each step and after the last one; for a learner that adapts on steps, stretches
+                of as many steps as a horizon; for a memory, trials that are begun from what it remembers.
+            steps: adaptation steps.
+            take_back: True takes a step back that has made things worse, and ends there.
+            verbose: True prints a line to standard error for each point of the curve.
+
+        Raises:
+            InputError: if a number is out of its range, the environment has other spaces, there are several sessions,
+                or a memory would have to become more or fewer.
+            EnvError: if a call of the environment fails, or no sound episode is left.
+            NumericError: if a step leads to numbers that are not finite.
+        """
+        from drml.act.adapting import Plan, adapted_to
+        from drml.envs.foreign.lent import Borrowed  # environments are imported by those who have one
+
+        plan = Plan(episodes, steps, take_back, verbose)
+        if self.num_sessions != 1:
+            raise InputError(f"adapt_to: the agent has {self.num_sessions} sessions, expected one")
+        borrowed = Borrowed(env, self.learned.interface)
+        begun = self.sessions.in_copies(self.learned.policy, borrowed.copies)
+        adapted = adapted_to(self.learned, begun, borrowed, plan)
+        autoreset: Autoreset = "next_step" if borrowed.restarts_in_next_step else "same_step"
+        return AdaptiveAgent(self.learned, adapted.sessions, self.seed, autoreset), adapted.curve
 
     def take_back(self, sessions: Sequence[int] | None = None) -> None:
         """Return to the agents before their last adaptation step, and forget what was seen since.
@@ -281,25 +321,30 @@ class AdaptiveAgent:
         return sorted(set(chosen))
 
     def _rollout(self, group: list[int]) -> Rollout:
+        """Return what sessions have seen since their last step: a group in their loops, or one elsewhere too."""
         whole = self.learned.learner.adapts_on == "episodes"
-        horizon = self.learned.interface.horizon
-        rollout = self.sessions.experience.rollout(torch.tensor(group), horizon, whole)
-        if rollout is None:
+        seen = self.sessions.experience.rollout(torch.tensor(group), self.learned.interface.horizon, whole)
+        found = [rollout for rollout in (self.sessions.kept[group[0]], seen) if rollout is not None]
+        if not found:
             what = "a whole episode" if whole else "a step"
             raise InputError(
                 f"adapt: since the last step there is not {what} to learn from in each session; act(observation) with "
                 "explore=True and observe(reward, terminated, truncated) first"
             )
-        return rollout
+        return side_by_side(found) if len(found) > 1 else found[0]
 
     def _adapted(self, group: list[int], rollout: Rollout) -> Agent:
         step = self.sessions.steps[group[0]]
         agent = join_agents([self.sessions.agents[k] for k in group])
         with torch.no_grad():
-            adapted = self.learned.learner.adapt(agent, rollout, step, self.sessions.rng["adapt", step])
-        if found := not_finite(dict(adapted.params)):
-            raise NumericError(f"adapt: the step is not taken, it leads to {found}; are the rewards of a usual size?")
-        return adapted
+            return self.learned.adapted(agent, rollout, step, self.sessions.rng)
+
+    def _grouped(self, chosen: list[int]) -> list[list[int]]:
+        """Return sessions in groups that can adapt at once: after as many steps, on what their loops have shown."""
+        kept = [[k] for k in chosen if self.sessions.kept[k] is not None]
+        rest = [k for k in chosen if self.sessions.kept[k] is None]
+        by_step = [[k for k in rest if self.sessions.steps[k] == step] for step in sorted(set(self.steps))]
+        return [*kept, *(group for group in by_step if group)]
 
     def _count_steps(self, chosen: list[int]) -> None:
         for k in chosen:
@@ -308,5 +353,6 @@ class AdaptiveAgent:
 
     def _begin_phase(self, session: int) -> None:
         """Begin what lies between two steps: actions are drawn from a stream of its own."""
+        self.sessions.kept[session] = None
         self.sessions.noise.begin(session, self.sessions.noise.phase[session] + 1)
         self.sessions.tally.step(session)

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import Space
 
 from drml.act.adaptive_agent import AdaptiveAgent, Autoreset
+from drml.act.curve import Curve
 from drml.act.learned import Learned
 from drml.act.prediction import State
 from drml.act.sessions import Sessions
@@ -68,6 +69,47 @@ class MetaAgent:
             raise InputError(f"start: autoreset is {autoreset!r}, expected 'same_step' or 'next_step'")
         learned = self.learned.with_room(max_steps)
         return AdaptiveAgent(learned, Sessions.of(learned, num_copies, seed, names), seed, autoreset)
+
+    def adapt_to(
+        self,
+        env: Any,  # noqa: ANN401 — of Gymnasium, or of the old gym
+        episodes: int = 20,
+        steps: int = 1,
+        *,
+        seed: int = 0,
+        session: int = 0,
+        take_back: bool = False,
+        verbose: bool = True,
+        max_steps: int = 0,
+    ) -> tuple[AdaptiveAgent, Curve]:
+        """Act and adapt in an environment, as `drml test` does; return the adapted agent and its adaptation curve.
+
+        Args:
+            env: a `gymnasium.Env` or `VectorEnv` with the spaces that were trained on. It is reset with seeds of the
+                session's own, and stays open.
+            episodes: episodes before each adaptation step and after the last one. A vector environment of n copies
+                plays them in ⌈episodes / n⌉ rounds. A learner that adapts on steps plays as many stretches of a
+                horizon's steps. A memory plays as many trials, of steps + 1 episodes each, independent of each other;
+                where only one may be spent, as on one robot, pass 1.
+            steps: adaptation steps.
+            seed: root of the random streams.
+            session: name of the session; those of one seed differ by their names.
+            take_back: True takes a step back that has made things worse, and ends there.
+            verbose: True prints a line to standard error for each point of the curve.
+            max_steps: the longest life of a transformer's memory, in steps; at least the steps + 1 episodes.
+
+        Raises:
+            InputError: if a number is out of its range, or the environment has other spaces.
+            EnvError: if a call of the environment fails, or no sound episode is left.
+            NumericError: if a step leads to numbers that are not finite.
+        """
+        from drml.act.adapting import Plan  # environments are imported by those who have one
+        from drml.envs.foreign.lent import Borrowed
+
+        plan, borrowed = Plan(episodes, steps, take_back, verbose), Borrowed(env, self.learned.interface)
+        room = max(max_steps, (plan.steps + 1) * self.learned.interface.horizon)
+        agent = self.start(borrowed.copies, seed, sessions=[session], max_steps=room)
+        return agent.adapt_to(env, episodes, steps, take_back=take_back, verbose=verbose)
 
     def predict(
         self,
