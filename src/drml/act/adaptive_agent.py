@@ -17,26 +17,28 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, final
+from pathlib import Path
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from drml.act import folder
+from drml.act.card import LICENCE
 from drml.act.experience import Look
 from drml.act.learned import Learned
 from drml.act.prediction import Predictor, State
-from drml.act.sessions import Sessions
+from drml.act.sessions import Acted, Autoreset, Sessions
+from drml.act.snapshot import Held
 from drml.act.tally import Change
-from drml.act.translation import Lead, Translation
+from drml.act.translation import Translation
 from drml.core.check import not_finite
-from drml.core.distribution import Distribution
 from drml.core.errors import InputError, NumericError
 from drml.core.parallel import one_torch_thread
 from drml.core.tree import Tree, tree_where
 from drml.core.types import Agent, Rollout, join_agents
 
-Autoreset = Literal["same_step", "next_step"]
 _log = logging.getLogger(__name__)
 
 
@@ -53,24 +55,13 @@ class AdaptStep:
     """One line that says what was done."""
 
 
-@dataclass(frozen=True)
-class _Acted:
-    """An action of which nothing came yet."""
-
-    obs: Tensor
-    action: Tensor
-    distribution: Distribution
-    carry: Tree
-    """Memory with the observation in it."""
-    explored: bool
-    lead: Lead
-
-
 @final
 class AdaptiveAgent:
     """K sessions of an agent, in B copies of an environment each."""
 
-    def __init__(self, learned: Learned, sessions: Sessions, seed: int, autoreset: Autoreset) -> None:
+    def __init__(
+        self, learned: Learned, sessions: Sessions, seed: int, autoreset: Autoreset, acted: Acted | None = None
+    ) -> None:
         """Take over sessions; `drml.load(PATH).start()` begins them.
 
         Args:
@@ -78,6 +69,7 @@ class AdaptiveAgent:
             sessions: as they stand.
             seed: root of their random streams.
             autoreset: what environments do after an episode's end.
+            acted: action of which nothing came yet.
         """
         self.learned = learned
         """Parameters, learner and spaces that the agent began with."""
@@ -90,7 +82,7 @@ class AdaptiveAgent:
         self.num_sessions, self.num_copies = sessions.elapsed.shape
         self._translation = Translation(learned.interface, self.num_sessions, self.num_copies)
         self._agent = sessions.joined()
-        self._acted: _Acted | None = None
+        self._acted = acted
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -99,7 +91,7 @@ class AdaptiveAgent:
 
     @property
     def agent(self) -> Agent:
-        """Return parameters, memory and memo of all sessions as one value."""
+        """Return parameters and memory of all sessions as one value, without the notes of their learners."""
         return replace(self._agent, carry=self.sessions.carry)
 
     @torch.no_grad()
@@ -125,7 +117,7 @@ class AdaptiveAgent:
         action = distribution.sample(sessions.noise.next()) if explore else distribution.mode()
         if not math.isfinite(np.add.reduce(action.numpy(), None, np.float64)):
             raise NumericError("act: the action is not finite, the observation drives the policy beyond all numbers")
-        self._acted = _Acted(obs, action, distribution, carry, explore, lead)
+        self._acted = Acted(obs, action, distribution, carry, explore, lead)
         return self._translation.actions(action, lead)
 
     @torch.no_grad()
@@ -169,7 +161,7 @@ class AdaptiveAgent:
                 _log.warning("adaptation has made session %d worse: %s", int(sessions.ids[k]), change.describe())
 
     def _record(
-        self, acted: _Acted, reward: np.ndarray, ends: np.ndarray, cut: np.ndarray, after: Tensor, taken: np.ndarray
+        self, acted: Acted, reward: np.ndarray, ends: np.ndarray, cut: np.ndarray, after: Tensor, taken: np.ndarray
     ) -> None:
         """Keep what came of an action for the next adaptation step."""
         look = Look(
@@ -185,7 +177,7 @@ class AdaptiveAgent:
         )
         self.sessions.experience.add(look, acted.distribution)
 
-    def _remember(self, acted: _Acted, reward: np.ndarray, ended: np.ndarray, taken: np.ndarray) -> None:
+    def _remember(self, acted: Acted, reward: np.ndarray, ended: np.ndarray, taken: np.ndarray) -> None:
         """Take what came of an action into memory."""
         earned = torch.from_numpy(reward.astype(np.float32))
         carry = self.learned.policy.remember(acted.carry, acted.action, earned, torch.from_numpy(ended))
@@ -272,6 +264,21 @@ class AdaptiveAgent:
         generator = None if deterministic else self.sessions.rng["predict", self.sessions.predicted].generator()
         self.sessions.predicted += generator is not None
         return predictor(observation, state, episode_start, generator)
+
+    def save(self, path: Path | str, license: str = LICENCE) -> None:
+        """Write the agent as a folder with a model card; `drml.load` of it goes on to the same bits.
+
+        An action of which nothing came yet is kept too: `observe` may follow after loading.
+
+        Args:
+            path: the folder; it is made where there is none, and a saved agent that is there is replaced.
+            license: of the weights, by the name that the hubs have for it.
+
+        Raises:
+            InputError: if there is something else at the path.
+            ResourceError: if it cannot be written; what was there before is untouched.
+        """
+        folder.save(path, self.learned, Held(self.sessions, self._acted, self.seed, self.autoreset), license)
 
     def _chosen(self, sessions: Sequence[int] | None) -> list[int]:
         chosen = list(range(self.num_sessions)) if sessions is None else [int(k) for k in sessions]

@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 from gymnasium import Space
 
-from drml.act.adaptive_agent import AdaptiveAgent, Autoreset
+from drml.act import folder
+from drml.act.adaptive_agent import AdaptiveAgent
+from drml.act.card import LICENCE
 from drml.act.learned import Learned
 from drml.act.prediction import State
-from drml.act.sessions import Sessions
+from drml.act.sessions import Autoreset, Sessions
 from drml.core.errors import InputError
 
 
@@ -78,6 +81,19 @@ class MetaAgent:
     ) -> tuple[np.ndarray, State | None]:
         """Return actions before adaptation and the next state, as Stable-Baselines3's models do."""
         return self._alone.predict(observation, state, episode_start, deterministic)
+
+    def save(self, path: Path | str, license: str = LICENCE) -> None:
+        """Write what was learned as a folder with a model card, which `drml.load` reads.
+
+        Args:
+            path: the folder; it is made where there is none, and a saved agent that is there is replaced.
+            license: of the weights, by the name that the hubs have for it.
+
+        Raises:
+            InputError: if there is something else at the path.
+            ResourceError: if it cannot be written; what was there before is untouched.
+        """
+        folder.save(path, self.learned, licence=license)
 
     @cached_property
     def _alone(self) -> AdaptiveAgent:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,11 +12,27 @@ from drml.act.experience import Experience
 from drml.act.learned import Learned
 from drml.act.noise import StepNoise
 from drml.act.tally import Tally
+from drml.act.translation import Lead
+from drml.core.distribution import Distribution
 from drml.core.rng import Streams
-from drml.core.tree import Tree
-from drml.core.types import Agent, Tasks, join_agents
+from drml.core.tree import Tree, stack_shared
+from drml.core.types import Agent, Rollout, Tasks, join_agents
 
 ROOT = ("test", "test")  # the streams of `drml test` on test tasks
+Autoreset = Literal["same_step", "next_step"]
+
+
+@dataclass(frozen=True)
+class Acted:
+    """An action of which nothing came yet."""
+
+    obs: Tensor
+    action: Tensor
+    distribution: Distribution
+    carry: Tree
+    """Memory with the observation in it."""
+    explored: bool
+    lead: Lead
 
 
 @dataclass
@@ -29,6 +46,9 @@ class Sessions:
     """One per session, of one task each, without its memory."""
     before: list[Agent | None]
     """Agents before their last adaptation step, where it can be taken back."""
+    kept: list[Rollout | None]
+    """Episodes since the last step that were played elsewhere than in the user's loop; the next step learns from them
+    too. None for a memory, which has learned from them by then."""
     steps: list[int]
     """Adaptation steps of each."""
     carry: Tree
@@ -55,6 +75,7 @@ class Sessions:
             rng,
             [apart.select(torch.tensor([k])) for k in range(count)],
             [None] * count,
+            [None] * count,
             [0] * count,
             prior.carry or policy.initial_carry(count, copies),
             StepNoise(rng, names, copies, policy.noise),
@@ -65,5 +86,15 @@ class Sessions:
         )
 
     def joined(self) -> Agent:
-        """Return the agents of all sessions as one, without their memory."""
-        return join_agents(self.agents)
+        """Return the agents of all sessions as one that acts: without memory, and without notes for the next step.
+
+        Where some have parameters of their own and others share theirs, all have their own.
+        """
+        agents = [replace(agent, memo={}) for agent in self.agents]
+        if len({agent.stacked for agent in agents}) > 1:
+            agents = [agent if agent.stacked else _apart(agent) for agent in agents]
+        return join_agents(agents)
+
+
+def _apart(agent: Agent) -> Agent:
+    return replace(agent, params=stack_shared(agent.params, 1), stacked=True)
