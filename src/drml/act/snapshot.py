@@ -137,7 +137,7 @@ def decoded(learned: Learned, leaves: dict[str, Tensor], facts: Mapping[str, Any
     """
     try:
         return _Reading(learned, leaves, Fields(f"{path}: its facts", facts, CheckpointError), path).held()
-    except (InputError, ValueError, IndexError, KeyError) as error:
+    except (InputError, ValueError) as error:
         raise CheckpointError(f"{path} holds no sessions of this agent: {error}") from error
 
 
@@ -146,11 +146,10 @@ class _Reading:
 
     def __init__(self, learned: Learned, leaves: dict[str, Tensor], facts: Fields, path: Path) -> None:
         self._leaves, self._facts, self._path = leaves, facts, path
-        self._tree = as_tree(leaves)
         ids, copies = self._leaf("ids"), facts.count("copies")
         lead = tuple(self._leaf("elapsed").shape)
         if ids.dtype != torch.int64 or ids.dim() != 1 or lead != (len(ids), copies) or 0 in lead:
-            raise ValueError(f"{len(ids)} sessions of {copies} copies have elapsed of shape {list(lead)}")
+            raise ValueError(f"{ids.numel()} sessions of {copies} copies have elapsed of shape {list(lead)}")
         self._blank = Sessions.of(learned, copies, facts.integer("seed"), ids.tolist())
         obs = torch.zeros(*lead, learned.interface.spec.obs_size)
         self._acting, carry = learned.policy.step(self._blank.joined().params, obs, self._blank.carry)
@@ -198,7 +197,7 @@ class _Reading:
             "carry": blank.carry,
             "params": {str(i): cast(Tree, params) for i, params in enumerate(self._params())},
             "memo": as_tree(self._memos()),
-            "kept": {name: self._rollout_like(name) for name in _names(self._tree, "kept")},
+            "kept": {name: self._rollout_like(name) for name in {path.split("/")[0] for path in self._branch("kept")}},
         }
         expected |= {name: torch.zeros(sum(self._counts(name)), dtype=torch.float64) for name in ("before", "after")}
         if looks:
@@ -323,7 +322,3 @@ class _Reading:
     def _branch(self, name: str) -> dict[str, Tensor]:
         start = f"{name}/"
         return {path[len(start) :]: leaf for path, leaf in self._leaves.items() if path.startswith(start)}
-
-
-def _names(tree: Tree, branch: str) -> list[str]:
-    return list(cast(Tree, tree.get(branch, {})))
