@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from drml.act import folder
+from drml.act.asked import wholes
 from drml.act.card import LICENCE
 from drml.act.experience import Look
 from drml.act.learned import Learned
@@ -262,8 +263,9 @@ class AdaptiveAgent:
             raise InputError(f"predict: the agent has {self.num_sessions} sessions, expected one; use act and observe")
         predictor = Predictor(self.learned, self._agent.params, self.sessions.carry)
         generator = None if deterministic else self.sessions.rng["predict", self.sessions.predicted].generator()
+        predicted = predictor(observation, state, episode_start, generator)
         self.sessions.predicted += generator is not None
-        return predictor(observation, state, episode_start, generator)
+        return predicted
 
     def save(self, path: Path | str, license: str = LICENCE) -> None:
         """Write the agent as a folder with a model card; `drml.load` of it goes on to the same bits.
@@ -281,7 +283,7 @@ class AdaptiveAgent:
         folder.save(path, self.learned, Held(self.sessions, self._acted, self.seed, self.autoreset), license)
 
     def _chosen(self, sessions: Sequence[int] | None) -> list[int]:
-        chosen = list(range(self.num_sessions)) if sessions is None else [int(k) for k in sessions]
+        chosen = list(range(self.num_sessions)) if sessions is None else wholes("sessions", sessions)
         for k in chosen:
             if not 0 <= k < self.num_sessions:
                 raise InputError(f"there is no session {k}, they are numbered from 0 to {self.num_sessions - 1}")

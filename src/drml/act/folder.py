@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.act import card, snapshot, tested
+from drml.act.asked import path_of
 from drml.act.learned import Learned
 from drml.act.snapshot import Held
 from drml.core.check import not_finite
@@ -53,7 +54,7 @@ def save(path: Path | str, learned: Learned, held: Held | None = None, licence: 
         InputError: if something else is there.
         ResourceError: if it cannot be written; what was there before is untouched.
     """
-    target = Path(path).absolute()
+    target = path_of("save", path).absolute()
     _check_place(path, target)
     text = card.card_of(learned, held, card.check_licence(licence))
     fields = {

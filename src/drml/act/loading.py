@@ -6,6 +6,7 @@ from typing import Any
 
 from drml.act import folder
 from drml.act.adaptive_agent import AdaptiveAgent
+from drml.act.asked import path_of
 from drml.act.learned import Learned
 from drml.act.meta_agent import MetaAgent
 from drml.act.snapshot import Held
@@ -64,11 +65,12 @@ def _adaptive(learned: Learned, held: Held) -> AdaptiveAgent:
 
 def _found(path: Path | str) -> tuple[Learned, Held | None]:
     """Return what lies at a path: what was learned, and the sessions that go on from it."""
-    place = Path(path).absolute()
+    place = path_of("load", path).absolute()
     run = place.parent.parent
     if folder.is_there(place):
         return folder.load(place)
     if kind_of(place / rundir.CONFIG):
+        read_config(place)  # first: a run that cannot be read cannot be trained further either
         found = checkpoint.newest(place / saved.CHECKPOINTS)
         if found is None:
             raise CheckpointError(f"{path} has no checkpoint yet; train it with --resume {as_word(path)}")

@@ -11,6 +11,7 @@ from gymnasium import Space
 
 from drml.act import folder
 from drml.act.adaptive_agent import AdaptiveAgent
+from drml.act.asked import LARGEST, whole, wholes
 from drml.act.card import LICENCE
 from drml.act.learned import Learned
 from drml.act.prediction import State
@@ -60,17 +61,15 @@ class MetaAgent:
         Raises:
             InputError: if a number is out of its range.
         """
-        names = list(range(sessions)) if isinstance(sessions, int) else [int(name) for name in sessions]
-        if num_copies < 1 or not names:
-            raise InputError(
-                f"start: num_copies is {num_copies} and sessions {sessions}, expected at least one of each"
-            )
+        copies, root = whole("start: num_copies", num_copies, 1), whole("start: seed", seed, -LARGEST)
+        names = [*range(sessions)] if isinstance(sessions, int) else sessions
+        names = wholes("start: sessions", names or sessions)
         if len(set(names)) < len(names) or min(names) < 0:
             raise InputError(f"start: sessions is {sessions}, expected different whole numbers of 0 or more")
         if autoreset not in ("same_step", "next_step"):
             raise InputError(f"start: autoreset is {autoreset!r}, expected 'same_step' or 'next_step'")
-        learned = self.learned.with_room(max_steps)
-        return AdaptiveAgent(learned, Sessions.of(learned, num_copies, seed, names), seed, autoreset)
+        learned = self.learned.with_room(whole("start: max_steps", max_steps))
+        return AdaptiveAgent(learned, Sessions.of(learned, copies, root, names), root, autoreset)
 
     def predict(
         self,
