@@ -40,7 +40,8 @@ SPACES = {
     "several": (spaces.MultiDiscrete([2, 3]), [1, 0], [0, 1, 1, 0, 0]),
     "bits": (spaces.MultiBinary(3), [1, 0, 1], [1, 0, 1]),
     "picture": (
-        spaces.Box(0, 255, (1, 2, 1), np.uint8), np.array([[[0], [51]]], np.uint8), [0, np.float32(51) * np.float32(1 / 255)],
+        spaces.Box(0, 255, (1, 2, 1), np.uint8), np.array([[[0], [51]]], np.uint8),
+        [0, np.float32(51) * np.float32(1 / 255)],
     ),
     "symbols": (spaces.Box(0, 9, (2,), np.uint8), np.array([3, 9], np.uint8), [3, 9]),
     "dictionary": (spaces.Dict(b=spaces.Discrete(2), a=BOX), {"b": 1, "a": [0.5, -1]}, [0.5, -1, 0, 1]),
