@@ -220,6 +220,7 @@ def check_line(told):
     assert "\n" not in str(told.value) and 20 < len(str(told.value)) < 500
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in reduce")
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # the package ignores it by itself, outside of tests
 @pytest.mark.parametrize("name", USES)
 def test_a_wrong_use_is_one_line_and_leaves_the_agent_as_it_was(name, tmp_path):

@@ -37,7 +37,7 @@ from drml.act.translation import Translation
 from drml.core.check import not_finite
 from drml.core.errors import InputError, NumericError
 from drml.core.parallel import one_torch_thread
-from drml.core.tree import Tree, tree_where
+from drml.core.tree import tree_where
 from drml.core.types import Agent, Rollout, join_agents
 
 _log = logging.getLogger(__name__)

@@ -90,7 +90,7 @@ def _summary(learned: Learned, held: Held | None) -> str:
 
 def _use(held: Held | None) -> str:
     begin = "agent = drml.load(DIRECTORY)" + (".start()" if held is None else "  # goes on where it was")
-    many = held is not None and held.sessions.elapsed.numel() > 1
+    many = held is not None and held.sessions.elapsed.size > 1
     loop = "observations of all its copies" if many else "observation"
     return (
         "## Use\n\n```python\nimport drml\n\n"

@@ -44,7 +44,7 @@ def encoded(held: Held) -> tuple[Tree, dict[str, JSON]]:
     looks = sessions.experience.looks
     tree: Tree = {
         "ids": sessions.ids,
-        "elapsed": sessions.elapsed,
+        "elapsed": torch.from_numpy(sessions.elapsed),
         "ended": torch.from_numpy(sessions.ended),
         "noise": sessions.noise.states(),
         "since": sessions.experience.since,
@@ -166,7 +166,7 @@ class _Reading:
         sessions.carry = arranged(sessions.carry, self._branch("carry"))
         phase, drawn = ([self._count(i) for i in self._by_session(name)] for name in ("phase", "drawn"))
         sessions.noise.go_on(phase, drawn, self._leaf("noise"))
-        sessions.elapsed, sessions.ended = self._leaf("elapsed"), self._leaf("ended").numpy()
+        sessions.elapsed, sessions.ended = self._leaf("elapsed").numpy(), self._leaf("ended").numpy()
         sessions.kept = [self._kept(k) for k in range(len(sessions.ids))]
         sessions.predicted = facts.count("predicted")
         self._recall()
@@ -189,7 +189,7 @@ class _Reading:
         looks = len(self._leaf("looks/obs")) if "looks/obs" in self._leaves else 0
         expected: Tree = {
             "ids": blank.ids,
-            "elapsed": blank.elapsed,
+            "elapsed": torch.from_numpy(blank.elapsed),
             "ended": torch.from_numpy(blank.ended),
             "noise": blank.noise.states(),
             "since": blank.experience.since,
@@ -223,7 +223,7 @@ class _Reading:
     def _step_like(self) -> dict[str, Tensor]:
         """Return tensors like those of a look, `[K, B, …]`."""
         obs, number = cast(Tensor, self._shown["obs"]), torch.zeros(self._blank.elapsed.shape)
-        flag, count = number.bool(), self._blank.elapsed
+        flag, count = number.bool(), number.long()
         like = {"obs": obs, "final_obs": obs, "action": cast(Tensor, self._shown["action"]), "reward": number}
         return {**like, "elapsed": count, **dict.fromkeys(("terminated", "truncated", "taken", "explored"), flag)}
 
@@ -288,7 +288,7 @@ class _Reading:
             return None
         facts, found = self._facts.nested("acted"), self._branch("acted")
         lead = tuple(self._count(size) for size in facts.array("lead"))
-        if int(np.prod(lead)) != self._blank.elapsed.numel():
+        if int(np.prod(lead)) != self._blank.elapsed.size:
             raise facts.wrong("the axes of all sessions and copies", list(lead), "lead")
         acting = self._acting.replace(self._branch("acted/acting"))
         carry = arranged(self._blank.carry, self._branch("acted/carry"))

@@ -10,6 +10,7 @@ A dictionary or a tuple has the leading axes in each of its parts, as Gymnasium'
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,9 @@ from drml.spaces.observations import AnySpace
 
 Lead = tuple[int, ...]
 """Leading axes of what was given: none, copies, sessions, or both."""
+# Infinities that cancel in a sum are told as a number that is not finite; NumPy's own line would stand beside that.
+warnings.filterwarnings("ignore", "invalid value encountered in reduce", RuntimeWarning, r"drml\.act\.")
+
 LARGEST = float(np.finfo(np.float32).max)
 EXPECTED = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 """Failures of what was given, where it is nothing that the space holds."""
