@@ -16,6 +16,7 @@ _HOME_OF = {  # the public names; found when asked for, since torch takes second
     "session": "drml.run.session",
     # use what was learned
     "load": "drml.act.loading",
+    "load_agent": "drml.act.loading",
     "MetaAgent": "drml.act.meta_agent",
     "AdaptiveAgent": "drml.act.adaptive_agent",
     # what is asked for

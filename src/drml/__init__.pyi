@@ -11,6 +11,7 @@ them when it is first asked for.
 
 from drml.act.adaptive_agent import AdaptiveAgent as AdaptiveAgent
 from drml.act.loading import load as load
+from drml.act.loading import load_agent as load_agent
 from drml.act.meta_agent import MetaAgent as MetaAgent
 from drml.algos.evolution.es_maml import ESMAMLConfig as ESMAMLConfig
 from drml.algos.gradient.maml import MAMLConfig as MAMLConfig

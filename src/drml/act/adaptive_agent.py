@@ -17,27 +17,30 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, final
+from pathlib import Path
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from drml.act import folder
+from drml.act.asked import wholes
+from drml.act.card import LICENCE
 from drml.act.curve import Curve
 from drml.act.experience import Look
 from drml.act.learned import Learned
 from drml.act.prediction import Predictor, State
-from drml.act.sessions import Sessions
+from drml.act.sessions import Acted, Autoreset, Sessions
+from drml.act.snapshot import Held
 from drml.act.tally import Change
-from drml.act.translation import Lead, Translation
+from drml.act.translation import Translation
 from drml.collect.rounds import side_by_side
-from drml.core.distribution import Distribution
 from drml.core.errors import InputError, NumericError
 from drml.core.parallel import one_torch_thread
-from drml.core.tree import Tree, tree_where
+from drml.core.tree import tree_where
 from drml.core.types import Agent, Rollout, join_agents
 
-Autoreset = Literal["same_step", "next_step"]
 _log = logging.getLogger(__name__)
 
 
@@ -54,24 +57,13 @@ class AdaptStep:
     """One line that says what was done."""
 
 
-@dataclass(frozen=True)
-class _Acted:
-    """An action of which nothing came yet."""
-
-    obs: Tensor
-    action: Tensor
-    distribution: Distribution
-    carry: Tree
-    """Memory with the observation in it."""
-    explored: bool
-    lead: Lead
-
-
 @final
 class AdaptiveAgent:
     """K sessions of an agent, in B copies of an environment each."""
 
-    def __init__(self, learned: Learned, sessions: Sessions, seed: int, autoreset: Autoreset) -> None:
+    def __init__(
+        self, learned: Learned, sessions: Sessions, seed: int, autoreset: Autoreset, acted: Acted | None = None
+    ) -> None:
         """Take over sessions; `drml.load(PATH).start()` begins them.
 
         Args:
@@ -79,6 +71,7 @@ class AdaptiveAgent:
             sessions: as they stand.
             seed: root of their random streams.
             autoreset: what environments do after an episode's end.
+            acted: action of which nothing came yet.
         """
         self.learned = learned
         """Parameters, learner and spaces that the agent began with."""
@@ -91,7 +84,7 @@ class AdaptiveAgent:
         self.num_sessions, self.num_copies = sessions.elapsed.shape
         self._translation = Translation(learned.interface, self.num_sessions, self.num_copies)
         self._agent = sessions.joined()
-        self._acted: _Acted | None = None
+        self._acted = acted
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -126,7 +119,7 @@ class AdaptiveAgent:
         action = distribution.sample(sessions.noise.next()) if explore else distribution.mode()
         if not math.isfinite(np.add.reduce(action.numpy(), None, np.float64)):
             raise NumericError("act: the action is not finite, the observation drives the policy beyond all numbers")
-        self._acted = _Acted(obs, action, distribution, carry, explore, lead)
+        self._acted = Acted(obs, action, distribution, carry, explore, lead)
         return self._translation.actions(action, lead)
 
     @torch.no_grad()
@@ -170,7 +163,7 @@ class AdaptiveAgent:
                 _log.warning("adaptation has made session %d worse: %s", int(sessions.ids[k]), change.describe())
 
     def _record(
-        self, acted: _Acted, reward: np.ndarray, ends: np.ndarray, cut: np.ndarray, after: Tensor, taken: np.ndarray
+        self, acted: Acted, reward: np.ndarray, ends: np.ndarray, cut: np.ndarray, after: Tensor, taken: np.ndarray
     ) -> None:
         """Keep what came of an action for the next adaptation step."""
         look = Look(
@@ -186,7 +179,7 @@ class AdaptiveAgent:
         )
         self.sessions.experience.add(look, acted.distribution)
 
-    def _remember(self, acted: _Acted, reward: np.ndarray, ended: np.ndarray, taken: np.ndarray) -> None:
+    def _remember(self, acted: Acted, reward: np.ndarray, ended: np.ndarray, taken: np.ndarray) -> None:
         """Take what came of an action into memory."""
         earned = torch.from_numpy(reward.astype(np.float32))
         carry = self.learned.policy.remember(acted.carry, acted.action, earned, torch.from_numpy(ended))
@@ -310,11 +303,27 @@ class AdaptiveAgent:
             raise InputError(f"predict: the agent has {self.num_sessions} sessions, expected one; use act and observe")
         predictor = Predictor(self.learned, self._agent.params, self.sessions.carry)
         generator = None if deterministic else self.sessions.rng["predict", self.sessions.predicted].generator()
+        predicted = predictor(observation, state, episode_start, generator)
         self.sessions.predicted += generator is not None
-        return predictor(observation, state, episode_start, generator)
+        return predicted
+
+    def save(self, path: Path | str, license: str = LICENCE) -> None:
+        """Write the agent as a folder with a model card; `drml.load` of it goes on to the same bits.
+
+        An action of which nothing came yet is kept too: `observe` may follow after loading.
+
+        Args:
+            path: the folder; it is made where there is none, and a saved agent that is there is replaced.
+            license: of the weights, by the name that the hubs have for it.
+
+        Raises:
+            InputError: if there is something else at the path.
+            ResourceError: if it cannot be written; what was there before is untouched.
+        """
+        folder.save(path, self.learned, Held(self.sessions, self._acted, self.seed, self.autoreset), license)
 
     def _chosen(self, sessions: Sequence[int] | None) -> list[int]:
-        chosen = list(range(self.num_sessions)) if sessions is None else [int(k) for k in sessions]
+        chosen = list(range(self.num_sessions)) if sessions is None else wholes("sessions", sessions)
         for k in chosen:
             if not 0 <= k < self.num_sessions:
                 raise InputError(f"there is no session {k}, they are numbered from 0 to {self.num_sessions - 1}")

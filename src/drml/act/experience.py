@@ -85,11 +85,11 @@ class Experience:
 
     def _acting(self, rows: Tensor, shape: torch.Size) -> Distribution:
         """Return the acting distributions of sessions at all looks, `[L, K', B, …]`."""
-        sessions = len(self.since)
+        sessions, copies = len(self.since), shape[2]
 
-        def of_all(name: str) -> Tensor:
-            columns = torch.stack([d.tensors()[name] for d in self.acting])
-            return columns.expand(-1, sessions, shape[2], *columns.shape[3:])[:, rows]
+        def of_all(name: str) -> Tensor:  # one for all sessions or copies, until one of them has adapted
+            columns = [acting.tensors()[name] for acting in self.acting]
+            return torch.stack([column.expand(sessions, copies, *column.shape[2:])[rows] for column in columns])
 
         return self.acting[0].replace({name: of_all(name) for name in self.acting[0].tensors()})
 

@@ -3,16 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 from gymnasium import Space
 
-from drml.act.adaptive_agent import AdaptiveAgent, Autoreset
+from drml.act import folder
+from drml.act.adaptive_agent import AdaptiveAgent
+from drml.act.asked import LARGEST, whole, wholes
+from drml.act.card import LICENCE
 from drml.act.curve import Curve
 from drml.act.learned import Learned
 from drml.act.prediction import State
-from drml.act.sessions import Sessions
+from drml.act.sessions import Autoreset, Sessions
 from drml.core.errors import InputError
 
 
@@ -58,17 +62,15 @@ class MetaAgent:
         Raises:
             InputError: if a number is out of its range.
         """
-        names = list(range(sessions)) if isinstance(sessions, int) else [int(name) for name in sessions]
-        if num_copies < 1 or not names:
-            raise InputError(
-                f"start: num_copies is {num_copies} and sessions {sessions}, expected at least one of each"
-            )
+        copies, root = whole("start: num_copies", num_copies, 1), whole("start: seed", seed, -LARGEST)
+        names = [*range(sessions)] if isinstance(sessions, int) else sessions
+        names = wholes("start: sessions", names or sessions)
         if len(set(names)) < len(names) or min(names) < 0:
             raise InputError(f"start: sessions is {sessions}, expected different whole numbers of 0 or more")
         if autoreset not in ("same_step", "next_step"):
             raise InputError(f"start: autoreset is {autoreset!r}, expected 'same_step' or 'next_step'")
-        learned = self.learned.with_room(max_steps)
-        return AdaptiveAgent(learned, Sessions.of(learned, num_copies, seed, names), seed, autoreset)
+        learned = self.learned.with_room(whole("start: max_steps", max_steps))
+        return AdaptiveAgent(learned, Sessions.of(learned, copies, root, names), root, autoreset)
 
     def adapt_to(
         self,
@@ -120,6 +122,19 @@ class MetaAgent:
     ) -> tuple[np.ndarray, State | None]:
         """Return actions before adaptation and the next state, as Stable-Baselines3's models do."""
         return self._alone.predict(observation, state, episode_start, deterministic)
+
+    def save(self, path: Path | str, license: str = LICENCE) -> None:
+        """Write what was learned as a folder with a model card, which `drml.load` reads.
+
+        Args:
+            path: the folder; it is made where there is none, and a saved agent that is there is replaced.
+            license: of the weights, by the name that the hubs have for it.
+
+        Raises:
+            InputError: if there is something else at the path.
+            ResourceError: if it cannot be written; what was there before is untouched.
+        """
+        folder.save(path, self.learned, licence=license)
 
     @cached_property
     def _alone(self) -> AdaptiveAgent:

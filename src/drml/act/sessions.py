@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from drml.act.experience import Experience
 from drml.act.learned import Learned
 from drml.act.noise import StepNoise
 from drml.act.tally import Tally
+from drml.act.translation import Lead
+from drml.core.distribution import Distribution
 from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.tree import Tree, stack_shared
@@ -18,6 +21,20 @@ from drml.core.types import Agent, Rollout, Tasks, join_agents
 from drml.policies.api import Policy
 
 ROOT = ("test", "test")  # the streams of `drml test` on test tasks
+Autoreset = Literal["same_step", "next_step"]
+
+
+@dataclass(frozen=True)
+class Acted:
+    """An action of which nothing came yet."""
+
+    obs: Tensor
+    action: Tensor
+    distribution: Distribution
+    carry: Tree
+    """Memory with the observation in it."""
+    explored: bool
+    lead: Lead
 
 
 @dataclass

@@ -11,8 +11,8 @@ from drml.act.loading import load
 from drml.cli.main import print_warnings
 from drml.cli.parse import parse
 from drml.cli.terminal import check_folder, check_json, say, show
-from drml.core.errors import EnvError
 from drml.core.blame import foreign
+from drml.core.errors import EnvError
 from drml.gym.made import made, task_of
 from drml.run.durable import make_directories, write_json
 from drml.use.pages import can_draw

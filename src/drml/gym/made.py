@@ -8,8 +8,8 @@ from typing import Any
 
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from drml.core.errors import EnvError, InputError
 from drml.core.blame import foreign
+from drml.core.errors import EnvError, InputError
 from drml.envs.foreign.family import NUM_ENVS, GymFamily
 from drml.envs.foreign.imported import imported
 from drml.envs.foreign.legacy import modern

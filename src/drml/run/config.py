@@ -8,6 +8,7 @@ from typing import Any, cast
 from drml.algos.api import Learner
 from drml.algos.registry import AnyConfig, AnyPolicyConfig, LearnerEntry, learner_entry
 from drml.core.config import from_dict
+from drml.core.errors import InputError
 from drml.core.types import EnvSpec
 from drml.loop.config import TrainConfig
 from drml.policies.mlp import MLPConfig
@@ -50,7 +51,10 @@ def read_config(run: Path) -> RunConfig:
 
 def typed_config(data: Mapping[str, Any], where: str) -> RunConfig:
     """Return the configuration that plain values stand for; each must be of the type that its field says."""
-    entry = learner_entry(str(data.get("learner", "")))
+    try:
+        entry = learner_entry(str(data.get("learner", "")))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
     kinds = {"learner_config": entry.config_type, "policy": _policy_kind(entry, data.get("policy"))}
     typed = {key: from_dict(kind, data.get(key), f"{where}.{key}") for key, kind in kinds.items()}
     return from_dict(RunConfig, {**data, **typed}, where)

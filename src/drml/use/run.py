@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from drml.act.loading import load
+from drml.act.loading import load_meta
 from drml.act.meta_agent import MetaAgent
 from drml.algos.registry import AnyConfig, AnyPolicyConfig
 from drml.core.errors import DrmlError
@@ -117,7 +117,7 @@ class Run:
         Raises:
             CheckpointError: if there is no checkpoint yet that can be loaded.
         """
-        return load(self.path)
+        return load_meta(self.path)
 
     def report(self, film: bool = False) -> Path:
         """Write the run's report, one self-contained page, and return its path; `film` films the best policy anew.

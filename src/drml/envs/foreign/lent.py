@@ -11,9 +11,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
+from drml.core.blame import foreign
 from drml.core.errors import EnvError, InputError
 from drml.envs.foreign.adapter import Foreign, GymEnv
-from drml.core.blame import foreign
 from drml.envs.foreign.copies import (
     AnyEnv,
     AnyVectorEnv,
