@@ -19,6 +19,7 @@ _HOME_OF = {  # the public names; found when asked for, since torch takes second
     "load_agent": "drml.act.loading",
     "MetaAgent": "drml.act.meta_agent",
     "AdaptiveAgent": "drml.act.adaptive_agent",
+    "Curve": "drml.act.curve",
     # what is asked for
     "RunConfig": "drml.run.config",
     "TrainConfig": "drml.loop.config",

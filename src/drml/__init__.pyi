@@ -10,6 +10,7 @@ them when it is first asked for.
 """
 
 from drml.act.adaptive_agent import AdaptiveAgent as AdaptiveAgent
+from drml.act.curve import Curve as Curve
 from drml.act.loading import load as load
 from drml.act.loading import load_agent as load_agent
 from drml.act.meta_agent import MetaAgent as MetaAgent

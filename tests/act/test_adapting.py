@@ -79,7 +79,7 @@ def test_returns_by_task_and_step_are_those_of_drml_test(run):
     np.testing.assert_allclose(found, expected(run), rtol=tolerance(run), atol=0)
 
 
-def test_an_agent_that_stopped_half_way_goes_on_to_the_same_returns(run):
+def test_an_agent_that_was_saved_half_way_goes_on_to_the_same_returns(run, tmp_path):
     meta = drml.load(run.path)
     found = []
     tasks = tasks_under_test(run.config.suite, 1, COPIES)
@@ -87,6 +87,8 @@ def test_an_agent_that_stopped_half_way_goes_on_to_the_same_returns(run):
         first, _ = meta.adapt_to(
             task.env, COPIES, 1, session=task.session, verbose=False, max_steps=3 * meta.learned.interface.horizon
         )
+        first.save(tmp_path / "half-way")
+        first = drml.load_agent(tmp_path / "half-way")
         rest = 0 if meta.learned.adapts_while_acting else 1  # a memory has adapted to its last episode by then
         agent, curve = first.adapt_to(task.env, COPIES, rest, verbose=False)
         assert agent.steps == (3,) if meta.learned.adapts_while_acting else (2,)

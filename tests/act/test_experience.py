@@ -20,7 +20,7 @@ def seen(rows, horizon, whole, *, sessions=1, watched=(), idle=(), since=0):
         since: looks that are forgotten.
     """
     copies = len(rows)
-    experience, elapsed = Experience(sessions), torch.zeros(sessions, copies, dtype=torch.int64)
+    experience, elapsed = Experience(sessions, copies), torch.zeros(sessions, copies, dtype=torch.int64)
     for t in range(len(rows[0])):
         if t == since:
             experience.forget(torch.arange(sessions))
@@ -111,7 +111,7 @@ def test_what_was_forgotten_is_not_learned_from_again(whole):
 
 
 def test_sessions_forget_each_for_itself_and_looks_that_nobody_needs_are_dropped():
-    experience = Experience(2)
+    experience = Experience(2, 1)
     flag, number = torch.zeros(2, 1, dtype=torch.bool), torch.zeros(2, 1, dtype=torch.int64)
     for t in range(4):
         obs = torch.full((2, 1, 1), float(t))
@@ -131,3 +131,43 @@ def test_the_log_probability_is_that_of_the_acting_distribution():
     rollout = seen(["..T"], 3, True)
     expected = torch.full((3,), -0.5 * torch.log(torch.tensor(2 * torch.pi)).item())
     torch.testing.assert_close(rollout.log_prob[0, :, 0], expected)
+
+
+def looks_of(steps, explored_of, ends, forget_at=()):
+    """Return the experience of one copy whose actions are drawn from the policy at `explored_of`, and what it is."""
+    experience, elapsed = Experience(1, 1), 0
+    for t in range(steps):
+        if t in forget_at:
+            experience.forget(torch.tensor([0]))
+        number, ended = torch.full((1, 1), float(t)), torch.full((1, 1), t in ends)
+        flag = torch.zeros(1, 1, dtype=torch.bool)
+        explored = torch.full((1, 1), explored_of(t))
+        look = Look(
+            number[..., None],
+            number[..., None],
+            number,
+            ended,
+            flag,
+            number[..., None],
+            flag + elapsed,
+            ~flag,
+            explored,
+        )
+        experience.add(look, Gaussian(number[..., None], torch.zeros(1, 1, 1)))
+        elapsed = 0 if t in ends else elapsed + 1
+    return experience
+
+
+def test_an_agent_that_is_only_to_work_does_not_grow():
+    assert not looks_of(50, lambda t: False, {9, 19, 29}).looks
+    assert len(looks_of(50, lambda t: t < 10, {9, 19, 29}).looks) == 10  # what it did before is still there
+    assert not looks_of(50, lambda t: t < 5, {9, 19}, forget_at={5}).looks
+
+
+def test_an_episode_with_a_gap_is_left_out_and_the_next_one_is_whole():
+    experience = looks_of(12, lambda t: t != 1, {3, 7, 11})
+    assert columns(experience.rollout(torch.tensor([0]), 4, True)) == [[4, 5, 6, 7], [8, 9, 10, 11]]
+    late = looks_of(12, lambda t: t >= 2, {3, 7, 11})  # its first two steps were not kept
+    assert columns(late.rollout(torch.tensor([0]), 4, True)) == [[4, 5, 6, 7], [8, 9, 10, 11]]
+    adapted = looks_of(12, lambda t: t not in (5, 6), {3, 7, 11}, forget_at={5})
+    assert columns(adapted.rollout(torch.tensor([0]), 4, True)) == [[8, 9, 10, 11]]

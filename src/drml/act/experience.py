@@ -7,7 +7,7 @@ first step on; shorter ones are followed by steps that were not taken.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import final
 
 import torch
@@ -45,17 +45,28 @@ class Look:
 class Experience:
     """Looks of K sessions, each from its own last adaptation on."""
 
-    def __init__(self, sessions: int) -> None:
+    def __init__(self, sessions: int, copies: int) -> None:
         self.looks: list[Look] = []
         self.acting: list[Distribution] = []
         """Acting distributions, by look; tensors that broadcast against `[K, B, …]`."""
         self.since = torch.zeros(sessions, dtype=torch.int64)
         """First look `[K]` that a session has not adapted to."""
+        self.open = torch.zeros(sessions, copies, dtype=torch.bool)
+        """Copies `[K, B]` of whose running episode some looks are kept, or were until the last adaptation."""
 
     def add(self, look: Look, acting: Distribution) -> None:
-        """Add what came of one look."""
-        self.looks.append(look)
+        """Add what came of one look.
+
+        An agent that is only to work must not grow: a look that nothing is learned from is left out where no running
+        episode is kept, and so is then the rest of its episode.
+        """
+        if not bool(look.explored.any()) and not (self.looks and bool(self.open.any())):
+            self.open.zero_()
+            return
+        whole = self.open | (look.elapsed == 0)
+        self.looks.append(replace(look, explored=look.explored & whole))
         self.acting.append(acting)
+        self.open = ~(look.terminated | look.truncated)
 
     def forget(self, rows: Tensor) -> None:
         """Forget what sessions `[K']` have seen so far."""

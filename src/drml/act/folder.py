@@ -37,7 +37,7 @@ from drml.spaces.interface import Interface
 FORMAT = 1
 CONFIG, MODEL, SESSION, CARD = "config.json", "model.safetensors", "session.safetensors", "README.md"
 _CONTENTS = sealed.Contents("saved agent", (CONFIG, MODEL), re.compile(re.escape(SESSION)))
-_OWN = {CONFIG, MODEL, SESSION, CARD, MANIFEST}
+_OWN = {CONFIG, MODEL, SESSION, CARD, MANIFEST, "curve.json", "curve.png"}
 _BESIDE = (*rundir.WRITTEN_BESIDE, "format", "library", "reached", "tested", "sessions")
 
 

@@ -48,6 +48,7 @@ def encoded(held: Held) -> tuple[Tree, dict[str, JSON]]:
         "ended": torch.from_numpy(sessions.ended),
         "noise": sessions.noise.states(),
         "since": sessions.experience.since,
+        "open": sessions.experience.open,
         "running": torch.from_numpy(sessions.tally.running),
         "before": _joined(sessions.tally.before),
         "after": _joined(sessions.tally.after),
@@ -193,6 +194,7 @@ class _Reading:
             "ended": torch.from_numpy(blank.ended),
             "noise": blank.noise.states(),
             "since": blank.experience.since,
+            "open": blank.experience.open,
             "running": torch.from_numpy(blank.tally.running),
             "carry": blank.carry,
             "params": {str(i): cast(Tree, params) for i, params in enumerate(self._params())},
@@ -278,10 +280,10 @@ class _Reading:
 
     def _recall(self) -> None:
         experience, looks, acting = self._blank.experience, self._branch("looks"), self._branch("acting")
-        experience.since = self._leaf("since")
+        experience.since, experience.open = self._leaf("since"), self._leaf("open")
         for row in range(len(looks["obs"]) if looks else 0):
-            look = Look(**{name: looks[name][row] for name in _LOOK})
-            experience.add(look, self._acting.replace({name: value[row] for name, value in acting.items()}))
+            experience.looks.append(Look(**{name: looks[name][row] for name in _LOOK}))
+            experience.acting.append(self._acting.replace({name: value[row] for name, value in acting.items()}))
 
     def _acted(self) -> Acted | None:
         if self._facts.values.get("acted") is None:

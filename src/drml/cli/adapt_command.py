@@ -7,14 +7,14 @@ from typing import Annotated
 import tyro
 
 from drml.act.adapting import Plan
-from drml.act.loading import load
+from drml.act.loading import load_meta
 from drml.cli.main import print_warnings
 from drml.cli.parse import parse
 from drml.cli.terminal import check_folder, check_json, say, show
 from drml.core.blame import foreign
 from drml.core.errors import EnvError
 from drml.gym.made import made, task_of
-from drml.run.durable import make_directories, write_json
+from drml.run.durable import write_json
 from drml.use.pages import can_draw
 
 
@@ -39,7 +39,7 @@ class AdaptArgs:
     take_back: bool = False
     """Take a step back that has made things worse, and end there."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Write curve.json and curve.png to this directory, new or empty."""
+    """Keep the adapted agent in this directory, new or empty, with its curve as curve.json and curve.png."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the curve to this file."""
 
@@ -52,17 +52,17 @@ def run(words: list[str]) -> int:
         check_folder("--out", args.out)
     out, json = (None if path is None else path.absolute() for path in (args.out, args.json))  # an import may go away
     plan = Plan(args.episodes, args.steps, args.take_back)
-    meta = load(args.run)
+    meta = load_meta(args.run)
     env = made(args.env, args.copies, task_of(args.task), plan.episodes)
     print_warnings()
     try:
-        curve = meta.adapt_to(env, plan.episodes, plan.steps, seed=args.seed, take_back=plan.take_back)[1]
+        agent, curve = meta.adapt_to(env, plan.episodes, plan.steps, seed=args.seed, take_back=plan.take_back)
     finally:
         with foreign("closing the environment", EnvError):
             env.close()
     show(curve.table())
     if out is not None:
-        make_directories(out)
+        agent.save(out)
         write_json(out / "curve.json", curve.facts())
         if can_draw():
             curve.picture(out / "curve.png")

@@ -1,11 +1,12 @@
 """The formats that an agent can be written in, by name."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from drml.act import folder
 from drml.act.learned import Learned
 from drml.core.errors import InputError
 from drml.core.lookup import look_up
@@ -24,8 +25,8 @@ class Target:
     """One phrase on the files."""
     check: Callable[[], None]
     """Checks, before any work is done, that what writes it is installed."""
-    files: Callable[[Learned], Mapping[str, bytes]]
-    """Makes the files by name, which may lie in folders of their own."""
+    write: Callable[[Learned, Path], Sequence[Path]]
+    """Writes an agent to a directory, and returns the files."""
 
 
 def target_of(name: str) -> Target:
@@ -53,14 +54,26 @@ def export(learned: Learned, to: str, out: Path) -> list[Path]:
     target.check()
     if kind_of(out) not in ("", "a directory"):
         raise InputError(f"{out} is {kind_of(out)}, and an export is several files; name a directory")
-    files = target.files(learned)
-    with durable.writing(out):
-        durable.make_directories(out.absolute())
-    for name, data in files.items():
-        with durable.writing(out / name):
-            durable.make_directories((out / name).absolute().parent)
-        durable.replace_file(out / name, data)
-    return [out / name for name in files]
+    return list(target.write(learned, out))
+
+
+def _each(files: Callable[[Learned], Mapping[str, bytes]]) -> Callable[[Learned, Path], Sequence[Path]]:
+    """Return what writes the files that are made of an agent, by name, each in one step."""
+
+    def write(learned: Learned, out: Path) -> Sequence[Path]:
+        written = {out / name: data for name, data in files(learned).items()}
+        for path, data in written.items():
+            with durable.writing(path):
+                durable.make_directories(path.absolute().parent)
+            durable.replace_file(path, data)
+        return list(written)
+
+    return write
+
+
+def _folder(learned: Learned, out: Path) -> Sequence[Path]:
+    folder.save(out, learned)
+    return sorted(out.iterdir())
 
 
 def _by_graph(learned: Learned, suffix: str, write: Callable[[Graph, Mapping[str, Any]], bytes]) -> dict[str, bytes]:
@@ -82,26 +95,27 @@ TARGETS: dict[str, Target] = {
     "onnx": Target(
         "ONNX models of acting and adapting",
         onnx.check_can_write,
-        lambda learned: _by_graph(learned, ".onnx", onnx.model_of),
+        _each(lambda learned: _by_graph(learned, ".onnx", onnx.model_of)),
     ),
     "torch": Target(
         "programs of torch.export, which torch runs without this package",
         lambda: None,
-        lambda learned: _by_graph(learned, ".pt2", program.file_of),
+        _each(lambda learned: _by_graph(learned, ".pt2", program.file_of)),
     ),
     "keras": Target(
         "a Keras model of stock layers, for TensorFlow and torch",
         keras.check_can_write,
-        lambda learned: {"agent.keras": keras.file_of(learned)},
+        _each(lambda learned: {"agent.keras": keras.file_of(learned)}),
     ),
     "savedmodel": Target(
         "a SavedModel of TensorFlow",
         tensorflow.check_can_write,
-        lambda learned: _in_tensorflow(learned, "savedmodel", "savedmodel"),
+        _each(lambda learned: _in_tensorflow(learned, "savedmodel", "savedmodel")),
     ),
     "tflite": Target(
         "a TFLite model",
         tensorflow.check_can_write,
-        lambda learned: _in_tensorflow(learned, "tflite", "agent.tflite"),
+        _each(lambda learned: _in_tensorflow(learned, "tflite", "agent.tflite")),
     ),
+    "folder": Target("a folder of safetensors with a model card, as hubs have them", lambda: None, _folder),
 }

@@ -35,7 +35,7 @@ def made(name: str, copies: int, task: Mapping[str, Any], default_copies: int) -
     """
     if copies < 0:
         raise InputError(f"copies is {copies}, expected 0 or more")
-    found = imported(name)
+    found = imported(name, "make_env")
     if isinstance(found, GymFamily):
         given = as_tasks([given_task(found.tasks, task)], [0])
         with foreign(f"'{name}': making the environment", EnvError):
