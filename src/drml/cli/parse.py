@@ -45,6 +45,8 @@ def parse(
         InputError: names the flag or value that is wrong, and the closest one that is right.
         SystemExit: `--help` was asked for, and printed.
     """
+    if "--" in words:  # to argparse the end of an empty list, which a value that is missing would pass for
+        raise InputError(f"{prog}: '--' is no flag and no value; leave it out")
     words = [_long_form(short, word) for word in words]
     complaint = io.StringIO()
     width = nullcontext() if {"-h", "--help"} & set(words) else _wide_terminal()

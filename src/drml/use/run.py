@@ -5,6 +5,7 @@
     run = drml.train("half-cheetah-dir-promp-v1", "promp")
     run.test()
     run.report()
+    agent = run.agent().start()
 
 A run is a directory; `Run` is a handle on it that holds nothing of its own, so that two handles on one directory, or a
 handle and the command line, see the same. `drml.session` has the same acts as functions, with more to choose.
