@@ -21,7 +21,7 @@ def test_every_public_name_is_what_its_home_holds(name):
 def test_configurations_of_all_learners_and_policies_are_public():
     from drml.algos.registry import LEARNERS
 
-    kinds = {kind for entry in LEARNERS.values() for kind in (entry.config_type, type(entry.default_policy))}
+    kinds = {kind for entry in LEARNERS.values() for kind in (entry.config_type, *entry.policies)}
     assert {kind.__name__: kind for kind in kinds} == {kind.__name__: getattr(drml, kind.__name__) for kind in kinds}
 
 

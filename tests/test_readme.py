@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from drml.cli.main import main
@@ -38,11 +39,12 @@ def test_the_python_example_trains_tests_and_reports(tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(compile(example, str(README), "exec"), names)
-    run = tmp_path / "runs/half-cheetah-dir-promp-v1-promp-s0"
+    run = tmp_path / "runs/half-cheetah-vel-promp-v1-promp-s0"
     assert names["run"].path == run and (run / "report.html").exists()
     curve = json.loads((run / "test.json").read_text(encoding="utf-8"))["return_by_step"]
     assert [point["step"] for point in curve] == [0, 1, 2, 3]  # as its comment says
     assert "after 0, 1, 2, 3 adaptation steps" in capsys.readouterr().out
+    assert names["agent"].steps == (1,) and np.isfinite(names["observation"]).all() and names["truncated"]
 
 
 def test_the_pictures_numbers_are_those_of_the_stored_result():

@@ -10,7 +10,9 @@ them when it is first asked for.
 """
 
 from drml.act.adaptive_agent import AdaptiveAgent as AdaptiveAgent
+from drml.act.curve import Curve as Curve
 from drml.act.loading import load as load
+from drml.act.loading import load_agent as load_agent
 from drml.act.meta_agent import MetaAgent as MetaAgent
 from drml.algos.evolution.es_maml import ESMAMLConfig as ESMAMLConfig
 from drml.algos.gradient.maml import MAMLConfig as MAMLConfig
@@ -28,7 +30,9 @@ from drml.envs.api import Isolation as Isolation
 from drml.envs.api import Suite as Suite
 from drml.envs.foreign.family import GymFamily as GymFamily
 from drml.envs.foreign.family import task_family as task_family
+from drml.learning.adapt import InnerConfig as InnerConfig
 from drml.loop.config import TrainConfig as TrainConfig
+from drml.policies.made import ModuleConfig as ModuleConfig
 from drml.policies.memory.registry import MemoryConfig as MemoryConfig
 from drml.policies.mlp import MLPConfig as MLPConfig
 from drml.run import session as session

@@ -16,7 +16,7 @@ FLOORS = [
     {"loop", "executors", "gym", "references"},
     {"run", "check"},
     {"recipes", "report", "act"},
-    {"use"},
+    {"use", "export"},
     {"cli", "__main__"},  # shows reports, so it stands on them
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -28,6 +28,11 @@ ROOMS_OF = {  # which third parties may be imported where; torch and numpy every
     "tyro": {"cli"},
     "rich": {"cli"},
     "safetensors": {"run"},
+    "onnx": {"export"},
+    "onnxscript": {"export"},
+    "onnxruntime": {"export"},
+    "keras": {"policies", "export"},
+    "tensorflow": {"export"},
     "tensorboard": {"run"},
 }
 BANNED_NAMES = {"utils", "common", "helpers", "misc", "base"}
@@ -35,7 +40,7 @@ GLOBAL_RNG = {"manual_seed", "seed", "rand", "randn", "randint", "randperm", "mu
 GLOBAL_RNG |= {"rand_like", "randn_like", "normal", "get_rng_state", "set_rng_state", "default_generator"}
 SEEDED = {"Generator", "Philox", "PCG64"}  # of numpy.random: these hold a state of their own
 SEEDS_FOREIGN_CODE = {  # which draws from global generators
-    "envs/foreign/protocols",  # puts them back as they were
+    "core/global_generators",  # puts them back as they were
     "check/surroundings",  # in a process of its own
 }
 

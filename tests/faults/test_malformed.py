@@ -19,6 +19,8 @@ BEGINNINGS = [
     ["train", "--resume", "run"],
     ["test", "run"],
     ["report", "run"],
+    ["export", "run"],
+    ["adapt", "run", "nowhere:make_env"],
     ["check", NAV],
     ["reproduce", "navigation-maml"],
     ["demo"],
@@ -42,7 +44,7 @@ NAMES = [
     "-x",
     "run/config.json",
 ]
-NEEDS = {"train": 2, "test": 1, "report": 1, "check": 1, "reproduce": 1}
+NEEDS = {"train": 2, "test": 1, "report": 1, "export": 1, "adapt": 2, "check": 1, "reproduce": 1}
 
 
 def malformed(fork: ForkServer, folder: Path) -> list[list[str]]:
@@ -56,7 +58,7 @@ def malformed(fork: ForkServer, folder: Path) -> list[list[str]]:
     for name in COMMANDS:
         cases += [[name, word] for word in WORDS[:4] if name != "check" or word != "extra"]
         cases += [[name, *["run"] * (NEEDS.get(name, 0) + 1)]]
-    for command in ("train", "test", "report", "check", "reproduce"):
+    for command in ("train", "test", "report", "export", "check", "reproduce"):
         cases += [[command]] + [[command, name, *["maml"] * (command == "train")] for name in NAMES]
     cases += [["train", NAV, name] for name in NAMES]
     cases += [["train", "--resume", name] for name in NAMES] + [["train", "--resume=" + name] for name in NAMES]

@@ -124,7 +124,7 @@ def test_inner_steps_on_episodes_learn_from_one_episode_of_each_copy():
     learner, tasks, rng = promp("episodes"), FAMILY.tasks.all_tasks(), Streams(1)
     agent = learner.prior(learner.init(rng).shared, tasks, 1, rng)
     rollout = collector(learner)(learner.policy, agent, tasks, rng)
-    advantages = learner._inner.advantages(rollout)
+    advantages = learner.inner.advantages(rollout)
     assert torch.equal(advantages.weight > 0.0, rollout.taken)
     torch.testing.assert_close(advantages.weight[0][rollout.taken[0]], torch.full((3 * COPIES,), 1.0 / (3 * COPIES)))
     changed = rollout.map(lambda x: x.masked_fill(~rollout.taken.view(*x.shape[:3], *(1,) * (x.dim() - 3)), 7))

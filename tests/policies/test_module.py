@@ -1,4 +1,6 @@
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -144,6 +146,17 @@ def test_stacked_copies_of_shared_parameters_change_nothing():
     torch.testing.assert_close(one.mean, many.mean, rtol=1e-12, atol=1e-12)
     assert one.log_std.shape == (1, 1, 1, 3)
     assert many.log_std.shape == (3, 1, 1, 3)
+
+
+def test_threads_that_share_a_module_do_not_meet_each_others_parameters():
+    policy = policy_of(Custom(lambda s, x: (time.sleep(1e-4), x.tanh())[1]))  # lets the other threads in
+    params = [row(weights(policy, 1, seed), 0) for seed in range(4)] + [weights(policy, 2, seed) for seed in range(4)]
+    obs = Streams(3)["obs"].normal((2, 4, 5)).double()
+    alone = [policy.step(own, obs, {})[0].mean for own in params]
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(10):
+            together = list(threads.map(lambda own: policy.step(own, obs, {})[0].mean, params))
+            assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
 def test_init_gives_copies_of_the_module_as_it_was():

@@ -166,7 +166,7 @@ def test_settings_by_name_go_where_the_configuration_has_them(here):
         ({"seed": "3"}, "config.seed is '3', expected int"),
         ({"learner_config": drml.ProMPConfig()}, "learner_config is of type ProMPConfig, maml takes MAMLConfig"),
         ({"learner_config": {"order": 1}}, "learner_config is of type dict, maml takes MAMLConfig"),
-        ({"policy": drml.MemoryConfig()}, "policy is of type MemoryConfig, maml takes MLPConfig: policy=drml.MLPC"),
+        ({"policy": drml.MemoryConfig()}, "policy is of type MemoryConfig, maml takes MLPConfig or ModuleConfig: pol"),
         ({"train": {"meta_iters": 3}}, "train is of type dict, expected TrainConfig"),
         ({"learner": "MAML"}, "unknown learner 'MAML'"),
         ({"learner": None}, "unknown learner 'None'"),

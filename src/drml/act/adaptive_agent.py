@@ -17,26 +17,30 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, final
+from pathlib import Path
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from drml.act import folder
+from drml.act.asked import wholes
+from drml.act.card import LICENCE
+from drml.act.curve import Curve
 from drml.act.experience import Look
 from drml.act.learned import Learned
 from drml.act.prediction import Predictor, State
-from drml.act.sessions import Sessions
+from drml.act.sessions import Acted, Autoreset, Sessions
+from drml.act.snapshot import Held
 from drml.act.tally import Change
-from drml.act.translation import Lead, Translation
-from drml.core.check import not_finite
-from drml.core.distribution import Distribution
+from drml.act.translation import Translation
+from drml.collect.rounds import side_by_side
 from drml.core.errors import InputError, NumericError
 from drml.core.parallel import one_torch_thread
-from drml.core.tree import Tree, tree_where
+from drml.core.tree import tree_where
 from drml.core.types import Agent, Rollout, join_agents
 
-Autoreset = Literal["same_step", "next_step"]
 _log = logging.getLogger(__name__)
 
 
@@ -53,24 +57,13 @@ class AdaptStep:
     """One line that says what was done."""
 
 
-@dataclass(frozen=True)
-class _Acted:
-    """An action of which nothing came yet."""
-
-    obs: Tensor
-    action: Tensor
-    distribution: Distribution
-    carry: Tree
-    """Memory with the observation in it."""
-    explored: bool
-    lead: Lead
-
-
 @final
 class AdaptiveAgent:
     """K sessions of an agent, in B copies of an environment each."""
 
-    def __init__(self, learned: Learned, sessions: Sessions, seed: int, autoreset: Autoreset) -> None:
+    def __init__(
+        self, learned: Learned, sessions: Sessions, seed: int, autoreset: Autoreset, acted: Acted | None = None
+    ) -> None:
         """Take over sessions; `drml.load(PATH).start()` begins them.
 
         Args:
@@ -78,6 +71,7 @@ class AdaptiveAgent:
             sessions: as they stand.
             seed: root of their random streams.
             autoreset: what environments do after an episode's end.
+            acted: action of which nothing came yet.
         """
         self.learned = learned
         """Parameters, learner and spaces that the agent began with."""
@@ -90,7 +84,7 @@ class AdaptiveAgent:
         self.num_sessions, self.num_copies = sessions.elapsed.shape
         self._translation = Translation(learned.interface, self.num_sessions, self.num_copies)
         self._agent = sessions.joined()
-        self._acted: _Acted | None = None
+        self._acted = acted
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -99,7 +93,7 @@ class AdaptiveAgent:
 
     @property
     def agent(self) -> Agent:
-        """Return parameters, memory and memo of all sessions as one value."""
+        """Return parameters and memory of all sessions as one value, without the notes of their learners."""
         return replace(self._agent, carry=self.sessions.carry)
 
     @torch.no_grad()
@@ -125,7 +119,7 @@ class AdaptiveAgent:
         action = distribution.sample(sessions.noise.next()) if explore else distribution.mode()
         if not math.isfinite(np.add.reduce(action.numpy(), None, np.float64)):
             raise NumericError("act: the action is not finite, the observation drives the policy beyond all numbers")
-        self._acted = _Acted(obs, action, distribution, carry, explore, lead)
+        self._acted = Acted(obs, action, distribution, carry, explore, lead)
         return self._translation.actions(action, lead)
 
     @torch.no_grad()
@@ -169,7 +163,7 @@ class AdaptiveAgent:
                 _log.warning("adaptation has made session %d worse: %s", int(sessions.ids[k]), change.describe())
 
     def _record(
-        self, acted: _Acted, reward: np.ndarray, ends: np.ndarray, cut: np.ndarray, after: Tensor, taken: np.ndarray
+        self, acted: Acted, reward: np.ndarray, ends: np.ndarray, cut: np.ndarray, after: Tensor, taken: np.ndarray
     ) -> None:
         """Keep what came of an action for the next adaptation step."""
         look = Look(
@@ -185,7 +179,7 @@ class AdaptiveAgent:
         )
         self.sessions.experience.add(look, acted.distribution)
 
-    def _remember(self, acted: _Acted, reward: np.ndarray, ended: np.ndarray, taken: np.ndarray) -> None:
+    def _remember(self, acted: Acted, reward: np.ndarray, ended: np.ndarray, taken: np.ndarray) -> None:
         """Take what came of an action into memory."""
         earned = torch.from_numpy(reward.astype(np.float32))
         carry = self.learned.policy.remember(acted.carry, acted.action, earned, torch.from_numpy(ended))
@@ -211,8 +205,7 @@ class AdaptiveAgent:
             self._count_steps(chosen)
             note = f"{self.learned.config.learner} adapts while it acts: its memory holds what it was told"
             return AdaptStep(self.steps, 0, note)
-        groups = [[k for k in chosen if self.sessions.steps[k] == step] for step in sorted(set(self.steps))]
-        rollouts = [(group, self._rollout(group)) for group in groups if group]
+        rollouts = [(group, self._rollout(group)) for group in self._grouped(chosen)]
         adapted = [(group, self._adapted(group, rollout)) for group, rollout in rollouts]
         for group, agent in adapted:
             for row, k in enumerate(group):
@@ -227,6 +220,46 @@ class AdaptiveAgent:
     def change(self, session: int = 0) -> Change:
         """Return what the last adaptation step of a session changed: returns of episodes before it and after it."""
         return self.sessions.tally.change(self._chosen([session])[0])
+
+    def adapt_to(
+        self,
+        env: Any,  # noqa: ANN401 — of Gymnasium, or of the old gym
+        episodes: int = 20,
+        steps: int = 1,
+        *,
+        take_back: bool = False,
+        verbose: bool = True,
+    ) -> "tuple[AdaptiveAgent, Curve]":
+        """Act and adapt in an environment, and return the agent that comes of it, and the curve; this one stays.
+
+        The curve begins with the agent as it is: with episodes that an earlier call has played and nobody has adapted
+        to yet, else with new ones. What your own loop has shown since the last step is left out; `adapt` first.
+
+        Args:
+            env: a `gymnasium.Env` or `VectorEnv` with the spaces that were trained on. It stays open.
+            episodes: episodes before each step and after the last one; for a learner that adapts on steps, stretches
+                of as many steps as a horizon; for a memory, trials that are begun from what it remembers.
+            steps: adaptation steps.
+            take_back: True takes a step back that has made things worse, and ends there.
+            verbose: True prints a line to standard error for each point of the curve.
+
+        Raises:
+            InputError: if a number is out of its range, the environment has other spaces, there are several sessions,
+                or a memory would have to become more or fewer.
+            EnvError: if a call of the environment fails, or no sound episode is left.
+            NumericError: if a step leads to numbers that are not finite.
+        """
+        from drml.act.adapting import Plan, adapted_to
+        from drml.envs.foreign.lent import Borrowed  # environments are imported by those who have one
+
+        plan = Plan(episodes, steps, take_back, verbose)
+        if self.num_sessions != 1:
+            raise InputError(f"adapt_to: the agent has {self.num_sessions} sessions, expected one")
+        borrowed = Borrowed(env, self.learned.interface)
+        begun = self.sessions.in_copies(self.learned.policy, borrowed.copies)
+        adapted = adapted_to(self.learned, begun, borrowed, plan)
+        autoreset: Autoreset = "next_step" if borrowed.restarts_in_next_step else "same_step"
+        return AdaptiveAgent(self.learned, adapted.sessions, self.seed, autoreset), adapted.curve
 
     def take_back(self, sessions: Sequence[int] | None = None) -> None:
         """Return to the agents before their last adaptation step, and forget what was seen since.
@@ -270,36 +303,57 @@ class AdaptiveAgent:
             raise InputError(f"predict: the agent has {self.num_sessions} sessions, expected one; use act and observe")
         predictor = Predictor(self.learned, self._agent.params, self.sessions.carry)
         generator = None if deterministic else self.sessions.rng["predict", self.sessions.predicted].generator()
+        predicted = predictor(observation, state, episode_start, generator)
         self.sessions.predicted += generator is not None
-        return predictor(observation, state, episode_start, generator)
+        return predicted
+
+    def save(self, path: Path | str, license: str = LICENCE) -> None:
+        """Write the agent as a folder with a model card; `drml.load` of it goes on to the same bits.
+
+        An action of which nothing came yet is kept too: `observe` may follow after loading.
+
+        Args:
+            path: the folder; it is made where there is none, and a saved agent that is there is replaced.
+            license: of the weights, by the name that the hubs have for it.
+
+        Raises:
+            InputError: if there is something else at the path.
+            ResourceError: if it cannot be written; what was there before is untouched.
+        """
+        folder.save(path, self.learned, Held(self.sessions, self._acted, self.seed, self.autoreset), license)
 
     def _chosen(self, sessions: Sequence[int] | None) -> list[int]:
-        chosen = list(range(self.num_sessions)) if sessions is None else [int(k) for k in sessions]
+        chosen = list(range(self.num_sessions)) if sessions is None else wholes("sessions", sessions)
         for k in chosen:
             if not 0 <= k < self.num_sessions:
                 raise InputError(f"there is no session {k}, they are numbered from 0 to {self.num_sessions - 1}")
         return sorted(set(chosen))
 
     def _rollout(self, group: list[int]) -> Rollout:
+        """Return what sessions have seen since their last step: a group in their loops, or one elsewhere too."""
         whole = self.learned.learner.adapts_on == "episodes"
-        horizon = self.learned.interface.horizon
-        rollout = self.sessions.experience.rollout(torch.tensor(group), horizon, whole)
-        if rollout is None:
+        seen = self.sessions.experience.rollout(torch.tensor(group), self.learned.interface.horizon, whole)
+        found = [rollout for rollout in (self.sessions.kept[group[0]], seen) if rollout is not None]
+        if not found:
             what = "a whole episode" if whole else "a step"
             raise InputError(
                 f"adapt: since the last step there is not {what} to learn from in each session; act(observation) with "
                 "explore=True and observe(reward, terminated, truncated) first"
             )
-        return rollout
+        return side_by_side(found) if len(found) > 1 else found[0]
 
     def _adapted(self, group: list[int], rollout: Rollout) -> Agent:
         step = self.sessions.steps[group[0]]
         agent = join_agents([self.sessions.agents[k] for k in group])
         with torch.no_grad():
-            adapted = self.learned.learner.adapt(agent, rollout, step, self.sessions.rng["adapt", step])
-        if found := not_finite(dict(adapted.params)):
-            raise NumericError(f"adapt: the step is not taken, it leads to {found}; are the rewards of a usual size?")
-        return adapted
+            return self.learned.adapted(agent, rollout, step, self.sessions.rng)
+
+    def _grouped(self, chosen: list[int]) -> list[list[int]]:
+        """Return sessions in groups that can adapt at once: after as many steps, on what their loops have shown."""
+        kept = [[k] for k in chosen if self.sessions.kept[k] is not None]
+        rest = [k for k in chosen if self.sessions.kept[k] is None]
+        by_step = [[k for k in rest if self.sessions.steps[k] == step] for step in sorted(set(self.steps))]
+        return [*kept, *(group for group in by_step if group)]
 
     def _count_steps(self, chosen: list[int]) -> None:
         for k in chosen:
@@ -308,5 +362,6 @@ class AdaptiveAgent:
 
     def _begin_phase(self, session: int) -> None:
         """Begin what lies between two steps: actions are drawn from a stream of its own."""
+        self.sessions.kept[session] = None
         self.sessions.noise.begin(session, self.sessions.noise.phase[session] + 1)
         self.sessions.tally.step(session)

@@ -7,7 +7,7 @@ first step on; shorter ones are followed by steps that were not taken.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import final
 
 import torch
@@ -45,17 +45,28 @@ class Look:
 class Experience:
     """Looks of K sessions, each from its own last adaptation on."""
 
-    def __init__(self, sessions: int) -> None:
+    def __init__(self, sessions: int, copies: int) -> None:
         self.looks: list[Look] = []
         self.acting: list[Distribution] = []
         """Acting distributions, by look; tensors that broadcast against `[K, B, …]`."""
         self.since = torch.zeros(sessions, dtype=torch.int64)
         """First look `[K]` that a session has not adapted to."""
+        self.open = torch.zeros(sessions, copies, dtype=torch.bool)
+        """Copies `[K, B]` of whose running episode some looks are kept, or were until the last adaptation."""
 
     def add(self, look: Look, acting: Distribution) -> None:
-        """Add what came of one look."""
-        self.looks.append(look)
+        """Add what came of one look.
+
+        An agent that is only to work must not grow: a look that nothing is learned from is left out where no running
+        episode is kept, and so is then the rest of its episode.
+        """
+        if not bool(look.explored.any()) and not (self.looks and bool(self.open.any())):
+            self.open.zero_()
+            return
+        whole = self.open | (look.elapsed == 0)
+        self.looks.append(replace(look, explored=look.explored & whole))
         self.acting.append(acting)
+        self.open = ~(look.terminated | look.truncated)
 
     def forget(self, rows: Tensor) -> None:
         """Forget what sessions `[K']` have seen so far."""
@@ -85,11 +96,11 @@ class Experience:
 
     def _acting(self, rows: Tensor, shape: torch.Size) -> Distribution:
         """Return the acting distributions of sessions at all looks, `[L, K', B, …]`."""
-        sessions = len(self.since)
+        sessions, copies = len(self.since), shape[2]
 
-        def of_all(name: str) -> Tensor:
-            columns = torch.stack([d.tensors()[name] for d in self.acting])
-            return columns.expand(-1, sessions, shape[2], *columns.shape[3:])[:, rows]
+        def of_all(name: str) -> Tensor:  # one for all sessions or copies, until one of them has adapted
+            columns = [acting.tensors()[name] for acting in self.acting]
+            return torch.stack([column.expand(sessions, copies, *column.shape[2:])[rows] for column in columns])
 
         return self.acting[0].replace({name: of_all(name) for name in self.acting[0].tensors()})
 
@@ -193,7 +204,6 @@ class _Arranged:
         terminated = steps.terminated & self.taken
         truncated = (steps.truncated | self.cut) & self.taken & ~terminated
         acted = acting.replace({name: of(value) for name, value in acting.tensors().items()})
-        ended = (terminated | truncated).unsqueeze(-1)
         rollout = Rollout(
             obs=steps.obs,
             action=steps.action,
@@ -201,7 +211,7 @@ class _Arranged:
             terminated=terminated,
             truncated=truncated,
             valid=self.taken,
-            final=FinalObs.dense(steps.final_obs.masked_fill(~ended, 0.0)),
+            final=FinalObs.of_ends(steps.final_obs, terminated | truncated),
             elapsed=steps.elapsed,
             log_prob=acted.log_prob(steps.action),
             acting=acted,

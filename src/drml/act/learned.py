@@ -6,7 +6,11 @@ from functools import cached_property
 from typing import Any, final
 
 from drml.algos.api import Learner
+from drml.core.check import not_finite
+from drml.core.errors import NumericError
+from drml.core.rng import Streams
 from drml.core.tree import Params
+from drml.core.types import Agent, Rollout
 from drml.policies.api import Policy
 from drml.run.config import RunConfig, learner_of
 from drml.spaces.interface import Interface
@@ -40,6 +44,17 @@ class Learned:
     def adapts_while_acting(self) -> bool:
         """Return whether adaptation is what a memory does between steps, and no step of its own."""
         return bool(self.policy.initial_carry(1, 1))
+
+    def adapted(self, agent: Agent, rollout: Rollout, step: int, rng: Streams) -> Agent:
+        """Return agents after adaptation step `step` (from 0) on what they saw, by the streams of their sessions.
+
+        Raises:
+            NumericError: if parameters would no longer be finite.
+        """
+        adapted = self.learner.adapt(agent, rollout, step, rng["adapt", step])
+        if found := not_finite(dict(adapted.params)):
+            raise NumericError(f"adapt: the step is not taken, it leads to {found}; are the rewards of a usual size?")
+        return adapted
 
     def with_room(self, steps: int) -> "Learned":
         """Return the same weights with a memory that has room for so many steps."""

@@ -1,6 +1,7 @@
 """Noise of the sessions' actions, step by step: the very numbers that a rollout of `drml test` is given all at once."""
 
-from typing import final
+from collections.abc import Sequence
+from typing import Any, cast, final
 
 import numpy as np
 import torch
@@ -14,8 +15,7 @@ from drml.core.types import Noise
 class StepNoise:
     """Noise `[K, B, …]` by step; a session's is a function of (stream, session, phase, step) alone.
 
-    A phase is what lies between two adaptation steps. A generator per session draws the steps of a phase in a row;
-    phase and `drawn`, how many that were, are all that has to be kept to go on.
+    A phase is what lies between two adaptation steps. A generator per session draws the steps of a phase in a row.
     """
 
     def __init__(self, rng: Streams, ids: Tensor, copies: int, noise: Noise) -> None:
@@ -33,12 +33,36 @@ class StepNoise:
             self._draw(session)
         return torch.from_numpy(self._buffer.copy())
 
-    def begin(self, session: int, phase: int, drawn: int = 0) -> None:
-        """Begin a phase of a session, or go on after so many steps of it."""
+    def begin(self, session: int, phase: int) -> None:
+        """Begin a phase of a session."""
         self._generators[session] = self._generator(session, phase)
         self.phase[session], self.drawn[session] = phase, 0
-        while self.drawn[session] < drawn:
-            self._draw(session)
+
+    def states(self) -> Tensor:
+        """Return where the generators are, `[K, 10]` int64: all it takes to go on, beside `phase` and `drawn`."""
+        states = [generator.bit_generator.state for generator in self._generators]
+        rows = [
+            [*s["state"]["counter"], *s["buffer"], s["has_uint32"] << 32 | s["uinteger"], s["buffer_pos"]]
+            for s in states
+        ]
+        return torch.from_numpy(np.array(rows, np.uint64).view(np.int64))
+
+    def go_on(self, phases: Sequence[int], drawn: Sequence[int], states: Tensor) -> None:
+        """Go on in these phases, of which so many steps were drawn, from where `states` say that each session was.
+
+        Raises:
+            ValueError: if a state is none.
+        """
+        for session, (phase, row) in enumerate(zip(phases, states.numpy().view(np.uint64), strict=True)):
+            self.begin(session, phase)
+            counter, buffer, (half, position) = row[:4], row[4:8], row[8:].tolist()
+            if position > 4 or half >> 33:
+                raise ValueError("a state of random numbers is out of its range")
+            bits = self._generators[session].bit_generator
+            state = cast(dict[str, Any], bits.state)
+            place = {"state": state["state"] | {"counter": counter}, "buffer": buffer, "buffer_pos": position}
+            bits.state = state | place | {"has_uint32": half >> 32, "uinteger": half & (2**32 - 1)}
+        self.drawn = list(drawn)
 
     def _generator(self, session: int, phase: int) -> np.random.Generator:
         return task_generator(self._rng["collect", phase, "action"], self._ids[session])

@@ -10,11 +10,13 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from drml.act.learned import Learned
 from drml.act.translation import observed
 from drml.core.errors import InputError
 from drml.core.parallel import one_torch_thread
+from drml.core.printable import in_short
 from drml.core.tree import Params, Tree, tree_leaves
 from drml.run.leaves import arranged
 
@@ -53,7 +55,9 @@ class Predictor:
             raise InputError(f"predict: the observation has the leading axes {list(lead)}, expected one or none")
         rows = rows.reshape(-1, rows.shape[-1])
         num = len(rows)
-        carry = self._carry(state, num, episode_start)
+        if num == 0:
+            raise InputError("predict: there is no observation, expected at least one")
+        carry = self._carry(state, num, _starts(episode_start, num))
         distribution, carry = policy.step(self.params, torch.from_numpy(rows[None]), carry)
         if generator is None:
             action = distribution.mode()
@@ -66,22 +70,22 @@ class Predictor:
         after = tuple(leaf[0].numpy() for _, leaf in tree_leaves({**carry, "~acted": action})) if carry else None
         return np.asarray(acted.reshape((*lead, *acted.shape[2:]))), after
 
-    def _carry(self, state: State | None, num: int, episode_start: Any) -> Tree:  # noqa: ANN401
+    def _carry(self, state: State | None, num: int, starts: Tensor) -> Tree:
         """Return the memory of so many environments, with what the last call has done in it."""
         policy = self.learned.policy
         blank = policy.initial_carry(1, num)
         if state is None or not blank:
             return self._first(blank, num)
-        *leaves, acted = state
-        like = [(path, leaf) for path, leaf in tree_leaves(blank)]
-        if len(leaves) != len(like) or any(x.shape != y.shape[1:] for x, (_, y) in zip(leaves, like, strict=True)):
+        spec = self.learned.interface.spec.action
+        acted = torch.zeros(1, num, spec.size) if spec.kind == "continuous" else torch.zeros(1, num, dtype=torch.int64)
+        like = {path: leaf[0].numpy() for path, leaf in tree_leaves({**blank, "~acted": acted})}
+        given = [np.asarray(x) for x in state] if isinstance(state, tuple | list) else []  # pyright: ignore[reportUnnecessaryIsInstance] — the caller's
+        fits = [(x.shape, x.dtype) for x in given] == [(x.shape, x.dtype) for x in like.values()]
+        if not fits or not all(np.isfinite(x).all() for x in given):
             raise InputError(f"predict: the state is not of {num} environments of this agent; pass what it returned")
-        named = {path: torch.from_numpy(np.array(x))[None] for (path, _), x in zip(like, leaves, strict=True)}
-        carry = arranged(blank, named)
-        ended = np.broadcast_to(np.asarray(False if episode_start is None else episode_start, np.bool_), (num,))
-        return policy.remember(
-            carry, torch.from_numpy(np.array(acted))[None], torch.zeros(1, num), torch.from_numpy(ended.copy())[None]
-        )
+        *leaves, last = (torch.from_numpy(x.copy())[None] for x in given)
+        carry = arranged(blank, dict(zip(like, leaves, strict=False)))
+        return policy.remember(carry, last, torch.zeros(1, num), starts)
 
     def _first(self, blank: Tree, num: int) -> Tree:
         """Return the memory to begin with: the session's own, of as many copies or of one for all."""
@@ -92,3 +96,14 @@ class Predictor:
             raise InputError(f"predict: the memory is of {max(copies)} copies, the observations are of {num}")
         named = {path: leaf.expand(1, num, *leaf.shape[2:]) for path, leaf in tree_leaves(self.carry)}
         return arranged(blank, named)
+
+
+def _starts(given: Any, num: int) -> Tensor:  # noqa: ANN401 — anything like an array of truth values
+    """Return which observations begin an episode, `[1, N]`; one truth value stands for all, None for none."""
+    try:
+        values = np.asarray(False if given is None else given)
+    except ValueError as error:
+        raise InputError(f"predict: episode_start is {in_short(given)}, expected {num} truth values") from error
+    if values.shape not in ((), (num,)) or values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+        raise InputError(f"predict: episode_start is {in_short(given)}, expected {num} truth values")
+    return torch.from_numpy(np.broadcast_to(values.astype(np.bool_), (1, num)).copy())

@@ -10,6 +10,7 @@ A dictionary or a tuple has the leading axes in each of its parts, as Gymnasium'
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +29,10 @@ from drml.spaces.observations import AnySpace
 
 Lead = tuple[int, ...]
 """Leading axes of what was given: none, copies, sessions, or both."""
+# Infinities that cancel in a sum are told as a number that is not finite; NumPy's own line would stand beside that.
+warnings.filterwarnings("ignore", "invalid value encountered in reduce", RuntimeWarning, r"drml\.act\.")
+
+LARGEST = float(np.finfo(np.float32).max)
 EXPECTED = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 """Failures of what was given, where it is nothing that the space holds."""
 
@@ -66,8 +71,9 @@ class Translation:
             instead: `[K, B, O]`.
         """
         if isinstance(given, np.ndarray) and given.dtype == object:
+            self._check_lead("final_obs", given.shape, lead)
             rows = instead.clone().flatten(0, 1)
-            for row, one in zip(rows, given.reshape(-1), strict=False):
+            for row, one in zip(rows, given.reshape(-1), strict=True):
                 if one is not None:
                     row.copy_(torch.from_numpy(observed(caller, self.interface, one)[0].reshape(-1)))
             return rows.view(instead.shape)
@@ -90,7 +96,7 @@ class Translation:
             InputError: if they are none, or have other leading axes.
         """
         values = self._of_lead(name, given, lead, "a number")
-        if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
+        if values.dtype.kind not in "fiub" or not (np.abs(values) <= LARGEST).all():  # learning sees it as float32
             raise InputError(f"observe: {name} is {in_short(given)}, expected a finite number; nothing was taken in")
         return values.astype(np.float64).reshape(self.sessions, self.copies)
 
@@ -110,10 +116,13 @@ class Translation:
             values = np.asarray(given)
         except EXPECTED as error:
             raise InputError(f"observe: {name} is {in_short(given)}, expected {expected}") from error
-        if values.shape != lead:
-            shapes = f"{list(values.shape)}, expected {list(lead)} as the observation had"
-            raise InputError(f"observe: {name} has shape {shapes}; nothing was taken in")
+        self._check_lead(name, values.shape, lead)
         return values
+
+    def _check_lead(self, name: str, found: Lead, lead: Lead) -> None:
+        if found != lead:
+            shapes = f"{list(found)}, expected {list(lead)} as the observation had"
+            raise InputError(f"observe: {name} has shape {shapes}; nothing was taken in")
 
     @cached_property
     def _leads(self) -> set[Lead]:

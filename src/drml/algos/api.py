@@ -5,7 +5,8 @@
     agent'     = adapt(agent, rollout, adapt_step, rng)      one adaptation step on the agent's own rollout
     state', m  = update(state, episode, rng)                 the meta-update from all the adapted results
 
-A learner whose meta-training tries other agents than its prior (perturbed ones, populations) says so: `Proposes`.
+A learner whose meta-training tries other agents than its prior (perturbed ones, populations) says so: `Proposes`. One
+whose adaptation is a step of gradient shows it: `Descends`.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from drml.core.rng import Streams
 from drml.core.segments import Grown
 from drml.core.tree import Params, Tree
 from drml.core.types import AdaptsOn, Agent, MetaEpisode, Rollout, Tasks
+from drml.learning.adapt import InnerLoop
 from drml.policies.api import Policy
 
 Metrics = Mapping[str, float | Tensor]
@@ -88,4 +90,14 @@ class Proposes(Protocol):
 
     def propose(self, state: LearnerState, tasks: Tasks, copies: int, rng: Streams) -> Agent:
         """Return who acts before adaptation in meta-training; arguments as of `prior`."""
+        ...
+
+
+@runtime_checkable
+class Descends(Protocol):
+    """A learner whose adaptation step is one of gradient descent, and nothing else."""
+
+    @property
+    def inner(self) -> InnerLoop:
+        """Return the inner loop."""
         ...

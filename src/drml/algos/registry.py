@@ -16,12 +16,18 @@ from drml.core.types import EnvSpec
 from drml.policies.actor_critic import MemoryPolicy, input_size
 from drml.policies.api import Policy
 from drml.policies.encoders.registry import encoder_of
+from drml.policies.made import ModuleConfig, module_policy
 from drml.policies.memory.registry import MemoryConfig, head_of, memory_of
 from drml.policies.mlp import MLPConfig, mlp_policy
 
 AnyConfig: TypeAlias = object
 """Hyper-parameters of a learner: an instance of its entry's `config_type`."""
-AnyPolicyConfig = MLPConfig | MemoryConfig
+AnyPolicyConfig = MLPConfig | ModuleConfig | MemoryConfig
+PolicyKinds = tuple[type[MLPConfig] | type[ModuleConfig] | type[MemoryConfig], ...]
+
+
+def _network_policy(spec: EnvSpec, config: MLPConfig | ModuleConfig, _: object) -> Policy:
+    return module_policy(spec, config) if isinstance(config, ModuleConfig) else mlp_policy(spec, config)
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,10 @@ class LearnerEntry:
     make: Callable[[EnvSpec, Any, Any], Learner]
     """Makes the learner of a policy and hyper-parameters."""
     default_policy: AnyPolicyConfig = field(default_factory=MLPConfig)
-    """The policy that it starts from; its type says which kind of policy the learner works with."""
-    make_policy: Callable[[EnvSpec, Any, Any], Policy] = field(default=lambda spec, config, _: mlp_policy(spec, config))
+    """The policy that it starts from."""
+    policies: PolicyKinds = (MLPConfig, ModuleConfig)
+    """Kinds of policies that the learner works with, that of the default first."""
+    make_policy: Callable[[EnvSpec, Any, Any], Policy] = _network_policy
     """Makes the policy of its configuration and the learner's hyper-parameters."""
 
 
@@ -88,6 +96,7 @@ LEARNERS: dict[str, LearnerEntry] = {
         RL2Config(),
         RL2,
         MemoryConfig(),
+        (MemoryConfig,),
         _memory_policy,
     ),
 }

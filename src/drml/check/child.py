@@ -25,9 +25,9 @@ from drml.check.evidence import Call, Remark, Where
 from drml.check.plans import BASE, plans
 from drml.check.recorder import Recorder, Stopped
 from drml.check.subject import Subject, find_subject
+from drml.core.blame import defining_lines, raised
 from drml.core.child import go_on_guarded
 from drml.core.errors import DrmlError, InputError
-from drml.envs.foreign.blame import defining_lines, raised
 from drml.envs.foreign.copies import AnyEnv, Options
 
 FINE = re.compile(  # what Gymnasium's checker says of many a sound environment

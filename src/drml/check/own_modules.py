@@ -9,7 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from drml.envs.foreign.blame import is_own
+from drml.core.blame import is_own
 
 
 def own_modules() -> Iterator[ModuleType]:

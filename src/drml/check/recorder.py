@@ -28,9 +28,9 @@ from drml.check.own_modules import outside_state
 from drml.check.plans import BASE
 from drml.check.subject import Subject
 from drml.check.surroundings import Surroundings
+from drml.core.blame import raised, torch_modes, undone
 from drml.core.errors import InputError
 from drml.envs.foreign.answers import only
-from drml.envs.foreign.blame import raised, torch_modes, undone
 from drml.envs.foreign.copies import AnyEnv, Options
 from drml.envs.foreign.limits import time_limit
 from drml.spaces.observations import Layout, observations

@@ -12,11 +12,12 @@ import torch
 
 from drml.check.look import spaces_problem
 from drml.core.errors import InputError
+from drml.core.named import imported
 from drml.core.rng import Streams
 from drml.envs.api import Closable, EnvOptions, Suite
 from drml.envs.foreign.copies import AnyEnv, Options
 from drml.envs.foreign.family import GymFamily, is_vectorised
-from drml.envs.foreign.imported import family_or_suite, imported
+from drml.envs.foreign.imported import family_or_suite
 from drml.envs.foreign.legacy import modern
 from drml.envs.foreign.maker import is_maker
 from drml.envs.foreign.protocols import brings_tasks
@@ -73,7 +74,7 @@ def find_subject(name: str, num_tasks: int) -> Subject:
     """
     if ":" not in name:
         return _of_suite(suite(name), num_tasks)
-    found: Any = imported(name)
+    found: Any = imported(name, "my_tasks")
     if _is_plain(found):
         return Subject(name, lambda task: modern(found()), ({},), {}, 0, found, partial(_try_spaces, name, found))
     family = family_or_suite(name, found)

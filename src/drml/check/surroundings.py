@@ -22,7 +22,7 @@ import torch
 from drml.check.evidence import Call, Clock
 from drml.check.own_modules import rebind
 from drml.check.stand_in import stand_in
-from drml.envs.foreign.blame import shown
+from drml.core.blame import shown
 
 CLOCKS = ("time", "monotonic", "perf_counter", "process_time")
 CALENDARS = {"localtime": 0, "gmtime": 0, "ctime": 0, "strftime": 1, "asctime": 0}

@@ -17,10 +17,10 @@ from drml.check.child import ASK_WHERE, About, main
 from drml.check.evidence import Evidence, Recording, Remark, Stop, Where
 from drml.check.pace import Pace, Tell, silently
 from drml.check.plans import plans
+from drml.core.blame import traced
 from drml.core.child import without_the_script
 from drml.core.errors import DrmlError, EnvError
 from drml.core.fault import how_it_ended
-from drml.envs.foreign.blame import traced
 
 IMPORT_SECONDS = 120.0  # until the user's modules are imported
 GRACE_SECONDS = 5.0  # for a killed process to be gone

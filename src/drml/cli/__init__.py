@@ -1,1 +1,1 @@
-"""The command line: `drml list`, `train`, `test`, `report` and `demo`."""
+"""The command line: `drml list`, `train`, `test`, `adapt`, `report` and more."""

@@ -23,6 +23,8 @@ COMMANDS = {
     "check": "try a family of tasks the way a learner will, and say what would break the learning",
     "train": "meta-train a learner on a suite, in a run directory",
     "test": "adapt a run's best policy to held-out tasks and measure the return after each step",
+    "adapt": "adapt what was learned to an environment of your own, and keep the adapted agent",
+    "export": "write what was learned in the formats of other programs: ONNX, torch, Keras, TensorFlow",
     "report": "write a run's report, one page of HTML",
     "reproduce": "train a published recipe with several seeds, and hold it against the published numbers",
     "gallery": "write a page with a picture and the exact definition of every family of tasks",

@@ -4,7 +4,7 @@ import io
 import math
 import os
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -25,7 +25,13 @@ _RULE = re.compile(r"[─-]{3,}")
 Args = TypeVar("Args")
 
 
-def parse(kind: type[Args], prog: str, words: Sequence[str], default: Args | None = None) -> Args:
+def parse(
+    kind: type[Args],
+    prog: str,
+    words: Sequence[str],
+    default: Args | None = None,
+    short: Mapping[str, str] = SHORT_FORMS,
+) -> Args:
     """Return the values that a command line gives the fields of `kind`.
 
     Args:
@@ -33,12 +39,15 @@ def parse(kind: type[Args], prog: str, words: Sequence[str], default: Args | Non
         prog: what to call the command in messages.
         words: the command line after the command.
         default: where the fields that are not given come from.
+        short: short forms of flags.
 
     Raises:
         InputError: names the flag or value that is wrong, and the closest one that is right.
         SystemExit: `--help` was asked for, and printed.
     """
-    words = [_long_form(word) for word in words]
+    if "--" in words:  # to argparse the end of an empty list, which a value that is missing would pass for
+        raise InputError(f"{prog}: '--' is no flag and no value; leave it out")
+    words = [_long_form(short, word) for word in words]
     complaint = io.StringIO()
     width = nullcontext() if {"-h", "--help"} & set(words) else _wide_terminal()
     try:
@@ -49,7 +58,7 @@ def parse(kind: type[Args], prog: str, words: Sequence[str], default: Args | Non
             raise
         raise InputError(f"{prog}: {_one_line(complaint.getvalue())}{path_hint(words)}") from None
     if unknown:
-        raise InputError(f"{prog}: {_unknown(unknown[0], _flags(kind, prog, default))}")
+        raise InputError(f"{prog}: {_unknown(unknown[0], _flags(kind, prog, default, short))}")
     _check_finite(prog, args)
     return args
 
@@ -71,12 +80,12 @@ def _call(kind: type[Args], prog: str, words: list[str], default: Args | None) -
     return tyro.cli(kind, prog=prog, args=words, default=start, return_unknown_args=True, config=_MARKERS)
 
 
-def _long_form(word: str) -> str:
+def _long_form(short: Mapping[str, str], word: str) -> str:
     flag, equals, value = word.partition("=")
-    return SHORT_FORMS.get(flag, flag) + equals + value
+    return short.get(flag, flag) + equals + value
 
 
-def _flags(kind: type[Args], prog: str, default: Args | None) -> list[str]:
+def _flags(kind: type[Args], prog: str, default: Args | None, short: Mapping[str, str]) -> list[str]:
     """Return the flags there are, as the help lists them."""
     text = io.StringIO()
     try:
@@ -84,7 +93,7 @@ def _flags(kind: type[Args], prog: str, default: Args | None) -> list[str]:
             _call(kind, prog, ["--help"], default)
     except SystemExit:
         pass
-    return sorted({*re.findall(r"--[a-z][a-z0-9.-]*", _ANSI.sub("", text.getvalue())), *SHORT_FORMS})
+    return sorted({*re.findall(r"--[a-z][a-z0-9.-]*", _ANSI.sub("", text.getvalue())), *short})
 
 
 def _unknown(word: str, flags: list[str]) -> str:

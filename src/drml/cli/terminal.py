@@ -1,7 +1,9 @@
 """Terminal and paths: what the commands share in speaking to the one and writing to the others."""
 
+import errno
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,30 @@ def check_target(flag: str, path: Path) -> None:
         raise InputError(f"{flag} {path}: there is no directory {folder}; make it first")
     if not os.access(folder, os.W_OK):
         raise InputError(f"{flag} {path}: {folder} is not writable; choose another place")
+
+
+def check_folder(flag: str, path: Path) -> None:
+    """Check, before any work is done, that a new or empty directory can be filled where a flag says.
+
+    Raises:
+        InputError: names the directory and what is in the way.
+    """
+    found = kind_of(path)
+    if found not in ("", "a directory"):
+        raise InputError(f"{flag} {path} is {found}; name a directory, new or empty")
+    if found and any(path.iterdir()):
+        raise InputError(f"{flag} {path} holds something already; name a directory, new or empty")
+    missing = [folder for folder in (path.absolute(), *path.absolute().parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise InputError(f"{flag} {path} cannot be written: {error.strerror}; choose another place") from error
+    finally:
+        for folder in missing:  # made to see whether it can be, and made again when there is something to hold
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def check_threads(threads: int) -> None:

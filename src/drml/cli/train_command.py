@@ -18,12 +18,14 @@ from drml.core.shell import as_word
 from drml.envs.api import EnvOptions, Isolation
 from drml.loop.config import TrainConfig
 from drml.loop.progress import Progress, StopReason
+from drml.policies.made import ModuleConfig
 from drml.run import durable, rundir, session
 from drml.tasks.samplers.registry import SamplerConfig
 from drml.use.notes import adaptation_step, notes_of
 from drml.use.place import default_place
 from drml.use.progress import ended_line
 
+OWN_NETWORK = "--policy.make"
 USAGE = """\
 usage: drml train SUITE LEARNER [FLAGS]
        drml train --resume DIR [FLAGS]
@@ -43,7 +45,7 @@ class NewArgs(Generic[Config]):
     learner: Config
     """Hyper-parameters of the learner."""
     policy: tyro.conf.AvoidSubcommands[AnyPolicyConfig]
-    """The policy."""
+    """The policy; --policy.make PACKAGE.MODULE:FUNCTION names a network of your own (not for rl2)."""
     train: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
     """Sizes and stop rules; --tasks and --episodes are short for --num-tasks and --copies."""
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
@@ -103,7 +105,9 @@ def run(words: list[str]) -> int:
 
 def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
     entry = learner_entry(learner_name)
-    default = NewArgs(entry.default, entry.default_policy)
+    brings_network = ModuleConfig in entry.policies and any(word.partition("=")[0] == OWN_NETWORK for word in flags)
+    policy = ModuleConfig("package.module:function") if brings_network else entry.default_policy
+    default = NewArgs(entry.default, policy)
     kind: type[NewArgs[Any]] = cast(Any, NewArgs)[entry.config_type]  # each learner has flags of its own
     args = parse(kind, f"drml train {suite_name} {learner_name}", flags, default)
     check_json(args.json)

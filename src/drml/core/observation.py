@@ -64,7 +64,13 @@ def size_of(parts: Parts) -> int:
 
 
 def split(parts: Parts, obs: Tensor) -> Iterator[Tensor]:
-    """Yield the values `[..., size]` of each part of `obs` `[..., O]`: uint8, and float32 where they are numbers."""
+    """Yield the values `[..., size]` of each part of `obs` `[..., O]`: uint8, and float32 where they are numbers.
+
+    What has no bytes, as a graph in another runtime, hands over the same values as a row of numbers, in float32.
+    """
+    if obs.is_floating_point():
+        yield from obs.split([part.size for part in parts], -1)
+        return
     for part, values in zip(parts, obs.split([part.width for part in parts], -1), strict=True):
         if part.kind == "numbers":  # where they lie in the row they may be out of step with a number's four bytes
             yield values.clone(memory_format=torch.contiguous_format).view(torch.float32)

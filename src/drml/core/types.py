@@ -139,7 +139,13 @@ class FinalObs:
     def dense(obs: Tensor) -> "FinalObs":
         """Return those of observations `[K, T, B, O]`, one for each step."""
         rows = torch.cat([torch.zeros_like(obs[:1, 0, 0]), obs.flatten(0, 2)])
-        return FinalObs(rows, torch.arange(1, len(rows), device=obs.device).view(obs.shape[:3]))
+        return FinalObs(rows, _numbers_of(rows).view(obs.shape[:3]))
+
+    @staticmethod
+    def of_ends(obs: Tensor, ended: Tensor) -> "FinalObs":
+        """Return those of the steps at which an episode `ended`, `[K, T, B]`, of observations `[K, T, B, O]`."""
+        rows = torch.cat([torch.zeros_like(obs[:1, 0, 0]), obs[ended]])
+        return FinalObs(rows, torch.zeros_like(ended, dtype=torch.int64).masked_scatter_(ended, _numbers_of(rows)))
 
     @staticmethod
     def side_by_side(parts: "Sequence[FinalObs]") -> "list[FinalObs]":
@@ -151,6 +157,11 @@ class FinalObs:
         return [
             FinalObs(rows, torch.where(part.at > 0, part.at + n, 0)) for part, n in zip(parts, before, strict=False)
         ]
+
+
+def _numbers_of(rows: Tensor) -> Tensor:
+    """Return the numbers of all rows but the first one."""
+    return torch.arange(1, len(rows), device=rows.device)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,15 @@ class Meeting:
 
 
 @one_torch_thread()
-def meet(learner: Learner, agent: Agent, tasks: Tasks, collect: Collect, rng: Streams, adapt_steps: int) -> Meeting:
+def meet(
+    learner: Learner,
+    agent: Agent,
+    tasks: Tasks,
+    collect: Collect,
+    rng: Streams,
+    adapt_steps: int,
+    first_phase: int = 0,
+) -> Meeting:
     """Play one meta-episode, begun by given agents; a task that fails in some phase is left out from there on.
 
     It fails where a call of its environment did, or no sound episode is left. The episodes that were complete when a
@@ -61,13 +69,15 @@ def meet(learner: Learner, agent: Agent, tasks: Tasks, collect: Collect, rng: St
 
     Training and testing share this function. Whatever fails on a task, the data of the others are the same: a task's
     noise is its own, and it is left out before anything is computed from the tasks together.
+
+    Agents that have met their tasks before go on at `first_phase`, the number of phases that they have played by then.
     """
     num_tasks = len(tasks)
     rows = torch.arange(num_tasks)
     played = MetaEpisode(tasks, [], [])
     faults: list[tuple[int, Fault]] = []
     env_steps = 0
-    for phase in range(adapt_steps + 1):
+    for phase in range(first_phase, first_phase + adapt_steps + 1):
         if not len(rows):
             break
         rollout, found = collect.with_faults(learner.policy, agent, played.tasks, rng["collect", phase])
@@ -79,7 +89,7 @@ def meet(learner: Learner, agent: Agent, tasks: Tasks, collect: Collect, rng: St
         if not bool(sound.all()):
             kept = sound.nonzero().flatten()
             played, rows, agent = played.select(kept), rows[kept], agent.select(kept)
-        if phase < adapt_steps and len(rows):
+        if phase < first_phase + adapt_steps and len(rows):
             with collect.phases("adapt"):
                 agent = learner.adapt(agent, played.history[-1], phase, rng["adapt", phase])
     lost = tuple(sorted(set(range(num_tasks)) - set(rows.tolist())))

@@ -95,7 +95,7 @@ class MemoryPolicy:
         outputs, memory = self.memory.step(_own(params), inputs.flatten(0, 1), memory, None)
         actor = self.head.act(params, outputs.unflatten(0, inputs.shape[:2]), seen)
         recalled: Tree = {**before, "obs": seen[..., : self.recalled_size]} if self.recalled_size else {**before}
-        return self._distribution(params, actor), {"memory": _unfold(memory, len(obs)), "before": recalled}
+        return self._distribution(params, actor), {"memory": _unfold(memory, obs.shape[0]), "before": recalled}
 
     def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
         """Return the carry with what came of an action."""

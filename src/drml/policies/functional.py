@@ -1,9 +1,14 @@
 """Torch modules as pure functions of their parameters, for one set of parameters or K at once."""
 
+import threading
+
 import torch
 from torch import Tensor, nn
 
 from drml.core.tree import Params
+
+_ONE_AT_A_TIME = threading.RLock()
+"""Held while a module is called: `functional_call` puts parameters into the module itself, which threads share."""
 
 
 def trainable(module: nn.Module) -> Params:
@@ -29,8 +34,9 @@ def apply(module: nn.Module, params: Params, obs: Tensor) -> Tensor:
     def call(own: Params, flat: Tensor) -> Tensor:
         return torch.func.functional_call(module, own, (flat,))
 
-    if is_stacked(module, params):
-        outputs = torch.vmap(call)(params, obs.reshape(obs.shape[0], -1, obs.shape[-1]))
-    else:
-        outputs = call(params, obs.reshape(-1, obs.shape[-1]))
+    with _ONE_AT_A_TIME:
+        if is_stacked(module, params):
+            outputs = torch.vmap(call)(params, obs.reshape(obs.shape[0], -1, obs.shape[-1]))
+        else:
+            outputs = call(params, obs.reshape(-1, obs.shape[-1]))
     return outputs.reshape(*obs.shape[:-1], -1)

@@ -148,7 +148,7 @@ def _generated_linear(params: Params, layer: str, outputs: Tensor, inputs: Tenso
     """Return `[..., in]` inputs times W(z), plus b(z), `[..., out]`: each input meets a layer of its own."""
     z = outputs.reshape(-1, outputs.shape[-1])
     weight, bias = (_generated(params, f"{layer}.{part}", z) for part in ("weight", "bias"))
-    products = stacked_linear(inputs.reshape(len(z), 1, -1), weight, bias)
+    products = stacked_linear(inputs.reshape(z.shape[0], 1, -1), weight, bias)
     return products.view(*inputs.shape[:-1], products.shape[-1])
 
 

@@ -186,6 +186,18 @@ class CategoricalMLP:
         return Categorical(torch.log_softmax(logits, -1))
 
 
+def check_std(init_std: float, min_std: float) -> None:
+    """Check the standard deviation of a Gaussian policy at the start, and its lowest.
+
+    Raises:
+        InputError: if one is out of its range.
+    """
+    if not min_std >= MIN_STD:
+        raise InputError(f"policy min_std is {min_std:g}, must be {MIN_STD:g} or more")
+    if not min_std <= init_std < math.exp(MAX_LOG_STD):
+        raise InputError(f"policy init_std is {init_std:g}, must be at least min_std and below 148")
+
+
 @dataclass(frozen=True)
 class MLPConfig:
     """The shape of an MLP policy.
@@ -208,10 +220,7 @@ class MLPConfig:
     def __post_init__(self) -> None:
         if any(width < 1 for width in self.hidden):
             raise InputError(f"policy hidden is {self.hidden}, widths must be 1 or more")
-        if not self.min_std >= MIN_STD:
-            raise InputError(f"policy min_std is {self.min_std:g}, must be {MIN_STD:g} or more")
-        if not self.min_std <= self.init_std < math.exp(MAX_LOG_STD):
-            raise InputError(f"policy init_std is {self.init_std:g}, must be at least min_std and below 148")
+        check_std(self.init_std, self.min_std)
 
     def num_weights(self, inputs: int, outputs: int) -> int:
         """Return how many weights the layers have."""

@@ -1,4 +1,4 @@
-"""Any torch module as a policy: `module(obs)` gives the mean of a Gaussian, or the logits of a categorical.
+"""Any torch module or Keras model as a policy: what it gives is the mean of a Gaussian, or the logits of a categorical.
 
     policy = ModulePolicy(torch.nn.Sequential(torch.nn.Linear(2, 64), torch.nn.Tanh(), torch.nn.Linear(64, 2)), spec)
 
@@ -8,20 +8,21 @@ The module is code only: its weights flow as values, through `torch.func.functio
 
 import copy
 import math
+from collections.abc import Callable
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from drml.core.distribution import Categorical, Gaussian
-from drml.core.errors import InputError
 from drml.core.observation import as_numbers
 from drml.core.rng import Streams
 from drml.core.tree import Bounds, Params, Tree
 from drml.core.types import EnvSpec, Noise, Rollout
 from drml.policies.admission import check_module
 from drml.policies.functional import apply, trainable
-from drml.policies.mlp import MAX_LOG_STD, MIN_STD, log_std_bounds, per_task
+from drml.policies.keras_module import as_module
+from drml.policies.mlp import check_std, log_std_bounds, per_task
 
 
 @final
@@ -32,25 +33,36 @@ class ModulePolicy:
     Gaussian policies add `log_std` `[A]`. Parameters stacked `[K, ...]` are told from shared ones by their rank.
     """
 
-    def __init__(self, module: nn.Module, spec: EnvSpec, init_std: float = 1.0, min_std: float = 1e-6) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        spec: EnvSpec,
+        init_std: float = 1.0,
+        min_std: float = 1e-6,
+        fresh: Callable[[Streams], nn.Module] | None = None,
+    ) -> None:
         """Make a policy of a copy of the module.
 
         Args:
-            module: maps observations `[N, O]` to means or logits `[N, A]`, row by row.
+            module: maps observations `[N, O]` to means or logits `[N, A]`, row by row; a Keras model is wrapped.
             spec: the environment's; continuous actions make the policy Gaussian, discrete ones categorical.
             init_std: standard deviation at the start, in policy action units.
             min_std: the standard deviation never falls below this.
+            fresh: makes the module anew with initial weights from a stream; left out, they are always the module's own.
 
         Raises:
             InputError: if the module is not a pure function of its parameters, or its higher derivatives are not to
                 be trusted; names the submodule or the parameters.
         """
-        if not MIN_STD <= min_std <= init_std <= math.exp(MAX_LOG_STD):
-            bound = f"{MIN_STD:g} <= min_std <= init_std <= {math.exp(MAX_LOG_STD):.0f}"
-            raise InputError(f"min_std is {min_std} and init_std {init_std}, expected {bound}")
-        self._module = copy.deepcopy(module)
-        self._spec, self._init_std, self._min_std = spec, init_std, min_std
+        check_std(init_std, min_std)
+        self._module = copy.deepcopy(as_module(module))
+        self._spec, self._init_std, self._min_std, self._fresh = spec, init_std, min_std, fresh
         check_module(self._module, spec.num_seen, spec.action.size)
+
+    @property
+    def module(self) -> nn.Module:
+        """Return the module; its weights are those that it came with."""
+        return self._module
 
     @property
     def noise(self) -> Noise:
@@ -63,12 +75,12 @@ class ModulePolicy:
         return log_std_bounds(self._min_std) if self._is_gaussian else {}
 
     def init(self, rng: Streams) -> Params:
-        """Return copies of the weights that the module had when it became a policy; `rng` changes nothing.
+        """Return initial weights: those of a module that is made anew, or copies of those that the module came with.
 
         How a foreign module is initialised is its own affair, and torch does it from the global generator. So runs of
-        different seeds start from the same weights, unless each makes its module under its own `torch.manual_seed`.
+        different seeds start from the same weights, unless the policy knows how to make its module anew.
         """
-        params = trainable(self._module)
+        params = trainable(self._module if self._fresh is None else self._fresh(rng))
         if self._is_gaussian:
             like = next(iter(params.values()))
             params["log_std"] = like.new_full((self._spec.action.size,), math.log(self._init_std))

@@ -7,7 +7,8 @@ whose letters are text in the page's font. As a file it is `figures/NAME.png`, w
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,12 @@ def adaptation_data(evaluation: Evaluation) -> dict[str, Any]:
     data: dict[str, Any] = {name: [getattr(row, name) for row in evaluation.return_by_step] for name in names}
     data["estimand"] = evaluation.estimand
     return data | {"tasks": [{"params": t.params, "return_by_step": t.return_by_step} for t in evaluation.tasks]}
+
+
+def adaptation_picture(data: Mapping[str, Any]) -> bytes:
+    """Return the adaptation figure of such numbers as PNG."""
+    with _styled():
+        return _png(lambda axes: paint_adaptation(axes, data), POSTER)
 
 
 def learning_data(train: Sequence[TrainPoint], validation: Sequence[ValidationPoint]) -> dict[str, Any]:
@@ -189,14 +196,24 @@ def _draw(
     name: str, data: Mapping[str, Any], paint: Paint, sizes: tuple[Size, Size, Size] = (WIDE, NARROW, POSTER)
 ) -> Drawing:
     wide, narrow, poster = sizes
+    with _styled():
+        markup = _svg(_figure(paint, wide), f"{name}-w"), _svg(_figure(paint, narrow), f"{name}-n")
+        return Drawing(*markup, _png(paint, poster), data)
+
+
+@contextmanager
+def _styled() -> Generator[None]:
     with rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in a script it cannot write
-        stream = io.BytesIO()
-        _figure(paint, poster, is_alone=True).savefig(
-            stream, format="png", dpi=200, facecolor="white", bbox_inches="tight", pad_inches=0.2
-        )
-        markup = _svg(_figure(paint, wide), f"{name}-w"), _svg(_figure(paint, narrow), f"{name}-n")
-        return Drawing(*markup, stream.getvalue(), data)
+        yield
+
+
+def _png(paint: Paint, size: Size) -> bytes:
+    stream = io.BytesIO()
+    _figure(paint, size, is_alone=True).savefig(
+        stream, format="png", dpi=200, facecolor="white", bbox_inches="tight", pad_inches=0.2
+    )
+    return stream.getvalue()
 
 
 def _figure(paint: Paint, size: Size, is_alone: bool = False) -> Figure:

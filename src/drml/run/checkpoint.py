@@ -28,8 +28,9 @@ from drml.core.plain_files import kind_of
 from drml.core.printable import in_short
 from drml.core.segments import Grown, Segment
 from drml.core.tree import Tree
-from drml.run.durable import JSON, make_directories, sync_directory, write_durably, writing
+from drml.run.durable import JSON, make_directories, writing
 from drml.run.leaves import arranged, as_tree, check_leaves, decode_leaves, encode_tree, leaves_by_path
+from drml.run.publication import publish
 from drml.run.sealed import (
     FACTS,
     GROWN,
@@ -87,7 +88,7 @@ def save(directory: Path, name: str, tree: Tree, facts: Mapping[str, JSON], grow
         # One more than the highest, and one more for each that is hidden by what may be a passing failure to read.
         serial = 1 + max((found.serial for found in manifests), default=0) + len(damaged)
         contents[MANIFEST] = encode_manifest(entries, serial)
-        _publish(target, contents, links)
+        publish(target, contents, links)
     return target
 
 
@@ -227,31 +228,6 @@ def _encode_facts(facts: Mapping[str, JSON]) -> bytes:
         return (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"the facts of a checkpoint must be finite JSON values: {in_short(error)}") from error
-
-
-def _publish(target: Path, contents: Mapping[str, bytes], links: Mapping[str, Path]) -> None:
-    """Make the directory `target` out of whole files: links, file, file, manifest, directory, one rename, parent."""
-    draft = target.with_name(f".tmp-{target.name}-{os.getpid()}")
-    try:
-        os.mkdir(draft)
-        for name, path in links.items():
-            _link(path, draft / name)
-        for name, data in contents.items():
-            write_durably(draft / name, data)
-        sync_directory(draft)
-        os.rename(draft, target)
-    except OSError:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    sync_directory(target.parent)
-
-
-def _link(path: Path, name: Path) -> None:
-    """Give a file one more name, or where the file system has no links, copy it."""
-    try:
-        os.link(path, name, follow_symlinks=False)
-    except OSError:
-        write_durably(name, path.read_bytes())
 
 
 def _sweep(directory: Path) -> None:

@@ -1,13 +1,14 @@
 """Configuration of a run: what was asked for, written and read back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from drml.algos.api import Learner
-from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
+from drml.algos.registry import AnyConfig, AnyPolicyConfig, LearnerEntry, learner_entry
 from drml.core.config import from_dict, to_dict
+from drml.core.errors import InputError
 from drml.core.types import EnvSpec
 from drml.loop.config import TrainConfig
 from drml.policies.encoders.registry import FLAT
@@ -27,7 +28,7 @@ class RunConfig:
     learner_config: AnyConfig
     """Its hyper-parameters."""
     policy: AnyPolicyConfig = field(default_factory=MLPConfig)
-    """The policy's shape: an MLP, or a memory for a learner that remembers."""
+    """The policy: an MLP or a network of your own, or a memory for a learner that remembers."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """Sizes and stop rules."""
     seed: int = 0
@@ -54,8 +55,11 @@ def read_config(run: Path) -> RunConfig:
 
 def typed_config(data: Mapping[str, Any], where: str) -> RunConfig:
     """Return the configuration that plain values stand for; each must be of the type that its field says."""
-    entry = learner_entry(str(data.get("learner", "")))
-    kinds = {"learner_config": entry.config_type, "policy": type(entry.default_policy)}
+    try:
+        entry = learner_entry(str(data.get("learner", "")))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    kinds = {"learner_config": entry.config_type, "policy": _policy_kind(entry, data.get("policy"))}
     typed = {key: from_dict(kind, data.get(key), f"{where}.{key}") for key, kind in kinds.items()}
     return from_dict(RunConfig, {**data, **typed}, where)
 
@@ -68,3 +72,9 @@ def learner_of(config: RunConfig, spec: EnvSpec) -> Learner:
     """
     entry = learner_entry(config.learner)
     return entry.make(spec, entry.make_policy(spec, config.policy, config.learner_config), config.learner_config)
+
+
+def _policy_kind(entry: LearnerEntry, data: object) -> type[AnyPolicyConfig]:
+    """Return the kind of policy that plain values say most of."""
+    said = set(cast(Mapping[str, Any], data)) if isinstance(data, Mapping) else set[str]()
+    return max(entry.policies, key=lambda kind: len(said & {f.name for f in fields(kind)}))

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 import safetensors
 import safetensors.torch
@@ -85,12 +84,18 @@ def arranged(like: Tree, leaves: dict[str, Tensor], prefix: str = "") -> Tree:
 
 
 def as_tree(leaves: Mapping[str, Tensor]) -> Tree:
-    """Return leaves by path as the tree that has them."""
+    """Return leaves by path as the tree that has them.
+
+    Raises:
+        CheckpointError: if one lies below another.
+    """
     tree: Tree = {}
     for path, value in leaves.items():
         *branches, name = path.split("/")
-        node = tree
+        node: Tensor | Tree = tree
         for branch in branches:
-            node = cast(Tree, node.setdefault(branch, {}))
+            node = node.setdefault(branch, {}) if isinstance(node, dict) else node
+        if not isinstance(node, dict) or name in node:
+            raise CheckpointError(f"no tree has the leaf path {path!r} beside its others")
         node[name] = value
     return tree

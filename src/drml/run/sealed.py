@@ -24,6 +24,24 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
+class Contents:
+    """Files that a sealed directory of some kind consists of, its manifest apart."""
+
+    what: str
+    """Name of the kind, for complaints."""
+    always: tuple[str, ...]
+    also: re.Pattern[str]
+    """Names of files that may be there too."""
+
+    def are(self, names: set[str]) -> bool:
+        """Return whether these are the files of such a directory."""
+        return names >= set(self.always) and all(self.also.fullmatch(name) for name in names - set(self.always))
+
+
+CHECKPOINT = Contents("checkpoint", (STATE, FACTS), GROWN)
+
+
+@dataclass(frozen=True)
 class Entry:
     """Promise of a manifest about one file."""
 
@@ -33,7 +51,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A checkpoint's place in time and the files it consists of."""
+    """A sealed directory's place in time and the files it consists of."""
 
     path: Path
     serial: int
@@ -58,25 +76,21 @@ def _fields_sha256(fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Return a checkpoint's manifest; anything in it that this version did not write is an error."""
+def read_manifest(path: Path, contents: Contents = CHECKPOINT) -> Manifest:
+    """Return the manifest of a sealed directory; anything in it that this version did not write is an error."""
     where = path / MANIFEST
     if not os.path.isdir(path):
-        raise CheckpointError(f"{path}: there is no such checkpoint")
+        raise CheckpointError(f"{path}: there is no such {contents.what}")
     fields = parsed(where, _read(where, lambda size: size <= _MAX_MANIFEST_BYTES))
     version, serial, files = fields.get("format"), fields.get("serial"), fields.get("files")
     if type(version) is int and version > FORMAT:
         raise CheckpointError(f"{path} has format {version}, this drml reads up to {FORMAT}; use a newer drml")
     if type(version) is not int or version != FORMAT or fields.get("sha256") != _fields_sha256(fields):
         raise CheckpointError(f"{where} is damaged: it is not a whole manifest of format {FORMAT}")
-    if type(serial) is not int or not isinstance(files, dict) or not _are_files(set(files)) or len(fields) != 4:
-        raise CheckpointError(f"{where} is damaged: expected a serial number and the files {STATE} and {FACTS}")
+    if type(serial) is not int or not isinstance(files, dict) or not contents.are(set(files)) or len(fields) != 4:
+        expected = " and ".join(contents.always)
+        raise CheckpointError(f"{where} is damaged: expected a serial number and the files {expected}")
     return Manifest(path, serial, {name: _read_entry(where, entry) for name, entry in files.items()})
-
-
-def _are_files(names: set[str]) -> bool:
-    """Return whether these are the files of a checkpoint: two, and any that hold what grows."""
-    return names >= {STATE, FACTS} and all(GROWN.fullmatch(name) for name in names - {STATE, FACTS})
 
 
 def _read_entry(where: Path, entry: Any) -> Entry:  # noqa: ANN401 — whatever a JSON file may hold

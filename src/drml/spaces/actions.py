@@ -9,7 +9,6 @@ MultiDiscrete  one index for each combination of values, the last one changes fa
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -31,8 +30,54 @@ class Actions:
 
     spec: ActionSpec
     """Actions as the policy gives them."""
-    decode: Callable[[np.ndarray], np.ndarray]
+    decode: "BoxActions | ListedActions"
     """Maps `[K, B, A]` float32, or `[K, B]` int64, to actions `[K, B, *shape]` in the space's dtype."""
+
+
+@final
+@dataclass(frozen=True)
+class ListedActions:
+    """The actions of a space that are listed: a policy's index picks one."""
+
+    table: np.ndarray
+    """`[A, *shape]`, in the space's dtype."""
+
+    def __call__(self, action: np.ndarray) -> np.ndarray:
+        """Return actions `[..., *shape]` of indices `[...]` int64."""
+        return self.table[action]
+
+
+@final
+@dataclass(frozen=True)
+class BoxActions:
+    """The actions of a box: a policy's numbers are scaled, shifted, bent off single bounds, and clipped."""
+
+    mid: np.ndarray
+    """`[A]`, the action that zeros are."""
+    gain: np.ndarray
+    """`[A]`."""
+    low: np.ndarray
+    """`[A]`, as `high` a number where there is no bound: the least one of the dtype."""
+    high: np.ndarray
+    one_sided: "OneSided | None"
+    dtype: np.dtype[Any]
+    """Type of the space's numbers; integers and booleans are rounded to."""
+    shape: tuple[int, ...]
+
+    @property
+    def rounds(self) -> bool:
+        """Return whether numbers are rounded to the nearest whole one."""
+        return self.dtype.kind in "iub"
+
+    def __call__(self, action: np.ndarray) -> np.ndarray:
+        """Return actions `[..., *shape]` of vectors `[..., A]` float32."""
+        scaled = action * self.gain + self.mid
+        if self.one_sided is not None:
+            self.one_sided.bend(scaled)
+        scaled = scaled.clip(self.low, self.high)
+        if scaled.dtype != self.dtype:
+            scaled = (np.rint(scaled) if self.rounds else scaled).astype(self.dtype)
+        return scaled.reshape(*action.shape[:-1], *self.shape)
 
 
 def actions(space: AnySpace, scale: float) -> Actions:
@@ -71,27 +116,19 @@ def _box_actions(space: spaces.Box, scale: float) -> Actions:
     bottom, top = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
     if bool((low == math.inf).any() or (high == -math.inf).any()):
         raise InputError(f"action space {space} has a bound that no number reaches; give it finite bounds or none")
-    one_sided = _OneSided.of(low, high, bounded)
+    one_sided = OneSided.of(low, high, bounded)
     mid, gain = (bottom + (top - bottom) / 2.0).astype(dtype), ((top - bottom) / 2.0 * scale).astype(dtype)
     limits = np.finfo(dtype.name)
     low, high = (bound.clip(limits.min, limits.max).astype(dtype) for bound in (low, high))
 
-    def decode(action: np.ndarray) -> np.ndarray:
-        scaled = action * gain + mid
-        if one_sided is not None:
-            one_sided.bend(scaled)
-        scaled = scaled.clip(low, high)
-        if scaled.dtype != space.dtype:
-            scaled = (np.rint(scaled) if space.dtype.kind in "iub" else scaled).astype(space.dtype)
-        return scaled.reshape(*action.shape[:-1], *space.shape)
-
+    box = BoxActions(mid, gain, low, high, one_sided, space.dtype, space.shape)
     bound = 1.0 / scale if bounded.all() else math.inf
-    return Actions(ActionSpec("continuous", len(low), bound), decode)
+    return Actions(ActionSpec("continuous", len(low), bound), box)
 
 
 @final
 @dataclass(frozen=True)
-class _OneSided:
+class OneSided:
     """The entries of a box with one bound, which each number is bent away from: clipped, half of them would be one."""
 
     columns: np.ndarray
@@ -101,11 +138,12 @@ class _OneSided:
     """The lower bounds, after mirroring."""
 
     @staticmethod
-    def of(low: np.ndarray, high: np.ndarray, bounded: np.ndarray) -> "_OneSided | None":
+    def of(low: np.ndarray, high: np.ndarray, bounded: np.ndarray) -> "OneSided | None":
+        """Return the entries of these bounds that have one; None where there are none."""
         has_low, has_high = np.abs(low) < LARGEST, np.abs(high) < LARGEST
         columns = np.flatnonzero((has_low | has_high) & ~bounded)
         sign = np.where(has_low, 1.0, -1.0)[columns]
-        return _OneSided(columns, sign, np.where(has_low, low, -high)[columns]) if len(columns) else None
+        return OneSided(columns, sign, np.where(has_low, low, -high)[columns]) if len(columns) else None
 
     def bend(self, action: np.ndarray) -> None:
         """Replace the numbers `[..., A]` of these entries."""
@@ -121,10 +159,7 @@ def _largest_float(dtype: np.dtype[Any]) -> float:
 
 
 def _listed_actions(table: np.ndarray) -> Actions:
-    def decode(action: np.ndarray) -> np.ndarray:
-        return table[action]
-
-    return Actions(ActionSpec("discrete", len(table)), decode)
+    return Actions(ActionSpec("discrete", len(table)), ListedActions(table))
 
 
 def _combined_actions(counts: np.ndarray, start: np.ndarray, space: AnySpace) -> Actions:

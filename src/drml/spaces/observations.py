@@ -170,9 +170,10 @@ def _several_one_hot(space: spaces.MultiDiscrete) -> Observations:
 
 def _write_vector(value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
     rows = _as_numbers(rows)
-    if (value.shape if isinstance(value, np.ndarray) else np.shape(value)) != rows.shape:  # one number would spread
-        raise ValueError(f"an observation has shape {list(np.shape(value))}, expected {list(rows.shape)}")
-    rows[...] = value
+    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    if array.shape != rows.shape:  # one number would spread
+        raise ValueError(f"an observation has shape {list(array.shape)}, expected {list(rows.shape)}")
+    rows[...] = _real(array)
 
 
 def _write(shape: tuple[int, ...], value: Any, rows: np.ndarray) -> None:  # noqa: ANN401
@@ -207,6 +208,12 @@ def _shaped(value: Any, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ANN401
     array = np.asarray(value)
     if array.shape[array.ndim - len(shape) :] != shape:  # as many numbers in another order would pass
         raise ValueError(f"an observation has shape {list(array.shape)}, expected {list(shape)}")
+    return _real(array)
+
+
+def _real(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind == "c":  # NumPy would drop the imaginary part, with a warning
+        raise ValueError("an observation holds complex numbers, expected real ones")
     return array
 
 

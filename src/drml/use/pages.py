@@ -17,6 +17,11 @@ def check_can_draw() -> None:
             raise InputError(f'a report needs {package}: pip install "drml[report]"')
 
 
+def can_draw() -> bool:
+    """Return whether figures can be drawn."""
+    return find_spec("matplotlib") is not None
+
+
 def write_page(run: Path, film: bool) -> Path:
     """Film where asked to, write the report and return the path of its page.
 

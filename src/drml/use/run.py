@@ -5,6 +5,7 @@
     run = drml.train("half-cheetah-dir-promp-v1", "promp")
     run.test()
     run.report()
+    agent = run.agent().start()
 
 A run is a directory; `Run` is a handle on it that holds nothing of its own, so that two handles on one directory, or a
 handle and the command line, see the same. `drml.session` has the same acts as functions, with more to choose.
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from drml.act.loading import load
+from drml.act.loading import load_meta
 from drml.act.meta_agent import MetaAgent
 from drml.algos.registry import AnyConfig, AnyPolicyConfig
 from drml.core.errors import DrmlError
@@ -117,7 +118,7 @@ class Run:
         Raises:
             CheckpointError: if there is no checkpoint yet that can be loaded.
         """
-        return load(self.path)
+        return load_meta(self.path)
 
     def report(self, film: bool = False) -> Path:
         """Write the run's report, one self-contained page, and return its path; `film` films the best policy anew.
@@ -196,7 +197,7 @@ def train(
         out: the run's directory, new or empty; left out, runs/SUITE-LEARNER-sSEED, numbered if taken.
         seed: root of all random streams.
         learner_config: hyper-parameters, such as `drml.ProMPConfig(inner=…)`; left out, the learner's default.
-        policy: the policy's shape, `drml.MLPConfig` or `drml.MemoryConfig`; left out, the learner's default.
+        policy: `drml.MLPConfig`, `drml.ModuleConfig` or `drml.MemoryConfig`; left out, the learner's default.
         train: sizes and stop rules.
         sampler: which tasks are met in training, such as `drml.SamplerConfig(kind="pool")`.
         threads: simulator threads; 0 takes all cores.

@@ -32,9 +32,9 @@ def run_config(
         InputError: if a name is unknown, or a value is not of the type that it has to be.
     """
     entry = learner_entry(str(learner))
-    learner_config = _of_type("learner_config", learner, learner_config, entry.default)
-    policy = _of_type("policy", learner, policy, entry.default_policy)
-    sampler = _of_type("sampler", "meta-training", sampler, SamplerConfig())
+    learner_config = _of_type("learner_config", learner, learner_config, entry.default, (entry.config_type,))
+    policy = _of_type("policy", learner, policy, entry.default_policy, entry.policies)
+    sampler = _of_type("sampler", "meta-training", sampler, SamplerConfig(), (SamplerConfig,))
     parts: dict[str, Any] = {
         "learner_config": learner_config,
         "policy": policy,
@@ -76,8 +76,9 @@ def env_options(threads: int, isolation: Isolation) -> EnvOptions:
     return EnvOptions(threads=threads, isolation=isolation)
 
 
-def _of_type(keyword: str, learner: str, given: Part | None, default: Part) -> Part:
-    if given is not None and type(given) is not type(default):
-        kind, found = type(default).__name__, type(given).__name__
-        raise InputError(f"{keyword} is of type {found}, {learner} takes {kind}: {keyword}=drml.{kind}(…)")
+def _of_type(keyword: str, learner: str, given: Part | None, default: Part, kinds: tuple[type[Any], ...]) -> Part:
+    if given is not None and type(given) not in kinds:
+        found, names = type(given).__name__, [kind.__name__ for kind in kinds]
+        ways = " or ".join(f"{keyword}=drml.{name}(…)" for name in names)
+        raise InputError(f"{keyword} is of type {found}, {learner} takes {' or '.join(names)}: {ways}")
     return default if given is None else given

@@ -81,8 +81,8 @@ class MAML:
         self.config = config
         self.adapt_steps = config.inner.num_steps
         self.adapts_on: AdaptsOn = config.inner.adapts_on
-        self._inner = InnerLoop.of(policy, spec, config.inner, config.inner_loss, config.order, config.tasks_per_chunk)
-        self.prior, self.adapt = self._inner.prior, self._inner.adapt
+        self.inner = InnerLoop.of(policy, spec, config.inner, config.inner_loss, config.order, config.tasks_per_chunk)
+        self.prior, self.adapt = self.inner.prior, self.inner.adapt
 
     def init(self, rng: Streams) -> LearnerState:
         """Return fresh parameters; the trust region keeps no memory."""
@@ -92,8 +92,8 @@ class MAML:
         """Return the state after one trust-region step on the post-adaptation surrogate."""
         history = episode.history
         num_tasks, _, copies = history[0].reward.shape
-        batch = _Batch(self._inner.adaptation, history, [self._inner.advantages(rollout) for rollout in history])
-        parts = [batch.select_tasks(part) for part in self._inner.chunks(history[0])]
+        batch = _Batch(self.inner.adaptation, history, [self.inner.advantages(rollout) for rollout in history])
+        parts = [batch.select_tasks(part) for part in self.inner.chunks(history[0])]
         losses, gradients, paths = zip(*parallel_map(lambda part: part.differentiate(state.shared), parts), strict=True)
         gradient = torch.stack(gradients).sum(0) / num_tasks
         check_finite("meta-gradient", gradient)

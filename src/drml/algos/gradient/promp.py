@@ -66,8 +66,8 @@ class ProMP:
         self.config = config
         self.adapt_steps = config.inner.num_steps
         self.adapts_on: AdaptsOn = config.inner.adapts_on
-        self._inner = InnerLoop.of(policy, spec, config.inner, config.inner_loss, 2, config.tasks_per_chunk)
-        self.prior, self.adapt = self._inner.prior, self._inner.adapt
+        self.inner = InnerLoop.of(policy, spec, config.inner, config.inner_loss, 2, config.tasks_per_chunk)
+        self.prior, self.adapt = self.inner.prior, self.inner.adapt
 
     def init(self, rng: Streams) -> LearnerState:
         """Return fresh parameters and a fresh Adam."""
@@ -77,8 +77,8 @@ class ProMP:
     def update(self, state: LearnerState, episode: MetaEpisode, rng: Streams) -> tuple[LearnerState, Metrics]:
         """Return the state after `outer_steps` Adam steps on the surrogate."""
         history = episode.history
-        advantages = [self._inner.advantages(rollout) for rollout in history]
-        parts = self._inner.chunks(history[0])
+        advantages = [self.inner.advantages(rollout) for rollout in history]
+        parts = self.inner.chunks(history[0])
 
         def objective(params: Params, part: slice) -> Tensor:
             rollouts = [rollout.select_tasks(part) for rollout in history]
@@ -109,8 +109,8 @@ class ProMP:
         for j in range(len(rollouts) - 1):
             new = self.policy.unroll(adapted, rollouts[j])
             kl = kl + mean_kl(new, rollouts[j], advantages[j])
-            grads = self._inner.adaptation.gradient(adapted, new, rollouts[j], advantages[j])
-            adapted = self._inner.adaptation.descend(adapted, grads, j)
+            grads = self.inner.adaptation.gradient(adapted, new, rollouts[j], advantages[j])
+            adapted = self.inner.adaptation.descend(adapted, grads, j)
         new = self.policy.unroll(adapted, rollouts[-1])
         surrogate = clipped_surrogate_loss(new, rollouts[-1], advantages[-1], self.config.clip_eps)
         return surrogate + self.config.inner_kl_coef * kl / (len(rollouts) - 1)

@@ -49,8 +49,8 @@ class Reptile:
         self.config = config
         self.adapt_steps = config.inner.num_steps
         self.adapts_on: AdaptsOn = config.inner.adapts_on
-        inner = InnerLoop.of(policy, spec, config.inner, config.inner_loss, 1, config.tasks_per_chunk)
-        self.prior, self.adapt = inner.prior, inner.adapt
+        self.inner = InnerLoop.of(policy, spec, config.inner, config.inner_loss, 1, config.tasks_per_chunk)
+        self.prior, self.adapt = self.inner.prior, self.inner.adapt
 
     def init(self, rng: Streams) -> LearnerState:
         """Return fresh parameters and a fresh Adam."""

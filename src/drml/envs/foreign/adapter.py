@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drml.core.blame import Modes, blame, torch_modes, undone
 from drml.core.errors import DrmlError, EnvError, InputError
 from drml.core.fault import NO_SEED, Fault, FaultKind, Moment, Watch, is_interruption, label, nobody
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
-from drml.envs.foreign.blame import Modes, blame, torch_modes, undone
 from drml.envs.foreign.copies import BrokenCopies, Copies
 from drml.envs.foreign.tended import CopyDied
 from drml.spaces.actions import Actions

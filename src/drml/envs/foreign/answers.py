@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from drml.envs.foreign.blame import line_of
+from drml.core.blame import line_of
 
 NAMES = ("reward", "terminated", "truncated")
 

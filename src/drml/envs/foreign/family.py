@@ -27,12 +27,12 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
+from drml.core.blame import foreign
 from drml.core.errors import DrmlError, EnvError, InputError, suggest
 from drml.core.fault import NO_SEED, Watch, nobody
 from drml.core.types import EnvSpec
 from drml.envs.api import BatchEnv, EnvOptions, Suite
 from drml.envs.foreign.adapter import Foreign, GymEnv, TaskParams, shown
-from drml.envs.foreign.blame import foreign
 from drml.envs.foreign.copies import (
     AnyEnv,
     AnyVectorEnv,

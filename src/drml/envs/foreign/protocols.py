@@ -11,7 +11,6 @@ fixed seed, and without repetitions: a task that is in the list twice could be t
 
 import inspect
 import pickle
-import random
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from drml.core.blame import foreign
 from drml.core.errors import InputError
-from drml.envs.foreign.blame import foreign
+from drml.core.global_generators import seeded
 from drml.envs.foreign.copies import AnyEnv, Give, Options
 from drml.envs.foreign.family import GymFamily
 from drml.envs.foreign.legacy import modern
@@ -145,22 +145,16 @@ def _task_option(env: AnyEnv, task: Any) -> Options:  # noqa: ANN401
 
 @contextmanager
 def _seeded(env: AnyEnv) -> Generator[None]:
-    """Seed what an environment may draw its tasks from: its own generator, and Python's and NumPy's global ones.
+    """Seed what an environment may draw its tasks from: its own generator, and the global ones.
 
     Much of the field's code draws tasks from `np.random`. The global generators are as before afterwards.
     """
-    kept = random.getstate(), np.random.get_state()  # noqa: NPY002 — where foreign code draws from
-    random.seed(TASK_SEED)
-    np.random.seed(TASK_SEED)  # noqa: NPY002 — where foreign code draws from
-    env.unwrapped.np_random = np.random.Generator(np.random.PCG64(TASK_SEED))
-    inner = getattr(env.unwrapped, "seed", None)
-    if callable(inner):
-        inner(TASK_SEED)
-    try:
+    with seeded(TASK_SEED):
+        env.unwrapped.np_random = np.random.Generator(np.random.PCG64(TASK_SEED))
+        inner = getattr(env.unwrapped, "seed", None)
+        if callable(inner):
+            inner(TASK_SEED)
         yield
-    finally:
-        random.setstate(kept[0])
-        np.random.set_state(kept[1])  # noqa: NPY002 — where foreign code draws from
 
 
 def _fingerprint(task: Any) -> bytes:  # noqa: ANN401

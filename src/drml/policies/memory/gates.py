@@ -43,7 +43,7 @@ def cleared(state: Tensor, starts: Tensor | None) -> Tensor:
 
 def starts_of(starts: Tensor | None, inputs: Tensor) -> Tensor:
     """Return `starts` `[N]`, all false where they are None."""
-    return torch.zeros(len(inputs), dtype=torch.bool, device=inputs.device) if starts is None else starts
+    return torch.zeros(inputs.shape[0], dtype=torch.bool, device=inputs.device) if starts is None else starts
 
 
 def from_inputs(inputs: Tensor, weight: Tensor, bias: Tensor, products: Sequence[Tensor]) -> None:

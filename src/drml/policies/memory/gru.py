@@ -60,7 +60,7 @@ class GRU:
     def step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor | None) -> tuple[Tensor, Tree]:
         """Return h′ `[N, H]` and the next state."""
         weights, hidden = [params[name] for name in NAMES], cast(Tensor, state["hidden"])
-        if torch.is_grad_enabled() or len(inputs) < FEW:
+        if torch.is_grad_enabled() or torch.compiler.is_exporting() or len(inputs) < FEW:  # a graph has any length
             hidden = torch.gru_cell(inputs, cleared(hidden, starts), *weights)
         else:
             hidden = _unrolled(starts_of(starts, inputs).unsqueeze(0), inputs.unsqueeze(0), hidden, *weights)[1][1]

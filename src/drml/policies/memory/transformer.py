@@ -99,11 +99,15 @@ class Transformer:
     def _acting_step(self, params: Params, inputs: Tensor, state: Tree, starts: Tensor) -> tuple[Tensor, Tree]:
         """Return what `step` does: each key and value goes into its slot of a copied cache, and nothing else moves."""
         position = cast(Tensor, state["position"]).masked_fill(starts, 0)
-        held = self._check_room(position) + 1
+        is_graph = torch.compiler.is_exporting()  # which cannot look at positions and starts: it takes all there is
+        held = self.context if is_graph else self._check_room(position) + 1
         caches = [cast(Tensor, state[name]).clone() for name in ("keys", "values")]
-        if bool(starts.any()):
+        if is_graph or bool(starts.any()):
             caches = [cache.masked_fill_(starts.view(-1, 1, 1, 1), 0.0) for cache in caches]
-        batch, slots = torch.arange(len(position), device=position.device), torch.arange(held, device=position.device)
+        batch, slots = (
+            torch.arange(position.shape[0], device=position.device),
+            torch.arange(held, device=position.device),
+        )
         visible = (slots <= position[:, None]).view(-1, 1, 1, held)
         turns = self._turns(position[:, None], inputs)
         x = inputs.unsqueeze(1) @ params["embed.weight"] + params["embed.bias"]  # [N, 1, D]

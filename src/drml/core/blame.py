@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import torch
 
 from drml.core.errors import DrmlError, InputError
@@ -21,7 +20,7 @@ from drml.core.fault import in_words, is_interruption
 
 LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-HERE = str(Path(__file__).parents[2])
+HERE = str(Path(__file__).parents[1])
 
 
 def raised(error: BaseException) -> tuple[str, str]:
@@ -106,7 +105,7 @@ def is_own(filename: str) -> bool:
     return not is_foreign and Path(filename).is_file()
 
 
-def defining_lines(make: Any, env: gym.Env[Any, Any] | None = None) -> dict[str, str]:  # noqa: ANN401
+def defining_lines(make: Any, env: Any = None) -> dict[str, str]:  # noqa: ANN401 — the user's function, an environment
     """Return the lines where `make`, and the environment's `reset`, `step`, `close` and spaces are defined."""
     found: dict[str, Any] = {"make": make}
     if env is not None:

@@ -1,0 +1,44 @@
+"""`drml export`: write what a run has learned in the formats of other programs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from drml.act.loading import load
+from drml.cli.parse import parse
+from drml.cli.terminal import say
+from drml.core.errors import InputError
+from drml.export.agent import inner_loop_of
+from drml.export.registry import TARGETS, export, target_of
+
+
+@dataclass(frozen=True)
+class ExportArgs:
+    """Write what a run has learned in the format of another program: acting, and where it can be said, adapting."""
+
+    run: tyro.conf.Positional[Path]
+    """Directory of the run, or one of its checkpoints."""
+    to: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(TARGETS) + "}")] = "onnx"
+    """Format of the files."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Directory of the files; left out, `exports/RUN-FORMAT` here."""
+    max_steps: int = 0
+    """Steps that a transformer's memory has room for; 0 is what it was trained on."""
+    adaptation: bool = False
+    """Refuse a learner whose adaptation step cannot be exported, instead of exporting acting alone."""
+
+
+def run(words: list[str]) -> int:
+    """Run the command."""
+    args = parse(ExportArgs, "drml export", words)
+    target_of(args.to).check()
+    if args.max_steps < 0:
+        raise InputError(f"--max-steps is {args.max_steps}, must be 0 (as trained) or more")
+    learned = load(args.run).learned.with_room(args.max_steps)
+    if args.adaptation:
+        inner_loop_of(learned)
+    for path in export(learned, args.to, args.out or Path("exports", f"{args.run.absolute().name}-{args.to}")):
+        say(str(path))
+    return 0

@@ -1,0 +1,1 @@
+"""Bridges: what was learned, in the formats of other programs."""

@@ -1,0 +1,212 @@
+"""Acting as graphs: the step of a policy from an observation to an action, and an action drawn from its distribution.
+
+A memory's graph takes what the last action brought, then the observation: a trial is one call after another, each fed
+with the `next_…` outputs of the one before. Where `steps` is zero a trial begins: the memory is zero, and nothing is
+believed of a last action, its reward or an end.
+"""
+
+from collections.abc import Mapping
+from typing import cast, final
+
+import torch
+from torch import Tensor, nn
+
+from drml.core.distribution import Categorical, Distribution, Gaussian
+from drml.core.tree import Params, Tree, tree_leaves, tree_map
+from drml.core.types import ActionSpec
+from drml.export.decode import decoder
+from drml.export.graph import Graph, Weights, given_parameters, parameter_inputs
+from drml.policies.actor_critic import MemoryPolicy
+from drml.policies.api import Policy
+from drml.spaces.actions import Actions
+
+NEXT = "next_"
+"""Prefix of an output that is an input of the next call."""
+EXAMPLE_ROWS = 2
+"""Rows of the examples; any number but 0 and 1, which tracing takes for constants."""
+BATCH = "batch"
+TRIAL_STEP = "trial_step"
+MEANING = {
+    "observation": "the observation, laid out as drml lays out the observation space; pixels from 0 to 255",
+    "previous_action": "the policy_action that was taken at the last call",
+    "previous_observation": "what the policy saw in the observation of the last call",
+    "reward": "what the last action earned",
+    "ended": "true where an episode ended with the last action, in either way; the trial goes on",
+    TRIAL_STEP: "steps of the trial so far; zero begins a trial and clears the memory",
+    "action": "the action in the units of the action space; of the graph `act`, the most likely one",
+    "policy_action": "the same action as the policy gives it: what previous_action and adaptation take",
+    "action_mean": "mean of the action's normal distribution, in the units of policy_action",
+    "action_log_std": "logarithm of its standard deviation",
+    "action_logits": "log-probabilities of the actions",
+    "log_prob": "log-probability (or log-density) of policy_action",
+    "noise": "independent numbers: standard normal for each number of an action, or uniform on [0, 1) for an index",
+}
+
+
+@final
+class Acting(nn.Module):
+    """A step of a policy: observation, and what a memory needs, to action and distribution."""
+
+    def __init__(self, policy: Policy, actions: Actions, params: Params | None = None) -> None:
+        """Make the module.
+
+        Args:
+            policy: whose step it is.
+            actions: the units of the action space.
+            params: constants of the graph; None takes them from its inputs.
+        """
+        super().__init__()
+        self._policy = policy
+        self.decode = decoder(actions)
+        self.weights = None if params is None else Weights(params)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Params:
+        """Return the outputs by name."""
+        params = given_parameters(inputs) if self.weights is None else cast(Params, self.weights())
+        with torch.no_grad():
+            carry = carry_of(self._policy, inputs)
+            distribution, after = self._policy.step(params, inputs["observation"].unsqueeze(0), carry)
+            mode = distribution.mode().squeeze(0)
+            outputs = {"action": cast(Tensor, self.decode(mode)), "policy_action": mode, **named(distribution)}
+            return outputs | next_inputs(self._policy, inputs, after)
+
+
+@final
+class Sampling(nn.Module):
+    """An action drawn from what `Acting` says of its distribution, by noise that comes from outside."""
+
+    def __init__(self, actions: Actions) -> None:
+        super().__init__()
+        self._is_gaussian = actions.spec.kind == "continuous"
+        self.decode = decoder(actions)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Params:
+        """Return the outputs by name."""
+        with torch.no_grad():
+            if self._is_gaussian:
+                distribution = Gaussian(inputs["action_mean"], inputs["action_log_std"])
+            else:
+                distribution = Categorical(inputs["action_logits"])
+            drawn = distribution.sample(inputs["noise"])
+            return {
+                "action": cast(Tensor, self.decode(drawn)),
+                "policy_action": drawn,
+                "log_prob": distribution.log_prob(drawn),
+            }
+
+
+def acting_graph(policy: Policy, actions: Actions, num_seen: int, params: Params, with_parameters: bool) -> Graph:
+    """Return the graph of a step of a policy.
+
+    Args:
+        policy: whose step it is.
+        actions: the units of the action space.
+        num_seen: numbers of an observation.
+        params: shared parameters.
+        with_parameters: take the parameters as inputs, for those that were adapted; else they are constants.
+    """
+    inputs = {"observation": torch.zeros(EXAMPLE_ROWS, num_seen), **_memory_inputs(policy, actions.spec)}
+    rows = dict.fromkeys(inputs, BATCH)
+    module = Acting(policy, actions, None if with_parameters else params)
+    inputs |= parameter_inputs(params) if with_parameters else {}
+    name, about = ("act_with_parameters", " under given parameters") if with_parameters else ("act", "")
+    return Graph(
+        name, f"The most likely action, and its distribution{about}.", module.eval(), inputs, rows, _meaning(policy)
+    )
+
+
+def sampling_graph(actions: Actions) -> Graph:
+    """Return the graph that draws an action from a distribution."""
+    size = actions.spec.size
+    rows = torch.zeros(EXAMPLE_ROWS, size)
+    if actions.spec.kind == "continuous":
+        inputs = {"action_mean": rows, "action_log_std": rows, "noise": rows}
+    else:
+        inputs = {"action_logits": torch.log_softmax(rows, -1), "noise": torch.zeros(EXAMPLE_ROWS)}
+    about = "An action drawn from the distribution that `act` gives, for exploring."
+    return Graph("sample", about, Sampling(actions).eval(), inputs, dict.fromkeys(inputs, BATCH), MEANING)
+
+
+def named(distribution: Distribution) -> Params:
+    """Return the tensors of a distribution `[1, N]` by their names among the outputs, `[N, A]`."""
+    tensors = distribution.tensors()
+    like = next(iter(tensors.values()))
+    return {f"action_{name}": value.expand_as(like).squeeze(0).clone() for name, value in tensors.items()}
+
+
+def carry_of(policy: Policy, inputs: Mapping[str, Tensor]) -> Tree:
+    """Return the carry `[1, N, ...]` before a step, with what came of the last action."""
+    if not isinstance(policy, MemoryPolicy):
+        return {}
+    lead = inputs["observation"].unsqueeze(0)
+    blank = torch.zeros_like(lead[..., 0])
+    steps = inputs[TRIAL_STEP].unsqueeze(0)
+    started = steps > 0
+    seen = inputs["previous_observation"].unsqueeze(0) if policy.recalled_size else lead[..., :0]
+    carry: Tree = {
+        "memory": _filled(cast(Tree, policy.initial_carry(1, 1)["memory"]), inputs, "memory"),
+        "before": {"obs": seen, "elapsed": blank},
+    }
+    action, reward, ended = (inputs[name].unsqueeze(0) for name in ("previous_action", "reward", "ended"))
+    after = policy.remember(carry, action, reward, ended)
+    elapsed = cast(Tree, after["before"]).pop("elapsed")
+
+    def since_start(value: Tensor) -> Tensor:
+        return torch.where(started.view(*started.shape, *(1,) * (value.dim() - 2)), value, 0)
+
+    known = tree_map(since_start, after)
+    cast(Tree, known["before"])["elapsed"] = steps.to(cast(Tensor, elapsed).dtype)
+    return known
+
+
+def next_inputs(policy: Policy, inputs: Mapping[str, Tensor], after: Tree) -> Params:
+    """Return the outputs that are inputs of the next call."""
+    if not isinstance(policy, MemoryPolicy):
+        return {}
+    found = {NEXT + _flat("memory", path): leaf.squeeze(0) for path, leaf in tree_leaves(cast(Tree, after["memory"]))}
+    if policy.recalled_size:
+        found[NEXT + "previous_observation"] = cast(Params, after["before"])["obs"].squeeze(0).clone()
+    return found | {NEXT + TRIAL_STEP: inputs[TRIAL_STEP] + 1}
+
+
+def memory_shapes(policy: Policy) -> dict[str, tuple[int, ...]]:
+    """Return the shapes, without the batch, of the inputs that are fed back; all of them begin as zeros."""
+    if not isinstance(policy, MemoryPolicy):
+        return {}
+    leaves = tree_leaves(cast(Tree, policy.initial_carry(1, 1)["memory"]))
+    shapes = {_flat("memory", path): tuple(leaf.shape[2:]) for path, leaf in leaves}
+    return (
+        shapes | ({"previous_observation": (policy.recalled_size,)} if policy.recalled_size else {}) | {TRIAL_STEP: ()}
+    )
+
+
+def _meaning(policy: Policy) -> dict[str, str]:
+    fed_back = dict.fromkeys(memory_shapes(policy), "part of the memory") | MEANING
+    following = {NEXT + name: f"{name} of the next call" for name in memory_shapes(policy)}
+    return fed_back | following
+
+
+def _memory_inputs(policy: Policy, action: ActionSpec) -> Params:
+    if not isinstance(policy, MemoryPolicy):
+        return {}
+    is_gaussian = action.kind == "continuous"
+    taken = torch.zeros(EXAMPLE_ROWS, action.size) if is_gaussian else torch.zeros(EXAMPLE_ROWS, dtype=torch.int64)
+    inputs = {"previous_action": taken, "reward": torch.zeros(EXAMPLE_ROWS)}
+    inputs["ended"] = torch.zeros(EXAMPLE_ROWS, dtype=torch.bool)
+    leaves = tree_leaves(cast(Tree, policy.initial_carry(1, EXAMPLE_ROWS)["memory"]))
+    inputs |= {_flat("memory", path): leaf.squeeze(0) for path, leaf in leaves}
+    if policy.recalled_size:
+        inputs["previous_observation"] = torch.zeros(EXAMPLE_ROWS, policy.recalled_size)
+    return inputs | {TRIAL_STEP: torch.zeros(EXAMPLE_ROWS, dtype=torch.int64)}
+
+
+def _filled(like: Tree, inputs: Mapping[str, Tensor], name: str) -> Tree:
+    filled: Tree = {}
+    for key, value in like.items():
+        at = _flat(name, key)
+        filled[key] = _filled(value, inputs, at) if isinstance(value, dict) else inputs[at].unsqueeze(0)
+    return filled
+
+
+def _flat(name: str, path: str) -> str:
+    return f"{name}_{path.replace('/', '_')}"

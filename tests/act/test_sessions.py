@@ -1,0 +1,52 @@
+"""Sessions beside each other: each adapts when it is asked, and does what it does alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from .driving import LEARNERS, meta_agent
+
+PLANS = {4: {14, 39}, 0: {24}, 9: {14, 24, 39, 49}, 2: set()}
+"""Looks after which each session adapts."""
+
+
+def drive(agent, names):
+    """Return the actions `[T, K', B, A]` and the parameters of sessions that meet the same, whoever is beside them."""
+    rngs = {name: np.random.default_rng(name) for name in names}
+    shape, found = (len(names), 2), []
+    for t in range(60):
+        obs, reward = (np.stack([rngs[name].normal(size=size) for name in names]) for size in ((2, 2), (2,)))
+        found.append(np.asarray(agent.act(obs)))
+        agent.observe(reward, np.zeros(shape, bool), np.full(shape, t % 5 == 4))
+        for k, name in enumerate(names):
+            if t in PLANS[name]:
+                agent.adapt([k])
+        if t == 44 and 9 in names and not agent.learned.adapts_while_acting:
+            agent.take_back([names.index(9)])
+    return np.stack(found), agent.steps
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_session_does_in_company_what_it_does_alone(name):
+    meta, names = meta_agent(name), list(PLANS)
+    together, steps = drive(meta.start(2, sessions=names, max_steps=60), names)
+    taken_back = 0 if meta.learned.adapts_while_acting else 1
+    assert steps == (2, 1, 4 - taken_back, 0)
+    for k, one in enumerate(names):
+        alone, _ = drive(meta.start(2, sessions=[one], max_steps=60), [one])
+        # the same numbers in other batches: sums of 64 products of about 1 are rounded in another order, and four
+        # adaptation steps pass that on; another session's noise or experience would make differences of about 1
+        np.testing.assert_allclose(together[:, k], alone[:, 0], rtol=0, atol=2e-3)
+
+
+def test_notes_of_learners_stay_with_their_sessions():
+    agent = meta_agent("es_maml").start(2, sessions=2)
+    for t in range(10):
+        agent.act(np.zeros((2, 2, 2)))
+        agent.observe(np.ones((2, 2)), np.zeros((2, 2), bool), np.full((2, 2), t % 5 == 4))
+    agent.adapt([1])
+    assert agent.sessions.agents[0].memo.keys() != agent.sessions.agents[1].memo.keys()
+    assert agent.agent.stacked
+    torch.testing.assert_close(
+        {name: value[0] for name, value in agent.agent.params.items()}, dict(agent.sessions.agents[0].params)
+    )
