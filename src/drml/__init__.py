@@ -32,6 +32,7 @@ _HOME_OF = {  # the public names; found when asked for, since torch takes second
     "MLPConfig": "drml.policies.mlp",
     "ModuleConfig": "drml.policies.made",
     "MemoryConfig": "drml.policies.memory.registry",
+    "EncoderConfig": "drml.policies.encoders.registry",
     "SamplerConfig": "drml.tasks.samplers.registry",
     "EnvOptions": "drml.envs.api",
     "Isolation": "drml.envs.api",

@@ -32,6 +32,7 @@ from drml.envs.foreign.family import GymFamily as GymFamily
 from drml.envs.foreign.family import task_family as task_family
 from drml.learning.adapt import InnerConfig as InnerConfig
 from drml.loop.config import TrainConfig as TrainConfig
+from drml.policies.encoders.registry import EncoderConfig as EncoderConfig
 from drml.policies.made import ModuleConfig as ModuleConfig
 from drml.policies.memory.registry import MemoryConfig as MemoryConfig
 from drml.policies.mlp import MLPConfig as MLPConfig

@@ -17,7 +17,11 @@ import drml
 from drml.gym.tested import tasks_under_test
 from drml.run import measure
 
+from .seeing import BOARDS, LIGHTS
+
 COPIES, STEPS = 4, 2
+ENCODER = drml.EncoderConfig(features=16)
+SEEING = drml.MLPConfig((8,), encoder=ENCODER)
 MEMORY = {
     "gru": drml.MemoryConfig(size=8),
     "lstm": drml.MemoryConfig("lstm", size=8),
@@ -32,6 +36,9 @@ RUNS = {
     "reptile": ("pendulum-varied-v1", "reptile", {}),
     "es_maml": ("navigation-maml-v1", "es_maml", {"learner_config": drml.ESMAMLConfig(queries=1)}),
     "maml-cartpole": ("cartpole-varied-v1", "maml", {}),
+    "promp-boards": (BOARDS, "promp", {}),
+    "maml-lights": (LIGHTS, "maml", {"policy": SEEING}),
+    "rl2-lights": (LIGHTS, "rl2", {"policy": drml.MemoryConfig(size=8, sees_transitions=True, encoder=ENCODER)}),
     "promp-corners": ("navigation-promp-corners-v1", "promp", {}),
     "rl2-pendulum": ("pendulum-varied-v1", "rl2", {"policy": MEMORY["gru"]}),
     "rl2-cheetah": ("half-cheetah-vel-promp-v1", "rl2", {"policy": MEMORY["gru"]}),

@@ -114,8 +114,26 @@ def test_every_kind_of_space_is_kept(tmp_path):
     assert loaded.learned.interface.observation_space == space
     for obs in seen[3:]:
         np.testing.assert_array_equal(agent.act(obs), loaded.act(obs))
-        agent.observe(0.5, False, False)
-        loaded.observe(0.5, False, False)
+        agent.observe(0.5, False, obs is seen[-1], final_obs=seen[0])
+        loaded.observe(0.5, False, obs is seen[-1], final_obs=seen[0])
+    kept = [agent.sessions.experience.rollout(torch.tensor([0]), 5, False) for agent in (agent, loaded)]
+    assert kept[0].obs.dtype == kept[0].final_obs.dtype == torch.uint8
+    assert torch.equal(kept[0].obs, kept[1].obs) and torch.equal(kept[0].final_obs, kept[1].final_obs)
+    assert kept[0].final_obs.any(-1).tolist() == kept[0].ended.tolist()
+    agent.adapt()
+    loaded.adapt()
+    np.testing.assert_array_equal(agent.act(seen[0]), loaded.act(seen[0]))
+
+
+def test_a_number_beside_a_picture_that_is_not_finite_is_not_believed(tmp_path):
+    space = spaces.Tuple([spaces.Box(0, 255, (2, 2, 3), np.uint8), spaces.Box(-1, 1, (1,))])
+    agent = meta_agent(observation_space=space).start()
+    agent.act((np.zeros((2, 2, 3), np.uint8), np.ones(1, np.float32)))
+    agent.observe(1.0, False, False)
+    agent.sessions.experience.looks[0].obs[..., -4:] = torch.tensor([torch.nan]).view(torch.uint8)
+    agent.save(tmp_path / "agent")
+    with pytest.raises(CheckpointError, match="looks/obs: numbers of an observation are not finite"):
+        drml.load_agent(tmp_path / "agent")
 
 
 def test_the_folder_is_what_hubs_expect(tmp_path):

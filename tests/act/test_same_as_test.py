@@ -10,8 +10,11 @@ from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.envs.api import EnvOptions
 from drml.run import measure
+from drml.spaces.interface import as_shown
 from drml.suites.registry import suite
 from drml.tasks.samplers.tested import tasks_to_test
+
+from .seeing import BOARDS
 
 COPIES, STEPS = 4, 2
 RUNS = {
@@ -20,6 +23,8 @@ RUNS = {
     "promp": ("half-cheetah-dir-promp-v1", {}),
     "reptile": ("navigation-maml-v1", {}),
     "es_maml": ("navigation-maml-v1", {}),
+    "promp-seeing": (BOARDS, {}),
+    "rl2-seeing": (BOARDS, {"policy": drml.MemoryConfig(size=8, sees_transitions=True)}),
     "rl2": ("gridnavi-varibad-v1", {"policy": drml.MemoryConfig(size=8)}),
     "rl2-transformer": ("bandit-bernoulli-k5-n10-v1", {"policy": drml.MemoryConfig("transformer", size=8, context=40)}),
 }
@@ -49,10 +54,11 @@ def in_own_loop(run, num_tasks):
         obs = env.reset(Tasks(tasks.params, tasks.ids), COPIES, rng["collect", phase]["env"])
         running = torch.ones(len(tasks), COPIES, dtype=torch.bool)
         for t in range(family.spec.horizon):
-            action = torch.from_numpy(np.asarray(agent.act(obs.numpy())))
+            action = torch.from_numpy(np.asarray(agent.act(as_shown(family.spec, obs.numpy()))))
             step = env.step(action)
             truncated = step.truncated.numpy() | (t == family.spec.horizon - 1)  # the environment is reset after that
-            agent.observe(step.reward.numpy(), step.terminated.numpy(), truncated, step.final_obs.numpy())
+            final_obs = as_shown(family.spec, step.final_obs.numpy())
+            agent.observe(step.reward.numpy(), step.terminated.numpy(), truncated, final_obs)
             returns[:, phase] += (step.reward * running).numpy()
             running &= ~(step.terminated | step.truncated)
             obs = step.obs

@@ -44,7 +44,7 @@ def _suites() -> list[dict[str, Any]]:
         {
             "name": suite.name,
             "horizon": suite.spec.horizon,
-            "obs_size": suite.spec.obs_size,
+            "obs_size": suite.spec.num_seen,
             "actions": f"{suite.spec.action.size} {suite.spec.action.kind}",
             "parameters": ", ".join(suite.tasks.params),
             "summary": suite.summary,

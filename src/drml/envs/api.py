@@ -124,7 +124,7 @@ class Suite:
     def facts(self) -> dict[str, str]:
         """Return what a run's numbers rest on besides the environment's own code: shapes, horizon, what varies."""
         spec, action = self.spec, self.spec.action
-        shapes = {"observation": f"{spec.obs_size} numbers", "action": f"{action.kind}, {action.size}"}
+        shapes = {"observation": f"{spec.num_seen} numbers", "action": f"{action.kind}, {action.size}"}
         varied = {f"parameter {name}": _described(parameter) for name, parameter in self.tasks.params.items()}
         treated = {BYTES: self.bytes_note} if self.bytes_note else {}
         return shapes | treated | {"horizon": f"{spec.horizon} steps"} | varied

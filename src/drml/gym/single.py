@@ -20,7 +20,7 @@ from drml.core.rng import Streams
 from drml.core.types import EnvSpec
 from drml.envs.api import Closable, EnvOptions, Suite
 from drml.gym.given_task import Task, as_tasks, drawn_task, given_task
-from drml.spaces.interface import native_action_space, row_space
+from drml.spaces.interface import as_shown, engine_space, native_action_space
 from drml.tasks.distribution import Split
 
 NUM_IDS = 2**63
@@ -29,7 +29,7 @@ AnySpace = gym.Space[Any]
 
 
 @final
-class TaskEnv(gym.Env[np.ndarray, Any]):
+class TaskEnv(gym.Env[Any, Any]):
     """One copy of one task of a suite.
 
     Args:
@@ -50,13 +50,13 @@ class TaskEnv(gym.Env[np.ndarray, Any]):
         self._split: Split = split
         self._given: Task | None = None if task is None else given_task(suite.tasks, task)
         self._env = suite.make(options)
-        self.observation_space = row_space(suite.spec)
+        self.observation_space = engine_space(suite.spec)
         self.action_space = native_action_space(suite.spec.action)
         self._seed = -1
         self._restarts = 0
-        self._first_obs: np.ndarray | None = None  # of the next episode, where the last one has ended
+        self._first_obs: Any = None  # of the next episode, where the last one has ended
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Any]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
         """Start an episode and return its first observation `[O]` and `{"task": ...}`.
 
         Raises:
@@ -78,9 +78,9 @@ class TaskEnv(gym.Env[np.ndarray, Any]):
         tasks = as_tasks([self._task], [self._seed % NUM_IDS])
         self._first_obs = None
         obs = self._env.reset(tasks, 1, ROOT["restart", self._restarts])
-        return obs[0, 0].numpy().copy(), {"task": _copy(self._task)}
+        return as_shown(self._suite.spec, obs[0, 0].numpy()), {"task": _copy(self._task)}
 
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:  # noqa: ANN401 — by the space
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:  # noqa: ANN401 — by the space
         """Take one action and return observation `[O]`, reward, terminated, truncated and `{"diverged": bool}`.
 
         Raises:
@@ -91,8 +91,8 @@ class TaskEnv(gym.Env[np.ndarray, Any]):
         step = self._env.step(as_actions(np.asarray(action)[None], self._suite.spec))
         terminated, truncated = bool(step.terminated), bool(step.truncated)
         if terminated or truncated:
-            self._first_obs = step.obs[0, 0].numpy().copy()
-        obs = step.final_obs[0, 0].numpy().copy()
+            self._first_obs = as_shown(self._suite.spec, step.obs[0, 0].numpy())
+        obs = as_shown(self._suite.spec, step.final_obs[0, 0].numpy())
         return obs, float(step.reward), terminated, truncated, {"diverged": bool(step.diverged)}
 
     def close(self) -> None:

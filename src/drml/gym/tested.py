@@ -23,6 +23,7 @@ from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.envs.api import EnvOptions, Suite
 from drml.envs.foreign.family import GymFamily, is_vectorised
+from drml.spaces.interface import as_shown
 from drml.suites.registry import suite
 from drml.tasks.distribution import Split
 from drml.tasks.samplers.tested import tasks_to_test
@@ -82,7 +83,7 @@ def tasks_under_test(
 
 
 @final
-class EnvUnderTest(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+class EnvUnderTest(VectorEnv[Any, np.ndarray, np.ndarray]):
     """Copies of one task of an engine of ours; seeds mean nothing to it."""
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012 — Gymnasium's contract
@@ -90,7 +91,7 @@ class EnvUnderTest(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def __init__(self, family: Suite, task: Tasks, copies: int, rng: Streams, first_phase: int) -> None:
         interface = family.interface()
         self._env, self._task, self._rng, self._phase = family.make(EnvOptions()), task, rng, first_phase
-        self._discrete = family.spec.action.kind == "discrete"
+        self._spec, self._discrete = family.spec, family.spec.action.kind == "discrete"
         self._fresh = np.empty(0, np.float32)
         self.num_envs = copies
         self.single_observation_space, self.single_action_space = interface.observation_space, interface.action_space
@@ -99,15 +100,15 @@ class EnvUnderTest(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Begin the next phase; or, with a `reset_mask`, the next episodes of the copies that have ended."""
         if options and "reset_mask" in options:
-            return self._fresh.copy(), {}
+            return as_shown(self._spec, self._fresh), {}
         self._fresh = self._env.reset(self._task, self.num_envs, self._rng["collect", self._phase]["env"])[0].numpy()
         self._phase += 1
-        return self._fresh.copy(), {}
+        return as_shown(self._spec, self._fresh), {}
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step all copies; the reward of one whose simulation has broken down is NaN."""
         dtype = np.int64 if self._discrete else np.float32
         step = self._env.step(torch.from_numpy(np.asarray(actions).astype(dtype)[None]))
@@ -115,7 +116,7 @@ class EnvUnderTest(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         reward[step.diverged[0].numpy()] = np.nan
         self._fresh = step.obs[0].numpy()
         terminated, truncated = step.terminated[0].numpy(), step.truncated[0].numpy()
-        return step.final_obs[0].numpy().copy(), reward, terminated.copy(), truncated.copy(), {}
+        return as_shown(self._spec, step.final_obs[0].numpy()), reward, terminated.copy(), truncated.copy(), {}
 
 
 @final

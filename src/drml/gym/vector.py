@@ -16,14 +16,14 @@ from drml.core.errors import InputError
 from drml.envs.api import EnvOptions, Suite
 from drml.gym.given_task import Task, as_tasks, drawn_task, given_task
 from drml.gym.single import NUM_IDS, ROOT, as_actions
-from drml.spaces.interface import native_action_space, row_space
+from drml.spaces.interface import as_shown, engine_space, native_action_space
 from drml.tasks.distribution import Split
 
 Info = dict[str, Any]
 
 
 @final
-class TaskVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+class TaskVectorEnv(gym.vector.VectorEnv[Any, np.ndarray, np.ndarray]):
     """One copy each of several tasks of a suite.
 
     Args:
@@ -51,14 +51,14 @@ class TaskVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.num_envs = num_envs
         self._given = None if task is None else self._one_each(task)
         self._env = suite.make(options)
-        self.single_observation_space = row_space(suite.spec)
+        self.single_observation_space = engine_space(suite.spec)
         self.single_action_space = native_action_space(suite.spec.action)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._seeds: list[int] = []
         self._restarts = 0
 
-    def reset(self, *, seed: int | Sequence[int] | None = None, options: Info | None = None) -> tuple[np.ndarray, Info]:
+    def reset(self, *, seed: int | Sequence[int] | None = None, options: Info | None = None) -> tuple[Any, Info]:
         """Start an episode in each environment and return the observations `[N, O]` and their tasks.
 
         Args:
@@ -81,9 +81,9 @@ class TaskVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._tasks = self._given or self._tasks
         tasks = as_tasks(self._tasks, [s % NUM_IDS for s in self._seeds])
         obs = self._env.reset(tasks, 1, ROOT["restart", self._restarts])
-        return obs[:, 0].numpy().copy(), self._task_info(np.ones(self.num_envs, np.bool_))
+        return as_shown(self._suite.spec, obs[:, 0].numpy()), self._task_info(np.ones(self.num_envs, np.bool_))
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Info]:
+    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, Info]:
         """Step all environments: observations `[N, O]`, rewards, terminations, truncations, each `[N]`, and info.
 
         Raises:
@@ -99,7 +99,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if ended.any():
             final_obs = np.full(self.num_envs, None, object)
             for i in np.flatnonzero(ended):
-                final_obs[i] = step.final_obs[i, 0].numpy().copy()
+                final_obs[i] = as_shown(self._suite.spec, step.final_obs[i, 0].numpy())
             info = {
                 "final_obs": final_obs,
                 "_final_obs": ended.copy(),
@@ -110,7 +110,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if not ended.all():
             info |= {"diverged": diverged & ~ended, "_diverged": ~ended}
         reward = step.reward[:, 0].numpy().astype(np.float64)
-        return step.obs[:, 0].numpy().copy(), reward, terminated, truncated, info
+        return as_shown(self._suite.spec, step.obs[:, 0].numpy()), reward, terminated, truncated, info
 
     def _one_each(self, task: Info | Sequence[Info]) -> list[Task]:
         values = [task] * self.num_envs if isinstance(task, dict) else list(task)

@@ -110,7 +110,7 @@ def _definition(suite: Suite) -> str:
     spec = suite.spec
     facts = {
         "source": suite.source,
-        "seen": f"{spec.obs_size} numbers",
+        "seen": f"{spec.num_seen} numbers",
         "actions": f"{spec.action.size} {spec.action.kind}",
         "horizon": f"{spec.horizon} steps",
         **suite.definition,

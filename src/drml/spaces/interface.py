@@ -7,11 +7,12 @@ from functools import cached_property
 from typing import Any, final
 
 import numpy as np
+import torch
 from gymnasium import spaces
 
 from drml.core.errors import DrmlError, InputError
 from drml.core.fields import Fields
-from drml.core.observation import LARGEST_BYTE, Part
+from drml.core.observation import Part, split
 from drml.core.types import ActionSpec, EnvSpec
 from drml.spaces.actions import Actions, actions
 from drml.spaces.described import describe, described
@@ -86,19 +87,25 @@ class Interface:
         return interface
 
 
-def row_space(spec: EnvSpec) -> spaces.Box:
-    """Return the space of observations as rows `[O]`: of bytes, or of numbers of which no bounds are known."""
-    if spec.parts:
-        return spaces.Box(0, LARGEST_BYTE, (spec.obs_size,), np.uint8)
-    return spaces.Box(-np.inf, np.inf, (spec.obs_size,), np.float32)
-
-
 def engine_space(spec: EnvSpec) -> AnySpace:
-    """Return the space of an engine's observations, whose rows have the very parts that the engine declares."""
+    """Return the space of an engine's observations: vectors without known bounds, or the parts that it declares."""
     if not spec.parts:
-        return row_space(spec)
+        return spaces.Box(-np.inf, np.inf, (spec.obs_size,), np.float32)
     found = [_space_of(part) for part in spec.parts]
     return found[0] if len(found) == 1 else spaces.Tuple(found)
+
+
+def as_shown(spec: EnvSpec, rows: np.ndarray) -> Any:  # noqa: ANN401 — of that space
+    """Return an engine's rows `[..., O]` as observations of its `engine_space` with these leading axes, copied."""
+    if not spec.parts:
+        return rows.copy()
+    values = zip(spec.parts, split(spec.parts, torch.from_numpy(rows)), strict=True)
+    found = [value.numpy().reshape(*rows.shape[:-1], *part.shape).astype(_dtype_of(part)) for part, value in values]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _dtype_of(part: Part) -> type[np.generic]:
+    return {"bits": np.int8, "numbers": np.float32}.get(part.kind, np.uint8)
 
 
 def _space_of(part: Part) -> AnySpace:
