@@ -6,12 +6,13 @@
 through its backward pass, for any number of steps.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast, final
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.functional import conv2d, conv_transpose2d
 
 from drml.core.distribution import Categorical
 from drml.core.tree import Params, held_within, params_map
@@ -76,7 +77,10 @@ class Traced(nn.Module):
         def in_a_row(*values: Tensor) -> tuple[Tensor, ...]:
             return tuple(module(dict(zip(self._inputs, values, strict=True))).values())
 
-        table = {torch.ops.aten.cummax.default: running_maximum}
+        table = {
+            torch.ops.aten.cummax.default: running_maximum,
+            torch.ops.aten.convolution_backward.default: convolution_slopes,
+        }
         apart = [value.clone() for value in examples.values()]  # one tensor given twice would be traced as one input
         with quietly():
             self.traced = make_fx(in_a_row, decomposition_table=table, tracing_mode="symbolic")(*apart)
@@ -141,6 +145,31 @@ def running_maximum(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     for doubling in range(DOUBLINGS):
         x = torch.maximum(x, x.index_select(dim, (at - 2**doubling).clamp(min=0)))
     return x, x
+
+
+def convolution_slopes(
+    grad: Tensor,
+    inputs: Tensor,
+    weight: Tensor,
+    bias_sizes: Sequence[int] | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    *rest: object,
+) -> tuple[Tensor | None, Tensor | None, None]:
+    """Return the gradients of a convolution of one group, `rest` ending in which are wanted, as convolutions.
+
+    That of the weights is the convolution of the inputs with what arrives, each row of steps a channel.
+    """
+    to_inputs, to_weight, _ = cast("list[bool]", rest[-1])
+    slopes: list[Tensor | None] = [None, None]
+    if to_inputs:
+        sides = zip(inputs.shape[2:], grad.shape[2:], weight.shape[2:], stride, padding, strict=True)
+        left = [side + 2 * p - k - (made - 1) * s for side, made, k, s, p in sides]
+        slopes[0] = conv_transpose2d(grad, weight, None, list(stride), list(padding), left)
+    if to_weight:
+        turned = conv2d(inputs.transpose(0, 1), grad.transpose(0, 1), None, 1, list(padding), list(stride))
+        slopes[1] = turned[:, :, : weight.shape[2], : weight.shape[3]].transpose(0, 1)
+    return slopes[0], slopes[1], None
 
 
 def _rollout(inputs: Mapping[str, Tensor]) -> Rollout:

@@ -125,7 +125,7 @@ def _of_one(a: Tensor, b: Tensor, form: Form, layer: Geometry, groups: int = 1) 
     if form == "output":
         return conv2d(a, b, None, stride, padding, 1, groups)
     if form == "input":
-        shape = (len(a), groups * layer.channels, layer.height, layer.width)
+        shape = (a.shape[0], groups * layer.channels, layer.height, layer.width)
         return conv2d_input(shape, b, a, stride, padding, 1, groups)
     shape = (groups * layer.filters, *layer.weight_shape[1:])
     return conv2d_weight(a, shape, b, stride, padding, 1, groups)
