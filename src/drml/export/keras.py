@@ -94,15 +94,15 @@ def keras_model(learned: Learned) -> Any:  # noqa: ANN401 — no types come with
             f"'{getattr(learned.config.policy, 'make', '')}' makes a torch module, which Keras layers cannot say; "
             "export it --to onnx, or make a Keras model"
         )
-    with torch_backend():
-        import keras
-
     spec = learned.interface.spec
     if spec.parts:
         raise InputError(
             f"{learned.config.suite} shows pictures or symbols, and what sees them is not written for Keras; export it "
             "--to onnx or --to torch"
         )
+    with torch_backend():
+        import keras
+
     obs = keras.Input((spec.obs_size,), name="observation")
     if isinstance(policy, MemoryPolicy):
         inputs, outputs, following, weights = _with_memory(policy, params, obs)
