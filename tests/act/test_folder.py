@@ -13,8 +13,10 @@ from gymnasium import spaces
 
 import drml
 from drml.act import folder
+from drml.core.config import to_dict
 from drml.core.errors import CheckpointError, InputError, ResourceError
 from drml.run import publication, sealed
+from drml.run.config import kept_config
 
 from .driving import LEARNERS, event, meta_agent
 
@@ -134,6 +136,13 @@ def test_a_number_beside_a_picture_that_is_not_finite_is_not_believed(tmp_path):
     agent.save(tmp_path / "agent")
     with pytest.raises(CheckpointError, match="looks/obs: numbers of an observation are not finite"):
         drml.load_agent(tmp_path / "agent")
+
+
+def test_what_was_kept_before_there_were_encoders_sees_flat_numbers():
+    kept = to_dict(meta_agent().learned.config)
+    assert kept_config(kept, "here").policy.encoder.kind == "auto"
+    del kept["policy"]["encoder"]
+    assert kept_config(kept, "here").policy.encoder.kind == "flat"
 
 
 def test_the_folder_is_what_hubs_expect(tmp_path):

@@ -28,7 +28,7 @@ from drml.core.plain_files import kind_of
 from drml.core.rng import Streams
 from drml.core.tree import Params
 from drml.run import publication, rundir, sealed
-from drml.run.config import learner_of, typed_config
+from drml.run.config import kept_config, learner_of
 from drml.run.durable import finite
 from drml.run.leaves import check_leaves, decode_leaves, encode_tree
 from drml.run.sealed import MANIFEST
@@ -118,7 +118,7 @@ def load(path: Path) -> tuple[Learned, Held | None]:
 
 def _learned(path: Path, fields: Fields, shared: Params) -> Learned:
     where = f"{path / CONFIG}"
-    config = typed_config({key: value for key, value in fields.values.items() if key not in _BESIDE}, where)
+    config = kept_config({key: value for key, value in fields.values.items() if key not in _BESIDE}, where)
     interface = Interface.from_facts(fields.mapping(rundir.INTERFACE), fields.path(rundir.INTERFACE), CheckpointError)
     like = learner_of(config, interface.spec).init(Streams(0)["shapes"]).shared
     check_leaves(path / MODEL, shared, like)

@@ -47,10 +47,15 @@ def read_config(run: Path) -> RunConfig:
         InputError: if there is no run, or its configuration is damaged.
     """
     fields = {key: value for key, value in rundir.read_fields(run).items() if key not in rundir.WRITTEN_BESIDE}
-    policy = fields.get("policy")
+    return kept_config(fields, f"{run / rundir.CONFIG}: config")
+
+
+def kept_config(data: Mapping[str, Any], where: str) -> RunConfig:
+    """Return the configuration that was kept as plain values, also of before there were encoders."""
+    policy = data.get("policy")
     if isinstance(policy, dict) and "encoder" not in policy and policy.keys() & {"hidden", "head"}:
-        fields["policy"] = {**policy, "encoder": to_dict(FLAT)}  # a run of before there were encoders
-    return typed_config(fields, f"{run / rundir.CONFIG}: config")
+        data = {**data, "policy": {**policy, "encoder": to_dict(FLAT)}}
+    return typed_config(data, where)
 
 
 def typed_config(data: Mapping[str, Any], where: str) -> RunConfig:
