@@ -50,3 +50,10 @@ def test_notes_of_learners_stay_with_their_sessions():
     torch.testing.assert_close(
         {name: value[0] for name, value in agent.agent.params.items()}, dict(agent.sessions.agents[0].params)
     )
+
+
+def test_agents_say_what_they_are():
+    meta = meta_agent("rl2-gru")
+    assert repr(meta).startswith("<MetaAgent: rl2 on drawn after 0 meta-iterations; observations Box(")
+    assert "1 x 2 copies, after 0 adaptation steps; rl2 on drawn" in repr(meta.start(2))
+    assert meta.facts["reached"]["meta_iter"] == 0

@@ -365,3 +365,8 @@ class AdaptiveAgent:
         self.sessions.kept[session] = None
         self.sessions.noise.begin(session, self.sessions.noise.phase[session] + 1)
         self.sessions.tally.step(session)
+
+    def __repr__(self) -> str:
+        taken = ", ".join(map(str, self.steps))
+        which = f"{self.num_sessions} x {self.num_copies} copies, after {taken} adaptation steps"
+        return f"<AdaptiveAgent: {which}; {self.learned.describe()}>"

@@ -1,6 +1,6 @@
 """The outcome of a training, ready to be used: `drml.load(PATH)`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,11 @@ class MetaAgent:
 
     learned: Learned
     """Parameters, learner, spaces and facts."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Return versions, tasks, what was reached and how the test went, as plain values."""
+        return self.learned.facts
 
     @property
     def observation_space(self) -> "Space[Any]":
@@ -139,3 +144,6 @@ class MetaAgent:
     @cached_property
     def _alone(self) -> AdaptiveAgent:
         return self.start()
+
+    def __repr__(self) -> str:
+        return f"<MetaAgent: {self.learned.describe()}>"
