@@ -261,7 +261,8 @@ def _rows(table: Tensor, index: Tensor) -> Tensor:
     return table.index_select(0, index.reshape(-1)).view(*index.shape, *table.shape[1:])
 
 
-def _begin(size: int, num_rules: int, tasks: Tasks, copies: int, rng: Streams) -> RuleWorld:
+def begin(size: int, num_rules: int, tasks: Tasks, copies: int, rng: Streams) -> RuleWorld:
+    """Return the physics of tasks whose rulesets have R rules, in a room of `size` x `size` cells."""
     table = tasks.params["ruleset"].to(torch.uint8)  # [K, 1 + R + I, 4]
     lying = table[:, 1 + num_rules :]
     noise = BlockNoise(rng["place"], tasks.ids, copies, "uniform", (lying.shape[1] + 2,), ROWS_PER_BLOCK)
@@ -281,11 +282,12 @@ def rule_world_suite(name: str, size: int, horizon: int, rulesets: Generator) ->
         "have a fixed length here: each goal pays 1, and objects and agent are placed anew at once.",
         TaskDistribution({"ruleset": rulesets.parameter()}),
         EnvSpec(VIEW**2 * FEATURES, ActionSpec("discrete", NUM_ACTIONS), horizon),
-        partial(_begin, size, rulesets.depth + rulesets.dead_ends),
+        partial(begin, size, rulesets.depth + rulesets.dead_ends),
     )
 
 
 SUITES: tuple[Suite, ...] = (
+    rule_world_suite("rule-world-pick-v1", 5, 50, Generator(NUM_OBJECTS, 0, 0, lying_about=6, words=(HOLD,))),
     rule_world_suite("rule-world-trivial-v1", 5, 50, Generator(NUM_OBJECTS, depth=0, dead_ends=0, lying_about=4)),
     rule_world_suite("rule-world-small-v1", 5, 75, Generator(NUM_OBJECTS, depth=1, dead_ends=1, lying_about=4)),
     rule_world_suite("rule-world-medium-v1", 7, 150, Generator(NUM_OBJECTS, depth=2, dead_ends=2, lying_about=6)),
