@@ -11,7 +11,11 @@ from drml.references.rule_world import World, as_world, expected_goals, play, ru
 from drml.suites.games.rule_world import FORWARD, NUM_ACTIONS, PICK_UP, PUT_DOWN, TURN_RIGHT, begin
 from drml.suites.games.rulesets import HOLD, NEAR, START, TOUCH, Generator
 
-FAMILIES = {"no rules": (3, Generator(4, 0, 0, 2)), "dead ends": (4, Generator(8, 1, 1, 4)), "deep": (5, Generator(12, 2, 2, 6))}
+FAMILIES = {
+    "no rules": (3, Generator(4, 0, 0, 2)),
+    "dead ends": (4, Generator(8, 1, 1, 4)),
+    "deep": (5, Generator(12, 2, 2, 6)),
+}
 
 
 def tables(generator: Generator, num: int) -> torch.Tensor:
@@ -26,8 +30,10 @@ def test_both_worlds_go_the_same_way(name: str):
     num_rules, copies = generator.depth + generator.dead_ends, 4
     physics = begin(size, num_rules, tasks, copies, Streams(1))
     books = [rulebook(size, num_rules, table) for table in tasks.params["ruleset"].tolist()]
-    actions = Streams(2)["actions"].generator().choice(
-        [FORWARD, FORWARD, TURN_RIGHT, 2, PICK_UP, PUT_DOWN, 5], size=(150, 30, copies)
+    actions = (
+        Streams(2)["actions"]
+        .generator()
+        .choice([FORWARD, FORWARD, TURN_RIGHT, 2, PICK_UP, PUT_DOWN, 5], size=(150, 30, copies))
     )
     state, goals, changes = physics.start(0), 0.0, 0
     for t, action in enumerate(torch.from_numpy(actions)):

@@ -34,7 +34,9 @@ def test_splits_share_nothing(sampler, count: int):
     family = TaskDistribution({"x": squares(count)})
     train, test = (sampler.sample({}, family, split, 200, Streams(3)) for split in ("train", "test"))
     check_leak(train, test)
-    assert (train.params["x"][:, 0] < count).all() and (train.params["x"][:, 0] == train.params["x"][:, 0].round()).all()
+    assert (train.params["x"][:, 0] < count).all() and (
+        train.params["x"][:, 0] == train.params["x"][:, 0].round()
+    ).all()
 
 
 def test_many_are_dealt_without_repetition_and_without_a_deck():

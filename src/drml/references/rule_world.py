@@ -1,19 +1,15 @@
 """Worlds of rules played by one who knows them: exact values in small rooms, shortest plans in any.
 
 One copy of one world, written without tensors and without the tables of the batched one, whose definition it states a
-second time. With h steps left, s' where action a leads from s, and V̄ the mean over all placements,
+second time. Exact values are those of `finite`, over all states that can be met. A fresh placement is worth no less
+with more time left: so the shortest way to each goal is the best play.
 
-    V_h(s) = pick over a of   1 + V̄_{h−1}  where a reaches the goal,   V_{h−1}(s')  where not
-
-`pick` is the maximum for who knows rules and cells, and the mean for who acts at random. A fresh placement is worth the
-same whenever it comes, and no less with more time left: so the shortest way to each goal is the best play.
-
-Source: Bellman, 1957, "Dynamic programming".
+Source: Nikulin et al. 2023, "XLand-MiniGrid", for the worlds; Moore, 1959, "The shortest path through a maze".
 """
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
@@ -24,6 +20,7 @@ from torch import Tensor
 from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.types import Tasks
+from drml.references.finite import Finite
 from drml.suites.games.rule_world import (
     AHEAD,
     EMPTY,
@@ -165,7 +162,8 @@ def expected_goals(book: Rulebook, horizon: int) -> tuple[float, float]:
         InputError: if more than `MAX_STATES` states are met.
     """
     after, reached, num_starts = _graph(book)
-    best, random = (_value(after, reached, num_starts, horizon, pick) for pick in (np.max, np.mean))
+    finite = Finite(after, reached.astype(np.float64), reached, num_starts)
+    best, random = (float(finite.values(horizon, pick)[:num_starts].mean()) for pick in (np.max, np.mean))
     return best, random
 
 
@@ -186,16 +184,6 @@ def _graph(book: Rulebook) -> tuple[np.ndarray, np.ndarray, int]:
         if len(worlds) > MAX_STATES:
             raise InputError(f"expected_goals: more than {MAX_STATES} states; ask for a smaller room or fewer objects")
     return np.array(after), np.array(reached), num_starts
-
-
-def _value(
-    after: np.ndarray, reached: np.ndarray, num_starts: int, horizon: int, pick: Callable[..., np.ndarray]
-) -> float:
-    value, fresh = np.zeros(len(after)), 0.0
-    for _ in range(horizon):
-        value = pick(np.where(reached, 1.0 + fresh, value[after]), axis=1)
-        fresh = float(value[:num_starts].mean())
-    return fresh
 
 
 def play(size: int, num_rules: int, horizon: int, tasks: Tasks, copies: int, rng: Streams) -> Tensor:

@@ -19,7 +19,7 @@ def all_of(generator: Generator) -> np.ndarray:
 
 
 def meaning(table: np.ndarray, num_rules: int) -> tuple:
-    """Return a ruleset with all that does not matter taken away: order of rules, of what is together, of what lies about."""
+    """Return a ruleset without what does not matter: order of rules, of what is together, of what lies about."""
     rows = [(int(word), frozenset((int(a), int(b))) - {0}, int(c)) for word, a, b, c in table]
     return rows[0], frozenset(rows[1 : 1 + num_rules]), tuple(sorted(int(a) for a in table[1 + num_rules :, 1]))
 
@@ -59,7 +59,9 @@ def test_each_ruleset_is_a_chain_with_dead_ends(generator: Generator):
         chain = table[: 1 + generator.depth]
         ends = table[1 + generator.depth : 1 + generator.depth + generator.dead_ends]
         lying = table[1 + generator.depth + generator.dead_ends :]
-        assert chain[0, 3] == 0 and chain[1:, 3].tolist() == chain[:-1, 1].tolist()  # each makes what the last one needs
+        assert (
+            chain[0, 3] == 0 and chain[1:, 3].tolist() == chain[:-1, 1].tolist()
+        )  # each makes what the last one needs
         things = [int(x) for row in chain for x in row[1:3] if x]
         needed = [x for x in things if x not in chain[1:, 3]]
         about = lying[:, 1].tolist()
@@ -67,7 +69,7 @@ def test_each_ruleset_is_a_chain_with_dead_ends(generator: Generator):
         assert set(needed) <= set(about) and not set(chain[1:, 3]) & set(about)
         assert set(ends[:, 0]) <= set(DEAD_END_WORDS) and set(ends[:, 1]) <= set(about) - set(things)
         assert not set(ends[:, 3]) & (set(about) | set(things)) and len(set(ends[:, 3])) == len(ends)
-        assert 1 <= table[:, 1].min() and table[:, 1:].max() <= generator.num_objects
+        assert table[:, 1].min() >= 1 and table[:, 1:].max() <= generator.num_objects
 
 
 def test_rulesets_of_the_splits_are_different_ones():

@@ -287,7 +287,6 @@ def rule_world_suite(name: str, size: int, horizon: int, rulesets: Generator) ->
 
 
 SUITES: tuple[Suite, ...] = (
-    rule_world_suite("rule-world-pick-v1", 5, 50, Generator(NUM_OBJECTS, 0, 0, lying_about=6, words=(HOLD,))),
     rule_world_suite("rule-world-trivial-v1", 5, 50, Generator(NUM_OBJECTS, depth=0, dead_ends=0, lying_about=4)),
     rule_world_suite("rule-world-small-v1", 5, 75, Generator(NUM_OBJECTS, depth=1, dead_ends=1, lying_about=4)),
     rule_world_suite("rule-world-medium-v1", 7, 150, Generator(NUM_OBJECTS, depth=2, dead_ends=2, lying_about=6)),
