@@ -20,7 +20,7 @@ something down also lets `touch` happen.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import final
 
@@ -272,9 +272,24 @@ def begin(size: int, num_rules: int, tasks: Tasks, copies: int, rng: Streams) ->
     return RuleWorld(room(size, table.device), table[:, 0], rules, objects, copies, noise, never)
 
 
+DEFINITION = {
+    "what is seen": f"{VIEW} x {VIEW} cells, row by row from the farthest, turned so that the agent looks up from the "
+    f"middle of the last row; of each cell {FEATURES} numbers: wall, kind ({', '.join(KINDS)}), colour "
+    f"({', '.join(COLOURS)}), one-hot, zeros where it is empty; in the agent's own cell what it carries",
+    "what is done": "forward, turn right, turn left, pick up, put down, toggle (nothing: there are no doors)",
+    "rules": "in order, after each action: `hold a` after picking up, `near a` after forward, blocked or not, in the "
+    "four cells around the agent, `touch a b` after putting down, in the four cells around the object, which is then "
+    "gone",
+    "goal": "looked up after the rules, in the same way: reward 1, then objects and agent are placed anew, each in a "
+    "cell of its own, each placement as likely; nothing is carried",
+    "tasks": "the goal; d rules, of which each makes the first object of the row before it (the goal's, the rule's); "
+    "rules that lead nowhere; what lies about. All rulesets of such a kind are as likely",
+}
+
+
 def rule_world_suite(name: str, size: int, horizon: int, rulesets: Generator) -> Suite:
     """Return the suite of a room of `size` x `size` cells with the rulesets of a generator of `NUM_OBJECTS` objects."""
-    return native_suite(
+    suite = native_suite(
         name,
         f"A {size} x {size} room with {rulesets.lying_about} objects: hidden rules say what pays, {horizon} steps.",
         "Nikulin et al. 2023 (XLand-MiniGrid), sections 2 and 3, as in corl-team/xland-minigrid: words of goals and "
@@ -284,6 +299,7 @@ def rule_world_suite(name: str, size: int, horizon: int, rulesets: Generator) ->
         EnvSpec(VIEW**2 * FEATURES, ActionSpec("discrete", NUM_ACTIONS), horizon),
         partial(begin, size, rulesets.depth + rulesets.dead_ends),
     )
+    return replace(suite, definition=DEFINITION)
 
 
 SUITES: tuple[Suite, ...] = (
