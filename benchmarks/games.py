@@ -57,7 +57,7 @@ def act_at_random(env: BatchEnv, tasks: Tasks, turn: int) -> None:
         env.step(blocks[t % 3])
 
 
-def rate(steps: int, turns: int, episode: Callable[[int], None]) -> dict[str, float]:
+def rate(steps: int, turns: int, episode: Callable[[int], object]) -> dict[str, float]:
     """Return steps per second over turns: the median and its quartiles."""
     rates: list[float] = []
     for turn in range(turns + 1):
@@ -77,7 +77,7 @@ def measure(name: str, num_tasks: int, turns: int) -> dict[str, Any]:
     collect = Collector(env, family.spec.horizon, 1, phases)
     steps = num_tasks * family.spec.horizon
     alone = rate(steps, turns, lambda turn: act_at_random(env, tasks, turn))
-    collecting = rate(steps, turns, lambda turn: None if collect(policy, agent, tasks, Streams(turn)) else None)
+    collecting = rate(steps, turns, lambda turn: collect(policy, agent, tasks, Streams(turn)))
     return {"suite": name, "tasks": num_tasks, "env_steps_per_second": alone, "collecting_per_second": collecting}
 
 

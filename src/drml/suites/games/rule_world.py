@@ -131,11 +131,11 @@ class RuleWorld:
 
     def move(self, state: Tensor, action: Tensor, t: int) -> Outcome:
         """Act, let the rules happen, and place everything anew where the goal is reached."""
-        done = _act(self.room, state, action)
+        deed = _act(self.room, state, action)
         for rule in self.rules:
-            done = _apply(rule, done)
-        after = done.state()
-        reached = _reaches(self.goal, done)
+            deed = _apply(rule, deed)
+        after = deed.state()
+        reached = _reaches(self.goal, deed)
         rows = reached.flatten().nonzero().squeeze(1)
         if len(rows):
             task = rows // self.copies
@@ -237,16 +237,11 @@ def _apply(rule: Tensor, deed: _Deed) -> _Deed:
     held, near = _matches(rule, deed)
     made = rule[:, 3:]  # [K, 1]
     touched = near.any(-1) & (rule[:, :1] == TOUCH)
-    return _Deed(
-        deed.cells,
-        deed.position,
-        deed.direction,
-        torch.where(held, made, deed.carried),
-        deed.centre,
-        deed.middle.masked_fill(touched, EMPTY),
-        deed.beside,
-        torch.where(near, made.unsqueeze(-1), deed.around),
-        deed.word,
+    return replace(
+        deed,
+        carried=torch.where(held, made, deed.carried),
+        middle=deed.middle.masked_fill(touched, EMPTY),
+        around=torch.where(near, made.unsqueeze(-1), deed.around),
     )
 
 
