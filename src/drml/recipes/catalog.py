@@ -184,7 +184,9 @@ RECIPES: dict[str, Recipe] = {
     ),
     "rl2-rule-world": Recipe(
         _remembered("rule-world-trivial-v1", 120, 500, 2, rule=replace(RL2_RULE, **NEXT_GOAL)),
-        "the problem of Nikulin et al. 2023 (XLand-MiniGrid), figures only; two episodes of 50 steps are a trial",
+        "the problem of Nikulin et al. 2023 (XLand-MiniGrid), figures only; two episodes of 50 steps are a trial; "
+        "random actions and shortest plans on test tasks: 0.208 ± 0.014 and 9.15 ± 0.57 an episode",
+        references={"random": 0.42, "informed": 18.3},
         gain_above=0.0,
         adapt_steps=1,
         test_tasks=1000,
