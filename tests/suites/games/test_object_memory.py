@@ -3,8 +3,10 @@
 import itertools
 
 import numpy as np
+import pytest
 import torch
 
+from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.envs.api import EnvOptions
@@ -62,3 +64,9 @@ def test_walls_and_the_way_back():
 def test_pairings_are_held_out_where_there_are_many():
     assert len(THREE.tasks.all_tasks()) == 6 and not THREE.tasks.held_out
     assert FIVE.tasks.held_out and len(FIVE.tasks.listed_units("test")) > 0
+
+
+def test_what_is_no_pairing_is_refused():
+    for pairs in ([0.0, 0.0, 1.0], [1.0, 2.0, 3.0], [0.5, 1.0, 2.0]):
+        with pytest.raises(InputError, match="each of the objects 0 to 2 once"):
+            THREE.make(EnvOptions()).reset(Tasks({"pairs": torch.tensor([pairs])}, torch.tensor([0])), 1, Streams(0))

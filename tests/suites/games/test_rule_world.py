@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.envs.api import EnvOptions
@@ -202,3 +203,12 @@ def test_nobody_is_told_the_rules(suite):
     assert torch.equal(first, env.reset(Tasks({"ruleset": blank}, ids), 3, Streams(2)))
     step = env.step(torch.full((1, 3), TURN_LEFT))
     assert not step.reward.any() and not step.terminated.any()
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [([9, 1, 0, 0], "a word that is none"), ([1, 40, 0, 0], "an? object"), ([1, 0.5, 0, 0], "object")],
+)
+def test_rulesets_of_words_and_objects_that_are_none_are_refused(row: list[float], message: str):
+    with pytest.raises(InputError, match=message):
+        physics(row)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drml.core.errors import InputError
 from drml.core.rng import BlockNoise, Streams
 from drml.core.types import ActionSpec, EnvSpec, Tasks
 from drml.envs.api import Suite
@@ -86,7 +87,10 @@ def permutations(num: int, numbers: np.ndarray) -> np.ndarray:
 
 
 def _begin(length: int, tasks: Tasks, copies: int, rng: Streams) -> ObjectMemory:
-    pairs = tasks.params["pairs"].long()
+    given = tasks.params["pairs"]  # [K, n]
+    pairs, num = given.long(), given.shape[1]
+    if not torch.equal(given.sort(1).values, torch.arange(num).to(given).expand_as(given)):
+        raise InputError(f"task parameter 'pairs' must hold each of the objects 0 to {num - 1} once")
     noise = BlockNoise(rng["episode"], tasks.ids, copies, "uniform", (3,), ROWS_PER_BLOCK)
     return ObjectMemory(length, pairs, noise, torch.eye(pairs.shape[1], device=pairs.device))
 

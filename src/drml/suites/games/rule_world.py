@@ -27,6 +27,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from drml.core.errors import InputError
 from drml.core.rng import BlockNoise, Streams
 from drml.core.types import ActionSpec, EnvSpec, Tasks
 from drml.envs.api import Suite
@@ -257,7 +258,15 @@ def _rows(table: Tensor, index: Tensor) -> Tensor:
 
 
 def begin(size: int, num_rules: int, tasks: Tasks, copies: int, rng: Streams) -> RuleWorld:
-    """Return the physics of tasks whose rulesets have R rules, in a room of `size` x `size` cells."""
+    """Return the physics of tasks whose rulesets have R rules, in a room of `size` x `size` cells.
+
+    Raises:
+        InputError: if a word or an object of a ruleset is none.
+    """
+    words, things = tasks.params["ruleset"].split((1, 3), -1)
+    for name, values, last in (("a word", words, START), ("an object", things, NUM_OBJECTS)):
+        if not bool(((values >= 0) & (values <= last) & (values == values.round())).all()):
+            raise InputError(f"task parameter 'ruleset' has {name} that is none, expected whole numbers 0 to {last}")
     table = tasks.params["ruleset"].to(torch.uint8)  # [K, 1 + R + I, 4]
     lying = table[:, 1 + num_rules :]
     noise = BlockNoise(rng["place"], tasks.ids, copies, "uniform", (lying.shape[1] + 2,), ROWS_PER_BLOCK)
