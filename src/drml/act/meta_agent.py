@@ -1,5 +1,6 @@
 """The outcome of a training, ready to be used: `drml.load(PATH)`."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from drml.act.learned import Learned
 from drml.act.prediction import State
 from drml.act.sessions import Autoreset, Sessions
 from drml.core.errors import InputError
+from drml.core.printable import one_line
 
 
 @final
@@ -27,6 +29,12 @@ class MetaAgent:
 
     learned: Learned
     """Parameters, learner, spaces and facts."""
+
+    def __repr__(self) -> str:
+        """Return what it is, in one line."""
+        config, interface = self.learned.config, self.learned.interface
+        spaces = one_line(f"{interface.observation_space} -> {interface.action_space}")
+        return f"MetaAgent({config.learner} on {config.suite}: {spaces}, {interface.horizon} steps)"
 
     @property
     def observation_space(self) -> "Space[Any]":
@@ -63,8 +71,7 @@ class MetaAgent:
             InputError: if a number is out of its range.
         """
         copies, root = whole("start: num_copies", num_copies, 1), whole("start: seed", seed, -LARGEST)
-        names = [*range(sessions)] if isinstance(sessions, int) else sessions
-        names = wholes("start: sessions", names or sessions)
+        names = wholes("start: sessions", _names(sessions))
         if len(set(names)) < len(names) or min(names) < 0:
             raise InputError(f"start: sessions is {sessions}, expected different whole numbers of 0 or more")
         if autoreset not in ("same_step", "next_step"):
@@ -139,3 +146,12 @@ class MetaAgent:
     @cached_property
     def _alone(self) -> AdaptiveAgent:
         return self.start()
+
+
+def _names(sessions: Any) -> Any:  # noqa: ANN401 — the caller's
+    """Return the names of so many sessions, or what was given as names."""
+    try:
+        count = operator.index(sessions)
+    except TypeError:
+        return sessions
+    return range(whole("start: sessions", count, 1))
