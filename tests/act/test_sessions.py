@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from drml.act.tally import Change
+from drml.core.errors import InputError
 
 from .driving import LEARNERS, meta_agent
 
@@ -52,6 +53,19 @@ def test_notes_of_learners_stay_with_their_sessions():
     torch.testing.assert_close(
         {name: value[0] for name, value in agent.agent.params.items()}, dict(agent.sessions.agents[0].params)
     )
+
+
+def test_an_action_of_the_agent_before_is_not_learned_from():
+    agent, at = meta_agent("maml").start(), np.zeros(2)
+    for t in range(5):
+        agent.act(at)
+        agent.observe(float(t), False, t == 4)
+    agent.adapt()
+    agent.act(at)
+    agent.take_back()
+    agent.observe(1.0, False, False)
+    with pytest.raises(InputError, match="there is not a step to learn from"):
+        agent.adapt()
 
 
 def test_agents_say_what_they_are():

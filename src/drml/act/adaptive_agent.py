@@ -363,7 +363,12 @@ class AdaptiveAgent:
             self.sessions.tally.step(k, self.sessions.elapsed[k] > 0)
 
     def _begin_phase(self, session: int) -> None:
-        """Begin what lies between two steps: actions are drawn from a stream of its own."""
+        """Begin what lies between two steps: actions are drawn from a stream of its own.
+
+        An action that was taken before and of which nothing came yet is not the new agent's: nothing is learned of it.
+        """
+        if self._acted is not None:
+            self._acted = replace(self._acted, explored=False)
         self.sessions.kept[session] = None
         self.sessions.noise.begin(session, self.sessions.noise.phase[session] + 1)
 
