@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from drml.act.tally import Change
+
 from .driving import LEARNERS, meta_agent
 
 PLANS = {4: {14, 39}, 0: {24}, 9: {14, 24, 39, 49}, 2: set()}
@@ -57,3 +59,22 @@ def test_agents_say_what_they_are():
     assert repr(meta).startswith("<MetaAgent: rl2 on drawn after 0 meta-iterations; observations Box(")
     assert "1 x 2 copies, after 0 adaptation steps; rl2 on drawn" in repr(meta.start(2))
     assert meta.facts["reached"]["meta_iter"] == 0
+
+
+def test_an_episode_that_a_step_falls_into_tells_nothing_of_that_step():
+    agent, at = meta_agent("maml").start(), np.zeros(2)
+    for t in range(
+        12
+    ):  # episodes of 5 steps that earn a reward each; steps of adaptation within the first and after it
+        if t in (3, 5):
+            agent.adapt()
+        agent.act(at)
+        agent.observe(1.0, False, t % 5 == 4)
+    assert agent.change() == Change((), (5.0,))
+    agent.take_back()  # within the third episode
+    for _ in range(3):
+        agent.act(at)
+        agent.observe(1.0, False, False)
+    agent.act(at)
+    agent.observe(1.0, False, True)
+    assert agent.change() == Change((), ())
