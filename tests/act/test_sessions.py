@@ -78,3 +78,10 @@ def test_an_episode_that_a_step_falls_into_tells_nothing_of_that_step():
     agent.act(at)
     agent.observe(1.0, False, True)
     assert agent.change() == Change((), ())
+
+
+@pytest.mark.parametrize(
+    ("sessions", "names"), [(np.int64(2), [0, 1]), (np.array([5, 3]), [5, 3]), (np.array([0, 4]), [0, 4]), ([7], [7])]
+)
+def test_sessions_are_a_number_or_names_of_any_kind(sessions, names):
+    assert meta_agent().start(sessions=sessions).sessions.ids.tolist() == names
