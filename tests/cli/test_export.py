@@ -35,6 +35,8 @@ def test_an_exported_run_acts_as_the_loaded_one(drml, run: Path):
         (["nowhere"], "nowhere is no run, checkpoint or saved agent: there is nothing"),
         (["run", "--max-steps", "-1"], "--max-steps is -1, must be 0 (as trained) or more"),
         (["run", "--out", "run/config.json"], "run/config.json is a file, and an export is several files"),
+        (["run", "--to", "torch", "--out", "run"], "run belongs to a run or a saved agent"),
+        (["run", "--to", "torch", "--out", "run/checkpoints"], "run/checkpoints belongs to a run or a saved agent"),
     ],
 )
 def test_a_wrong_word_is_one_line_and_writes_nothing(words: list[str], complaint: str, drml, run: Path):
@@ -88,5 +90,12 @@ def test_what_an_export_cannot_keep_of_a_saved_agent_is_said(drml, run: Path, tm
     sizes = [*TINY[:-2], "--policy.size", "4", "--out", tmp_path / "memory"]
     assert drml("train", "navigation-maml-v1", "rl2", *sizes).code == 0
     _adapted(Path("remembers"), package.load(tmp_path / "memory"))
+    answer = drml("export", "remembers", "--to", "torch", "--out", "adapted")
+    assert answer.code == 2 and "adapted belongs to a run or a saved agent" in answer.err
+    assert drml("export", "adapted", "--to", "torch", "--out", "programs").code == 0
+    before = {path: path.read_bytes() for path in Path("programs").iterdir()}
+    answer = drml("export", "remembers", "--to", "torch", "--out", "programs")  # its acting beside another's adapting
+    assert answer.code == 2 and "programs holds parameters.pt2 of another agent" in answer.err
+    assert before == {path: path.read_bytes() for path in Path("programs").iterdir()}
     answer = drml("export", "remembers", "--to", "torch", "--out", "again")
     assert answer.code == 0 and "what the memory of remembers holds of its task is not written" in answer.err

@@ -14,6 +14,8 @@ from drml.export.graph import Graph
 from drml.learning.adapt import InnerLoop
 from drml.policies.actor_critic import MemoryPolicy
 
+GRAPHS = ("act", "sample", "parameters", "act_with_parameters", "adapt")
+"""Names of all graphs that an agent may have."""
 ADAPTED = "adaptation_steps"
 FACTS = ("reached", "versions", ADAPTED)
 """Facts of a run, or of an agent that has adapted, that exports carry."""
