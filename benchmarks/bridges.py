@@ -3,7 +3,8 @@
 differences  largest difference of mean or logits, and of the action, from the policy in torch: by policy kind and
              batch, one step; over 1,000 steps of one copy whose memory is fed back; and of adapted parameters by loss
 latency      one copy, one thread: ONNX Runtime in turn with the bare forward of the same network in torch, written
-             down below as `bare_mlp` and `BareGRU` of torch's own layers, without anything of this package
+             down below as `bare_mlp` and `BareGRU` of torch's own layers, without anything of this package; both
+             are handed arrays that are ready
 
     python benchmarks/bridges.py --json benchmarks/results/bridges.json
 
@@ -69,6 +70,7 @@ class BareGRU(nn.Module):
 def session_of(graph: Graph) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # small arrays come faster from the process's own heap
     return ort.InferenceSession(model_of(graph, {}), options)
 
 
@@ -249,7 +251,8 @@ def feeding(graph: Graph) -> Callable[[], Any]:
     """Return one call of a graph in ONNX Runtime for one copy, arrays as a control loop has them."""
     session = session_of(graph)
     arrays = {given.name: np.zeros([1, *given.shape[1:]], DTYPES[given.type]) for given in session.get_inputs()}
-    return lambda: session.run(None, arrays)
+    names = [output.name for output in session.get_outputs()]
+    return lambda: session.run(names, arrays)
 
 
 def in_turn(exported: Callable[[], Any], bare: Callable[[], Any]) -> dict[str, Any]:
@@ -276,14 +279,15 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     versions = {"drml": __version__, "torch": torch.__version__, "onnxruntime": ort.__version__}
-    result: dict[str, Any] = {"versions": versions, "cpus": os.cpu_count(), "load": os.getloadavg()[0]}
+    result: dict[str, Any] = {"versions": versions, "cpus": os.cpu_count()}
 
     def keep() -> None:
         if args.json:
             args.json.write_text(json.dumps(result, indent=2) + "\n")
 
     if args.only != "differences":
-        result["latency"] = latency()
+        before = os.getloadavg()
+        result |= {"latency": latency(), "load_before_and_after_latency": [before, os.getloadavg()]}
         print(json.dumps(result["latency"], indent=2))
     if args.only != "latency":
         result |= {"adapting": adapting(), "acting": {}}

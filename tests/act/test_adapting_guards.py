@@ -138,7 +138,7 @@ def test_an_unsound_episode_is_dropped_and_where_none_is_left_it_is_an_error(met
     env = Point(lambda episode, t: np.nan if episode == 1 else 1.0)
     _, curve = meta.adapt_to(env, episodes=3, steps=1, verbose=False)
     assert curve.returns[0].isfinite().tolist() == [True, False, True] and curve.returns[1].isfinite().all()
-    assert "1 of 3 episodes are dropped" in caplog.text
+    assert "1 of 3 episodes are dropped, nothing is learned from them: the environment was not finite" in caplog.text
     said = refusal(drml.EnvError, lambda: meta.adapt_to(Point(lambda episode, t: np.inf), 2, 1, verbose=False))
     assert "no sound episode" in said
 

@@ -335,3 +335,22 @@ def test_the_card_of_a_tested_run_tells_its_curve(tmp_path):
     assert f"| 1 | {last['mean']:.4g} ± {last['mean_half_width_95']:.3g} | 2 | 200 |" in card
     assert card == (tmp_path / "agent" / "README.md").read_text()
     assert folder.is_there(tmp_path / "again")
+
+
+def test_an_agent_that_is_replaced_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    meta_agent("maml").save(tmp_path / "a")
+    read, seen = folder.load, []
+
+    def read_late(path):
+        seen.append(path)
+        if len(seen) == 1:  # another process has saved since the first file was read
+            meta_agent("promp").save(path)
+            raise CheckpointError("config.json is damaged: its sha256 is not the one in the manifest")
+        return read(path)
+
+    monkeypatch.setattr(folder, "load", read_late)
+    assert drml.load(tmp_path / "a").learned.config.learner == "promp" and len(seen) == 2
+    seen[:] = [tmp_path]
+    (tmp_path / "a/model.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="damaged"):
+        drml.load(tmp_path / "a")

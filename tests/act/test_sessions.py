@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from drml.act.tally import Change
+from drml.core.errors import InputError
+
 from .driving import LEARNERS, meta_agent
 
 PLANS = {4: {14, 39}, 0: {24}, 9: {14, 24, 39, 49}, 2: set()}
@@ -50,3 +53,49 @@ def test_notes_of_learners_stay_with_their_sessions():
     torch.testing.assert_close(
         {name: value[0] for name, value in agent.agent.params.items()}, dict(agent.sessions.agents[0].params)
     )
+
+
+def test_an_action_of_the_agent_before_is_not_learned_from():
+    agent, at = meta_agent("maml").start(), np.zeros(2)
+    for t in range(5):
+        agent.act(at)
+        agent.observe(float(t), False, t == 4)
+    agent.adapt()
+    agent.act(at)
+    agent.take_back()
+    agent.observe(1.0, False, False)
+    with pytest.raises(InputError, match="there is not a step to learn from"):
+        agent.adapt()
+
+
+def test_agents_say_what_they_are():
+    meta = meta_agent("rl2-gru")
+    assert repr(meta).startswith("<MetaAgent: rl2 on drawn after 0 meta-iterations; observations Box(")
+    assert "1 x 2 copies, after 0 adaptation steps; rl2 on drawn" in repr(meta.start(2))
+    assert meta.facts["reached"]["meta_iter"] == 0
+
+
+def test_an_episode_that_a_step_falls_into_tells_nothing_of_that_step():
+    agent, at = meta_agent("maml").start(), np.zeros(2)
+    for t in range(
+        12
+    ):  # episodes of 5 steps that earn a reward each; steps of adaptation within the first and after it
+        if t in (3, 5):
+            agent.adapt()
+        agent.act(at)
+        agent.observe(1.0, False, t % 5 == 4)
+    assert agent.change() == Change((), (5.0,))
+    agent.take_back()  # within the third episode
+    for _ in range(3):
+        agent.act(at)
+        agent.observe(1.0, False, False)
+    agent.act(at)
+    agent.observe(1.0, False, True)
+    assert agent.change() == Change((), ())
+
+
+@pytest.mark.parametrize(
+    ("sessions", "names"), [(np.int64(2), [0, 1]), (np.array([5, 3]), [5, 3]), (np.array([0, 4]), [0, 4]), ([7], [7])]
+)
+def test_sessions_are_a_number_or_names_of_any_kind(sessions, names):
+    assert meta_agent().start(sessions=sessions).sessions.ids.tolist() == names

@@ -26,7 +26,7 @@ def test_what_was_not_taken_counts_nothing():
 def test_a_step_moves_what_was_after_it_before_it_session_by_session():
     tally, every = Tally(2, 1), np.ones((2, 1), bool)
     tally.add(np.array([[1.0], [2.0]]), every, every)
-    tally.step(1)
+    tally.step(1, np.array([False]))
     tally.add(np.array([[3.0], [4.0]]), every, every)
     assert tally.change(0) == Change((), (1.0, 3.0))
     assert tally.change(1) == Change((2.0,), (4.0,))
@@ -36,8 +36,29 @@ def test_a_session_is_ready_once_when_it_has_as_many_episodes_after_as_before():
     tally, every = Tally(1, 1), np.ones((1, 1), bool)
     one = np.array([[1.0]])
     assert [tally.add(one, every, every) for _ in range(3)] == [[], [0], []]  # two tell something
-    tally.step(0)
+    tally.step(0, np.array([False]))
     assert [tally.add(one, every, every) for _ in range(4)] == [[], [], [0], []]
+
+
+def test_an_episode_that_a_step_has_cut_in_two_tells_of_neither_side():
+    tally, one, every = Tally(1, 2), np.ones((1, 2)), np.ones((1, 2), bool)
+    tally.add(one, np.array([[False, True]]), every)
+    tally.step(0, np.array([True, False]))  # copy 0 is within an episode
+    tally.add(one, every, every)
+    assert tally.change(0) == Change((1.0,), (1.0,))
+    tally.add(one, every, every)
+    assert tally.change(0) == Change((1.0,), (1.0, 1.0, 1.0))
+
+
+def test_what_was_seen_before_a_step_was_taken_back_is_compared_with_nothing():
+    tally, one, every = Tally(1, 1), np.ones((1, 1)), np.ones((1, 1), bool)
+    for reward in (1.0, 5.0):
+        tally.add(reward * one, every, every)
+        tally.step(0, np.array([False]))
+    tally.add(9.0 * one, every, every)
+    tally.take_back(0, np.array([False]))
+    tally.add(5.0 * one, every, every)
+    assert tally.change(0) == Change((), (5.0,))
 
 
 def test_the_interval_is_welchs():

@@ -261,6 +261,7 @@ STARTS = {
     "one below 0": ({"sessions": [-1]}, "start: sessions is .*0 or more"),
     "one too large": ({"sessions": [2**63]}, "start: sessions is .*of 64 bits"),
     "half a session": ({"sessions": [0.5]}, "start: sessions is .*whole number"),
+    "an array without a session": ({"sessions": np.array([], int)}, "start: .*sessions"),
     "half sessions": ({"sessions": 2.5}, "start: sessions is 2.5"),
     "named sessions": ({"sessions": ["a"]}, "start: sessions is .*whole number"),
     "another reset": ({"autoreset": "never"}, "start: autoreset is 'never'"),

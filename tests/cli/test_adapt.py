@@ -39,6 +39,19 @@ def broken():
     return Broken(make_env())
 
 
+class Stuck(Broken):
+    def close(self):
+        raise OSError("the door is stuck")
+
+
+def stuck():
+    return Stuck(make_env())
+
+
+def number():
+    return 3
+
+
 @task_family(x=Uniform(-0.5, 0.5), horizon=100)
 def family(x):
     return gym.make("drml/navigation-maml-v1", task={"goal": (x, 0.0)})
@@ -88,6 +101,8 @@ def test_copies_of_a_vector_environment_and_a_task_of_a_family(drml, mine, tmp_p
         (["run", "MINE:GOAL"], 2, "is a dict, expected a function that makes an environment"),
         (["run", "os:abort"], 2, "expected a function that makes an environment"),
         (["run", "MINE:broken"], 3, "raised in step 0"),
+        (["run", "MINE:stuck"], 3, "raised in step 0"),
+        (["run", "MINE:number"], 2, "a int is not an environment"),
         (["run", "MINE:family"], 2, "'x' is missing"),
         (["run", "MINE:family", "--task", "x"], 2, "is not written as name=value"),
         (["run", "MINE:family", "--task", "y=1"], 2, "unknown task parameter 'y'"),

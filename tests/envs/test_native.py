@@ -13,9 +13,11 @@ from drml.core.types import ActionSpec, EnvSpec, Step, Tasks
 from drml.envs.api import EnvOptions, Suite
 from drml.envs.native import NativeEnv, Outcome
 from drml.suites import bandit, grid, navigation, probe, tabular
+from drml.suites.games import lake, object_memory, rule_world
 from drml.tasks.samplers.uniform import UniformSampler
 
-SUITES = (*navigation.SUITES, *bandit.SUITES, *tabular.SUITES, *grid.SUITES, *probe.SUITES)
+FAMILIES = (navigation, bandit, tabular, grid, lake, object_memory, rule_world, probe)
+SUITES = tuple(suite for family in FAMILIES for suite in family.SUITES)
 HORIZON = 5
 
 
@@ -220,7 +222,17 @@ def test_the_same_streams_give_the_same_data(suite):
         all(torch.equal(a.reward, b.reward) and torch.equal(a.obs, b.obs) for a, b in zip(runs[0], run, strict=True))
         for run in runs[1:]
     ]
-    noisy = ("bandit", "tabular", "dark", "tmaze", "probe-observation", "probe-policy", "navigation-promp")
+    noisy = (
+        "bandit",
+        "tabular",
+        "dark-key",
+        "tmaze",
+        "object-memory",
+        "rule-world",
+        "probe-observation",
+        "probe-policy",
+        "navigation-promp",
+    )
     random = suite.name.startswith(noisy)
     assert same == [True, not random]
 

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from drml.core.errors import InputError, ResourceError
+from drml.export.acting import acting_graph
 from drml.export.agent import graphs_of
 from drml.export.graph import Graph, Weights
+from drml.export.onnx import model_of
 from drml.export.registry import export
 
-from .models import BOX, OBS, Model, learned_of
+from .models import BOX, OBS, Model, agent_of, learned_of
 
 ALL = ["act", "sample", "parameters", "act_with_parameters", "adapt"]
 
@@ -187,3 +189,15 @@ def test_a_policy_of_any_box_is_exported_in_its_units(tmp_path: Path):
     act = Model(export(learned, "onnx", tmp_path)[0].read_bytes())
     outputs = act(observation=1e3 * np.ones((1, OBS)))
     assert BOX.contains(outputs["action"][0])
+
+
+def test_a_gru_is_one_operator_with_its_weights_laid_out_beforehand():
+    agent = agent_of("gru/linear", BOX)
+    data = model_of(acting_graph(agent.policy, agent.actions, OBS, agent.params, with_parameters=False), {})
+    graph = onnx.load_from_string(data).graph
+    first, second = (node for node in graph.node if node.op_type == "GRU")
+    constants = {value.name: onnx.numpy_helper.to_array(value) for value in graph.initializer}
+    for layer, gru in enumerate((first, second)):
+        reset, update, candidate = np.split(agent.params[f"memory.layer{layer}.weight_hh"].numpy(), 3)
+        np.testing.assert_array_equal(constants[gru.input[2]][0], np.concatenate([update, reset, candidate]))
+    assert not {"Split", "Gather"} & {node.op_type for node in graph.node}

@@ -12,6 +12,7 @@ from learned_examples_feed import by_graph
 from drml.act.meta_agent import MetaAgent
 from drml.core.errors import InputError
 from drml.export import keras as bridge
+from drml.export.agent import adapted
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
 
@@ -105,6 +106,6 @@ def test_an_agent_that_has_adapted_is_written_as_it_is_now():
         agent.observe(rng.normal(size=2), [False] * 2, [t == 19] * 2)
     agent.adapt()
     obs = rng.normal(size=(2, 3)).astype(np.float32)
-    call, _ = calling(bridge.keras_model(bridge.adapted(agent)))
+    call, _ = calling(bridge.keras_model(adapted(agent)))
     ours, before = call({"observation": obs})["action"], calling(bridge.keras_model(learned))[0]({"observation": obs})
     assert np.abs(ours - agent.act(obs, explore=False)).max() < 1e-6 < np.abs(ours - before["action"]).max()

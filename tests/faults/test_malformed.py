@@ -70,7 +70,8 @@ def malformed(fork: ForkServer, folder: Path) -> list[list[str]]:
         for flag, kind in found:
             values = NUMBERS.get(kind.strip("["), ["no such choice"] if kind == "{" else [])
             cases += [[*beginning, flag, value] for value in values]
-            cases += [[*beginning, flag]] * bool(kind) + [[*beginning, f"{flag}x"], [*beginning, f"{flag[:3]}={flag}"]]
+            cases += [[*beginning, f"{flag}x"], [*beginning, f"{flag[:3]}={flag}"]]
+            cases += [[*beginning, flag]] * (kind not in ("", "[INT"))  # a list may be empty
             if flag == "--json":
                 bad = ("run", "nowhere/x", "pipe", "link", "file/x", "-", "")
                 cases += [[*beginning, f"--json={value}"] for value in bad]

@@ -28,7 +28,8 @@ def test_gymnasium_finds_nothing_wrong(name: str):
 
 VARIED = """
 navigation-maml-v1 navigation-promp-corners-v1 tabular-mdp-rl2-v1 bandit-bernoulli-k5-n10-v1
-gridnavi-varibad-v1 half-cheetah-vel-promp-v1 probe-discount-v1 probe-truncation-v1
+gridnavi-varibad-v1 rule-world-small-v1 object-memory-n5-l5-v1 meta-frozen-lake-4x4-v1
+half-cheetah-vel-promp-v1 probe-discount-v1 probe-truncation-v1
 """
 
 

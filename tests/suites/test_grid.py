@@ -10,7 +10,7 @@ from drml.core.types import Step, Tasks
 from drml.envs.api import EnvOptions, Suite
 from drml.suites.grid import SUITES, goal_cells
 
-NAVI, DARK, MAZE = SUITES
+NAVI, DPT, AD, DARK, MAZE = SUITES
 STAY, UP, RIGHT, DOWN, LEFT = range(5)
 MAZE_RIGHT, MAZE_UP, MAZE_LEFT, MAZE_DOWN = range(4)
 

@@ -181,13 +181,13 @@ class _Game:
 def _check_played(met: Meeting) -> None:
     if not met.faults:
         return
-    first = met.faults[0][1].describe()
+    first = next((fault for _, fault in met.faults if fault.is_of_numbers), met.faults[0][1]).describe()
     if not met.lost:
         unsound = met.history[0].unsound.any(1)
         dropped = f"{int(unsound.sum())} of {unsound.numel()} episodes"
-        _log.warning("%s are dropped, nothing is learned from them: the environment %s", dropped, first)
+        _log.warning("%s are dropped, nothing is learned from them: the environment was %s", dropped, first)
     elif any(not fault.is_of_numbers for _, fault in met.faults):
         failed = next(fault for _, fault in met.faults if not fault.is_of_numbers)
         raise EnvError(f"adapt_to: the environment {failed.describe()}")
     else:
-        raise EnvError(f"adapt_to: no sound episode is left to learn from, the environment {first}")
+        raise EnvError(f"adapt_to: no sound episode is left to learn from, the environment was {first}")

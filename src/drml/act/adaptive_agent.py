@@ -275,6 +275,7 @@ class AdaptiveAgent:
             self.sessions.agents[k], self.sessions.before[k] = self.sessions.before[k] or self.sessions.agents[k], None
             self.sessions.steps[k] -= 1
             self._begin_phase(k)
+            self.sessions.tally.take_back(k, self.sessions.elapsed[k] > 0)
         self.sessions.experience.forget(torch.tensor(chosen))
         self._agent = self.sessions.joined()
 
@@ -359,9 +360,19 @@ class AdaptiveAgent:
         for k in chosen:
             self.sessions.steps[k] += 1
             self._begin_phase(k)
+            self.sessions.tally.step(k, self.sessions.elapsed[k] > 0)
 
     def _begin_phase(self, session: int) -> None:
-        """Begin what lies between two steps: actions are drawn from a stream of its own."""
+        """Begin what lies between two steps: actions are drawn from a stream of its own.
+
+        An action that was taken before and of which nothing came yet is not the new agent's: nothing is learned of it.
+        """
+        if self._acted is not None:
+            self._acted = replace(self._acted, explored=False)
         self.sessions.kept[session] = None
         self.sessions.noise.begin(session, self.sessions.noise.phase[session] + 1)
-        self.sessions.tally.step(session)
+
+    def __repr__(self) -> str:
+        taken = ", ".join(map(str, self.steps))
+        which = f"{self.num_sessions} x {self.num_copies} copies, after {taken} adaptation steps"
+        return f"<AdaptiveAgent: {which}; {self.learned.describe()}>"

@@ -8,6 +8,7 @@ from typing import Any, final
 from drml.algos.api import Learner
 from drml.core.check import not_finite
 from drml.core.errors import NumericError
+from drml.core.printable import one_line
 from drml.core.rng import Streams
 from drml.core.tree import Params
 from drml.core.types import Agent, Rollout
@@ -44,6 +45,17 @@ class Learned:
     def adapts_while_acting(self) -> bool:
         """Return whether adaptation is what a memory does between steps, and no step of its own."""
         return bool(self.policy.initial_carry(1, 1))
+
+    def describe(self) -> str:
+        """Return one line: learner and tasks, what was reached, and the spaces."""
+        reached: Mapping[str, Any] = self.facts.get("reached", {})
+        iters, best = reached.get("meta_iter"), reached.get("best_return")
+        how_far = "" if iters is None else f" after {iters} meta-iterations"
+        how_well = "" if best is None else f", best validation return {best:.4g}"
+        seen, acted = self.interface.observation_space, self.interface.action_space
+        return one_line(
+            f"{self.config.learner} on {self.config.suite}{how_far}{how_well}; observations {seen}, actions {acted}"
+        )
 
     def adapted(self, agent: Agent, rollout: Rollout, step: int, rng: Streams) -> Agent:
         """Return agents after adaptation step `step` (from 0) on what they saw, by the streams of their sessions.

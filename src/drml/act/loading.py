@@ -12,12 +12,14 @@ from drml.act.meta_agent import MetaAgent
 from drml.act.snapshot import Held
 from drml.act.tested import tested
 from drml.core.errors import CheckpointError, InputError
-from drml.core.plain_files import kind_of
+from drml.core.plain_files import kind_of, read_plain
 from drml.core.rng import Streams
 from drml.core.shell import as_word
 from drml.run import checkpoint, rundir, saved, sealed
 from drml.run.config import learner_of, read_config
 from drml.spaces.interface import Interface
+
+ATTEMPTS = 5  # at a folder that another process replaces meanwhile
 
 
 def load(path: Path | str) -> MetaAgent | Any:  # noqa: ANN401 — an AdaptiveAgent, where that was saved
@@ -68,7 +70,7 @@ def _found(path: Path | str) -> tuple[Learned, Held | None]:
     place = path_of("load", path).absolute()
     run = place.parent.parent
     if folder.is_there(place):
-        return folder.load(place)
+        return _of_folder(place)
     if kind_of(place / rundir.CONFIG):
         read_config(place)  # first: a run that cannot be read cannot be trained further either
         found = checkpoint.newest(place / saved.CHECKPOINTS)
@@ -80,6 +82,25 @@ def _found(path: Path | str) -> tuple[Learned, Held | None]:
     kind = kind_of(place)
     what = "it holds no config.json" if kind == "a directory" else f"it is {kind}" if kind else "there is nothing"
     raise InputError(f"{path} is no run, checkpoint or saved agent: {what}; name the directory of one")
+
+
+def _of_folder(place: Path) -> tuple[Learned, Held | None]:
+    """Return what a saved agent holds; one that is replaced meanwhile is read again, since its files change places."""
+    for _ in range(ATTEMPTS):
+        before = _bytes_of(place / sealed.MANIFEST)
+        try:
+            return folder.load(place)
+        except CheckpointError:
+            if _bytes_of(place / sealed.MANIFEST) == before:
+                break
+    return folder.load(place)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return read_plain(path)
+    except OSError:  # as one of the attempts will say
+        return b""
 
 
 def _learned(run: Path, found: Path) -> Learned:

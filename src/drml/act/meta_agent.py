@@ -1,6 +1,7 @@
 """The outcome of a training, ready to be used: `drml.load(PATH)`."""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,11 @@ class MetaAgent:
 
     learned: Learned
     """Parameters, learner, spaces and facts."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Return versions, tasks, what was reached and how the test went, as plain values."""
+        return self.learned.facts
 
     @property
     def observation_space(self) -> "Space[Any]":
@@ -63,8 +69,7 @@ class MetaAgent:
             InputError: if a number is out of its range.
         """
         copies, root = whole("start: num_copies", num_copies, 1), whole("start: seed", seed, -LARGEST)
-        names = [*range(sessions)] if isinstance(sessions, int) else sessions
-        names = wholes("start: sessions", names or sessions)
+        names = wholes("start: sessions", _names(sessions))
         if len(set(names)) < len(names) or min(names) < 0:
             raise InputError(f"start: sessions is {sessions}, expected different whole numbers of 0 or more")
         if autoreset not in ("same_step", "next_step"):
@@ -139,3 +144,15 @@ class MetaAgent:
     @cached_property
     def _alone(self) -> AdaptiveAgent:
         return self.start()
+
+    def __repr__(self) -> str:
+        return f"<MetaAgent: {self.learned.describe()}>"
+
+
+def _names(sessions: Any) -> Any:  # noqa: ANN401 — the caller's
+    """Return the names of so many sessions, or what was given as names."""
+    try:
+        count = operator.index(sessions)
+    except TypeError:
+        return sessions
+    return range(whole("start: sessions", count, 1))

@@ -52,6 +52,7 @@ def encoded(held: Held) -> tuple[Tree, dict[str, JSON]]:
         "since": sessions.experience.since,
         "open": sessions.experience.open,
         "running": torch.from_numpy(sessions.tally.running),
+        "mixed": torch.from_numpy(sessions.tally.mixed),
         "before": _joined(sessions.tally.before),
         "after": _joined(sessions.tally.after),
         "params": {str(i): dict(params) for i, params in enumerate(table.params)},
@@ -174,7 +175,7 @@ class _Reading:
         sessions.kept = [self._kept(k) for k in range(len(sessions.ids))]
         sessions.predicted = facts.count("predicted")
         self._recall()
-        sessions.tally.running = self._leaf("running").numpy()
+        sessions.tally.running, sessions.tally.mixed = self._leaf("running").numpy(), self._leaf("mixed").numpy()
         sessions.tally.before, sessions.tally.after = self._returns("before"), self._returns("after")
         return Held(sessions, self._acted(), facts.integer("seed"), self._autoreset())
 
@@ -199,6 +200,7 @@ class _Reading:
             "since": blank.experience.since,
             "open": blank.experience.open,
             "running": torch.from_numpy(blank.tally.running),
+            "mixed": torch.from_numpy(blank.tally.mixed),
             "carry": blank.carry,
             "params": {str(i): cast(Tree, params) for i, params in enumerate(self._params())},
             "memo": as_tree(self._memos()),

@@ -61,6 +61,8 @@ class Tally:
     def __init__(self, sessions: int, copies: int) -> None:
         self.running = np.zeros((sessions, copies))
         """Return so far of each copy's running episode, `[K, B]`."""
+        self.mixed = np.zeros((sessions, copies), np.bool_)
+        """Copies `[K, B]` whose running episode began before the last step: its return tells of neither side of it."""
         self.before: list[list[float]] = [[] for _ in range(sessions)]
         """By session, returns between the last step but one and the last."""
         self.after: list[list[float]] = [[] for _ in range(sessions)]
@@ -75,16 +77,23 @@ class Tally:
         if not ended.any():
             return []
         ready: list[int] = []
-        for k in np.flatnonzero(ended.any(1)).tolist():
+        whole = ended & ~self.mixed
+        for k in np.flatnonzero(whole.any(1)).tolist():
             few = len(self.after[k]) < max(2, len(self.before[k]))
-            self.after[k] += self.running[k, ended[k]].tolist()
-            self.running[k, ended[k]] = 0.0
+            self.after[k] += self.running[k, whole[k]].tolist()
             ready += [k] if few and len(self.after[k]) >= max(2, len(self.before[k])) else []
+        self.running[ended], self.mixed[ended] = 0.0, False
         return ready
 
-    def step(self, session: int) -> None:
-        """Count an adaptation step of a session."""
+    def step(self, session: int, begun: np.ndarray) -> None:
+        """Count an adaptation step of a session, some of whose copies `[B]` have begun an episode."""
         self.before[session], self.after[session] = self.after[session], []
+        self.mixed[session] = begun
+
+    def take_back(self, session: int, begun: np.ndarray) -> None:
+        """Count that a session's last step was taken back: what has been seen so far tells of no step any more."""
+        self.step(session, begun)
+        self.before[session] = []
 
     def change(self, session: int) -> Change:
         """Return what a session's last step changed."""

@@ -1,8 +1,10 @@
 """`drml adapt`: adapt what was learned to an environment of the user's own, and keep the adapted agent."""
 
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -55,11 +57,8 @@ def run(words: list[str]) -> int:
     meta = load_meta(args.run)
     env = made(args.env, args.copies, task_of(args.task), plan.episodes)
     print_warnings()
-    try:
+    with _closed(env):
         agent, curve = meta.adapt_to(env, plan.episodes, plan.steps, seed=args.seed, take_back=plan.take_back)
-    finally:
-        with foreign("closing the environment", EnvError):
-            env.close()
     show(curve.table())
     if out is not None:
         agent.save(out)
@@ -70,3 +69,16 @@ def run(words: list[str]) -> int:
     if json is not None:
         write_json(json, curve.facts())
     return 0
+
+
+@contextmanager
+def _closed(env: Any) -> Generator[None]:  # noqa: ANN401 — whatever the user's function has returned
+    """Close an environment in the end; what has failed before that is what is told."""
+    try:
+        yield
+    except BaseException:
+        with suppress(EnvError), foreign("closing the environment", EnvError):
+            env.close()
+        raise
+    with foreign("closing the environment", EnvError):
+        env.close()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from drml.core.distribution import Categorical, Distribution, Gaussian
-from drml.core.tree import Params, Tree, tree_leaves, tree_map
+from drml.core.tree import Params, Tree, tree_leaves
 from drml.core.types import ActionSpec
 from drml.export.decode import decoder
 from drml.export.graph import Graph, Weights, given_parameters, parameter_inputs
@@ -64,11 +64,10 @@ class Acting(nn.Module):
         """Return the outputs by name."""
         params = given_parameters(inputs) if self.weights is None else cast(Params, self.weights())
         with torch.no_grad():
-            carry = carry_of(self._policy, inputs)
-            distribution, after = self._policy.step(params, inputs["observation"].unsqueeze(0), carry)
-            mode = distribution.mode().squeeze(0)
+            distribution, fed_back = step_of(self._policy, params, inputs)
+            mode = distribution.mode()
             outputs = {"action": cast(Tensor, self.decode(mode)), "policy_action": mode, **named(distribution)}
-            return outputs | next_inputs(self._policy, inputs, after)
+            return outputs | fed_back
 
 
 @final
@@ -128,45 +127,34 @@ def sampling_graph(actions: Actions) -> Graph:
 
 
 def named(distribution: Distribution) -> Params:
-    """Return the tensors of a distribution `[1, N]` by their names among the outputs, `[N, A]`."""
+    """Return the tensors of a distribution `[N]` by their names among the outputs, `[N, A]`."""
+    return {f"action_{name}": value.clone() for name, value in distribution.tensors().items()}
+
+
+def step_of(policy: Policy, params: Params, inputs: Mapping[str, Tensor]) -> tuple[Distribution, Params]:
+    """Return the distribution `[N]` of a step of a policy, and the outputs that are inputs of the next call."""
+    if isinstance(policy, MemoryPolicy):
+        return _remembering_step_of(policy, params, inputs)
+    distribution, _ = policy.step(params, inputs["observation"].unsqueeze(0), {})
     tensors = distribution.tensors()
     like = next(iter(tensors.values()))
-    return {f"action_{name}": value.expand_as(like).squeeze(0).clone() for name, value in tensors.items()}
+    return distribution.replace({name: value.expand_as(like).squeeze(0) for name, value in tensors.items()}), {}
 
 
-def carry_of(policy: Policy, inputs: Mapping[str, Tensor]) -> Tree:
-    """Return the carry `[1, N, ...]` before a step, with what came of the last action."""
-    if not isinstance(policy, MemoryPolicy):
-        return {}
-    lead = inputs["observation"].unsqueeze(0)
-    blank = torch.zeros_like(lead[..., 0])
-    steps = inputs[TRIAL_STEP].unsqueeze(0)
-    started = steps > 0
-    seen = inputs["previous_observation"].unsqueeze(0) if policy.recalled_size else lead[..., :0]
-    carry: Tree = {
-        "memory": _filled(cast(Tree, policy.initial_carry(1, 1)["memory"]), inputs, "memory"),
-        "before": {"obs": seen, "elapsed": blank},
-    }
-    action, reward, ended = (inputs[name].unsqueeze(0) for name in ("previous_action", "reward", "ended"))
-    after = policy.remember(carry, action, reward, ended)
-    elapsed = cast(Tree, after["before"]).pop("elapsed")
-
-    def since_start(value: Tensor) -> Tensor:
-        return torch.where(started.view(*started.shape, *(1,) * (value.dim() - 2)), value, 0)
-
-    known = tree_map(since_start, after)
-    cast(Tree, known["before"])["elapsed"] = steps.to(cast(Tensor, elapsed).dtype)
-    return known
-
-
-def next_inputs(policy: Policy, inputs: Mapping[str, Tensor], after: Tree) -> Params:
-    """Return the outputs that are inputs of the next call."""
-    if not isinstance(policy, MemoryPolicy):
-        return {}
-    found = {NEXT + _flat("memory", path): leaf.squeeze(0) for path, leaf in tree_leaves(cast(Tree, after["memory"]))}
+def _remembering_step_of(
+    policy: MemoryPolicy, params: Params, inputs: Mapping[str, Tensor]
+) -> tuple[Distribution, Params]:
+    obs, steps = inputs["observation"], inputs[TRIAL_STEP]
+    memory = _filled(cast(Tree, policy.initial_carry(1, 1)["memory"]), inputs, "memory")
+    seen = inputs["previous_observation"] if policy.recalled_size else obs[..., :0]
+    blank: Tree = {"memory": {}, "before": {"obs": seen, "elapsed": torch.zeros_like(obs[..., 0])}}
+    told = policy.remember(blank, inputs["previous_action"], inputs["reward"], inputs["ended"])
+    before = {**cast(Params, told["before"]), "elapsed": steps.to(obs.dtype)}
+    distribution, memory, recalled = policy.step_in_a_row(params, obs, before, memory, steps <= 0)
+    following = {NEXT + _flat("memory", path): leaf for path, leaf in tree_leaves(memory)}
     if policy.recalled_size:
-        found[NEXT + "previous_observation"] = cast(Params, after["before"])["obs"].squeeze(0).clone()
-    return found | {NEXT + TRIAL_STEP: inputs[TRIAL_STEP] + 1}
+        following[NEXT + "previous_observation"] = recalled.clone()
+    return distribution, following | {NEXT + TRIAL_STEP: steps + 1}
 
 
 def memory_shapes(policy: Policy) -> dict[str, tuple[int, ...]]:
@@ -204,7 +192,7 @@ def _filled(like: Tree, inputs: Mapping[str, Tensor], name: str) -> Tree:
     filled: Tree = {}
     for key, value in like.items():
         at = _flat(name, key)
-        filled[key] = _filled(value, inputs, at) if isinstance(value, dict) else inputs[at].unsqueeze(0)
+        filled[key] = _filled(value, inputs, at) if isinstance(value, dict) else inputs[at]
     return filled
 
 

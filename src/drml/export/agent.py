@@ -1,8 +1,10 @@
 """All graphs of what was learned, and the facts that each of them carries."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from drml.act.adaptive_agent import AdaptiveAgent
 from drml.act.learned import Learned
 from drml.algos.api import Descends
 from drml.core.errors import InputError
@@ -12,8 +14,21 @@ from drml.export.graph import Graph
 from drml.learning.adapt import InnerLoop
 from drml.policies.actor_critic import MemoryPolicy
 
-FACTS = ("reached", "versions")
-"""Facts of a run that its exports carry."""
+GRAPHS = ("act", "sample", "parameters", "act_with_parameters", "adapt")
+"""Names of all graphs that an agent may have."""
+ADAPTED = "adaptation_steps"
+FACTS = ("reached", "versions", ADAPTED)
+"""Facts of a run, or of an agent that has adapted, that exports carry."""
+
+
+def adapted(agent: AdaptiveAgent, session: int = 0) -> Learned:
+    """Return a session of an agent as what was learned: to begin with the parameters that it acts by now.
+
+    What a memory holds of its task is no parameter, so that stays behind.
+    """
+    own = agent.sessions.agents[session]
+    params = {name: value[0] for name, value in own.params.items()} if own.stacked else own.params
+    return replace(agent.learned, shared=params, facts={**agent.learned.facts, ADAPTED: agent.steps[session]})
 
 
 def graphs_of(learned: Learned) -> list[Graph]:

@@ -11,14 +11,12 @@ call. Where `trial_step` is zero a trial begins: the memory is zero, and nothing
 """
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from torch import Tensor
 
-from drml.act.adaptive_agent import AdaptiveAgent
 from drml.act.learned import Learned
 from drml.core.errors import InputError
 from drml.core.tree import Params, Tree, tree_leaves
@@ -62,13 +60,6 @@ def to_keras(learned: Learned, out: Path | str) -> Path:
         raise InputError(f"{out}: a file of Keras ends in .keras: {out.with_suffix('.keras')}")
     durable.replace_file(out.absolute(), file_of(learned))
     return out
-
-
-def adapted(agent: AdaptiveAgent, session: int = 0) -> Learned:
-    """Return one session of an agent that has adapted, as what was learned: to begin with its parameters."""
-    own = agent.sessions.agents[session]
-    params = {name: value[0] for name, value in own.params.items()} if own.stacked else own.params
-    return replace(agent.learned, shared=params)
 
 
 def file_of(learned: Learned) -> bytes:

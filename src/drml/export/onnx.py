@@ -52,8 +52,10 @@ def model_of(graph: Graph, facts: Mapping[str, Any]) -> bytes:
             dynamo=True,
             external_data=False,
             verbose=False,
+            custom_translation_table={torch.ops.aten.gru_cell.default: _gru_cell},
         )
-    assert written is not None
+        assert written is not None
+        _fold_weights(written.model)
     model = written.model_proto
     _name_axes(model, graph)
     _forget_sources(model)
@@ -64,6 +66,34 @@ def model_of(graph: Graph, facts: Mapping[str, Any]) -> bytes:
     onnx.helper.set_model_props(model, texts)
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
+
+
+def _gru_cell(inputs: Any, hidden: Any, *weights: Any) -> Any:  # noqa: ANN401 — values of onnxscript, an extra
+    """Return a step of a gated recurrent unit as one operator of ONNX, whose gates lie as z, r, n, not r, z, n."""
+    from onnxscript import opset20
+
+    op: Any = opset20
+    size = hidden.shape[-1]
+    first = op.Constant(value_ints=[0])
+    order = op.Constant(value_ints=[*range(size, 2 * size), *range(size), *range(2 * size, 3 * size)])
+    from_inputs, from_hidden, *biases = (op.Gather(weight, order, axis=0) for weight in weights)
+    of_one_direction = (op.Unsqueeze(x, first) for x in (from_inputs, from_hidden, op.Concat(*biases, axis=0)))
+    row, start = op.Unsqueeze(inputs, first), op.Unsqueeze(hidden, first)
+    _, last = op.GRU(row, *of_one_direction, None, start, hidden_size=size, linear_before_reset=1)
+    return op.Squeeze(last, first)
+
+
+def _fold_weights(model: Any) -> None:  # noqa: ANN401
+    """Compute now what only lays weights out in another way, which runtimes would do at each call."""
+    from onnxscript import optimizer
+
+    optimizer.fold_constants(
+        model,
+        input_size_limit=2**31,
+        output_size_limit=2**31,
+        should_fold=lambda node: node.op_type in ("Gather", "Concat", "Unsqueeze"),
+    )
+    optimizer.remove_unused_nodes(model)
 
 
 def _name_axes(model: Any, graph: Graph) -> None:  # noqa: ANN401 — a message of onnx, which is an extra

@@ -12,9 +12,9 @@ from drml.core.errors import InputError
 from drml.core.lookup import look_up
 from drml.core.plain_files import kind_of
 from drml.export import keras, onnx, program, tensorflow
-from drml.export.agent import facts_of, graphs_of
+from drml.export.agent import GRAPHS, facts_of, graphs_of
 from drml.export.graph import Graph
-from drml.run import durable
+from drml.run import durable, rundir
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def export(learned: Learned, to: str, out: Path) -> list[Path]:
         out: a directory; it is made where there is none. Files of the same names in it are replaced.
 
     Raises:
-        InputError: if there is no such format, or an extra that it needs is not installed.
+        InputError: if there is no such format, an extra that it needs is not installed, or the directory is a run's,
+            a saved agent's, or holds a graph of another agent that would stay beside the new ones.
         ResourceError: if a file cannot be written.
     """
     target = target_of(to)
@@ -62,6 +63,7 @@ def _each(files: Callable[[Learned], Mapping[str, bytes]]) -> Callable[[Learned,
 
     def write(learned: Learned, out: Path) -> Sequence[Path]:
         written = {out / name: data for name, data in files(learned).items()}
+        _check_place(out, list(written))
         for path, data in written.items():
             with durable.writing(path):
                 durable.make_directories(path.absolute().parent)
@@ -69,6 +71,17 @@ def _each(files: Callable[[Learned], Mapping[str, bytes]]) -> Callable[[Learned,
         return list(written)
 
     return write
+
+
+def _check_place(out: Path, files: Sequence[Path]) -> None:
+    """Refuse a directory where files would lie among those of a run, a saved agent, or another learner's export."""
+    if rundir.is_kept(out) or kind_of(out / rundir.CONFIG):
+        raise InputError(f"{out} belongs to a run or a saved agent; name another directory")
+    for file in files:
+        for name in GRAPHS:
+            other = file.with_name(name + file.suffix)
+            if file.stem in GRAPHS and other not in files and kind_of(other):
+                raise InputError(f"{out} holds {other.name} of another agent; name another directory")
 
 
 def _folder(learned: Learned, out: Path) -> Sequence[Path]:

@@ -97,6 +97,27 @@ class MemoryPolicy:
         recalled: Tree = {**before, "obs": seen[..., : self.recalled_size]} if self.recalled_size else {**before}
         return self._distribution(params, actor), {"memory": _unfold(memory, obs.shape[0]), "before": recalled}
 
+    def step_in_a_row(
+        self, params: Params, obs: Tensor, before: Params, memory: Tree, starts: Tensor
+    ) -> tuple[ActionDistribution, Tree, Tensor]:
+        """Return what `step` does for N copies in a row: distribution `[N]`, memory, and what is recalled of `obs`.
+
+        Nothing turns axes here, and the past is cleared in one piece, so that a graph of it has few operations.
+
+        Args:
+            params: shared parameters.
+            obs: `[N, O]`.
+            before: what came before, as in a carry: leaves `[N, ...]`.
+            memory: leaves `[N, ...]`.
+            starts: `[N]` bool, true where a trial begins: nothing is believed of what came before.
+        """
+        seen = self.encoder.encode(params, obs)
+        *past, time = self._seen(**before)
+        known = torch.cat(past, -1).masked_fill(starts.unsqueeze(-1), 0.0)
+        outputs, memory = self.memory.step(_own(params), torch.cat([seen, known, time], -1), memory, starts)
+        distribution = self._distribution(params, self.head.act(params, outputs, seen))
+        return distribution, memory, seen[..., : self.recalled_size]
+
     def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
         """Return the carry with what came of an action."""
         before = cast(Params, carry["before"])
@@ -133,11 +154,11 @@ class MemoryPolicy:
         seen = self.encoder.encode(params, rollout.obs)
         inputs = self._inputs(
             seen,
-            _shifted(first["obs"], seen[..., : self.recalled_size]),
-            _shifted(first["action"], self._embedded(rollout.action)),
-            _shifted(first["reward"], rollout.reward),
-            _shifted(first["ended"], ended),
-            first["elapsed"].unsqueeze(1) + time,
+            obs=_shifted(first["obs"], seen[..., : self.recalled_size]),
+            action=_shifted(first["action"], self._embedded(rollout.action)),
+            reward=_shifted(first["reward"], rollout.reward),
+            ended=_shifted(first["ended"], ended),
+            elapsed=first["elapsed"].unsqueeze(1) + time,
         )
         memory = _fold(cast(Tree, rollout.first_carry["memory"]))
         starts = torch.zeros((steps, num_tasks * copies), dtype=torch.bool, device=inputs.device)
@@ -161,11 +182,13 @@ class MemoryPolicy:
     def _embedded(self, action: Tensor) -> Tensor:
         return action if self._is_gaussian else one_hot(action, self.action.size).to(torch.float32)
 
-    def _inputs(
-        self, now: Tensor, obs: Tensor, action: Tensor, reward: Tensor, ended: Tensor, elapsed: Tensor
-    ) -> Tensor:
+    def _inputs(self, now: Tensor, **before: Tensor) -> Tensor:
+        return torch.cat([now, *self._seen(**before)], -1)
+
+    def _seen(self, obs: Tensor, action: Tensor, reward: Tensor, ended: Tensor, elapsed: Tensor) -> list[Tensor]:
+        """Return what a memory sees of what came before, in order; the time in the trial last."""
         rest = [x.unsqueeze(-1) for x in (reward, ended, elapsed / self.trial_steps)]
-        return torch.cat([now, *([obs] if self.recalled_size else []), action, *rest], -1)
+        return [*([obs] if self.recalled_size else []), action, *rest]
 
     def _distribution(self, params: Params, actor: Tensor) -> ActionDistribution:
         if not self._is_gaussian:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from drml.core.errors import InputError
 from drml.core.plain_files import kind_of
 from drml.envs.api import Suite
-from drml.report import sketches
+from drml.report import game_sketches, sketches
 from drml.report.figures import STYLE
 from drml.report.film import save_strip
 from drml.report.sketches import Sketch
@@ -46,8 +46,12 @@ FAMILIES = (
     Family("Bandits", "bandit-", sketches.bandit),
     Family("Random MDPs", "tabular-", sketches.tabular),
     Family("GridNavi", "gridnavi-", sketches.gridnavi),
-    Family("Dark key-to-door", "dark-", sketches.dark_room),
+    Family("Dark room", "dark-room-", sketches.dark_room),
+    Family("Dark key-to-door", "dark-key-", sketches.dark_key),
     Family("T-maze", "tmaze-", sketches.tmaze),
+    Family("Frozen lake", "meta-frozen-lake-", game_sketches.lake),
+    Family("Memory of objects", "object-memory-", game_sketches.object_memory),
+    Family("World of rules", "rule-world-", game_sketches.rule_world),
     Family("Half-cheetah", "half-cheetah-"),
     Family("Ant", "ant-"),
     Family("Hopper", "hopper-"),

@@ -17,7 +17,7 @@ SHOWN_TASKS = 40
 
 def navigation(axes: Axes, suite: Suite) -> None:
     """Draw the start, the goals of some tasks, and the way to one of them."""
-    goals = _tasks(suite).params["goal"].numpy()
+    goals = some_tasks(suite).params["goal"].numpy()
     axes.scatter(*goals.T, color=PRE, s=14)
     axes.plot([0.0, goals[0, 0]], [0.0, goals[0, 1]], "--", color=POST)
     axes.scatter(*goals[0], marker="*", color=MARK, s=160, zorder=3)
@@ -27,7 +27,7 @@ def navigation(axes: Axes, suite: Suite) -> None:
 
 def bandit(axes: Axes, suite: Suite) -> None:
     """Draw how much each arm of one bandit pays."""
-    means = _tasks(suite).params["mean"][0].numpy()
+    means = some_tasks(suite).params["mean"][0].numpy()
     axes.bar(range(len(means)), means, color=[MARK if mean == means.max() else PRE for mean in means])
     axes.set_xlabel("arm")
     axes.set_ylabel("mean reward")
@@ -36,7 +36,7 @@ def bandit(axes: Axes, suite: Suite) -> None:
 
 def tabular(axes: Axes, suite: Suite) -> None:
     """Draw the mean rewards of one MDP, by state and action."""
-    means = _tasks(suite).params["reward_mean"][0].numpy()
+    means = some_tasks(suite).params["reward_mean"][0].numpy()
     axes.imshow(means.T, cmap="Greys")
     axes.set_xlabel("state")
     axes.set_ylabel("action")
@@ -45,16 +45,24 @@ def tabular(axes: Axes, suite: Suite) -> None:
 def gridnavi(axes: Axes, suite: Suite) -> None:
     """Draw the grid, the start, and the cells in which the goal may be."""
     goals = suite.tasks.all_tasks().params["goal"].numpy()
-    _grid(axes, 5)
+    grid(axes, 5)
     axes.scatter(*goals.T, color=PRE, s=30)
     axes.scatter(*goals[-4], marker="*", color=MARK, s=260, zorder=3)
     axes.scatter(0, 0, color=POST, s=160)
 
 
 def dark_room(axes: Axes, suite: Suite) -> None:
+    """Draw the room with the start and one task's goal."""
+    goals = suite.tasks.all_tasks().params["goal"].numpy()
+    grid(axes, int(goals.max()) + 1)
+    axes.scatter(*some_tasks(suite).params["goal"][0].numpy(), marker="*", color=MARK, s=160)
+    axes.scatter(0, 0, color=POST, s=80)
+
+
+def dark_key(axes: Axes, suite: Suite) -> None:
     """Draw the room with one task's key and door."""
-    tasks = _tasks(suite)
-    _grid(axes, 9)
+    tasks = some_tasks(suite)
+    grid(axes, 9)
     axes.scatter(*tasks.params["key"][0].numpy(), marker="P", color=MARK, s=140, label="key")
     axes.scatter(*tasks.params["door"][0].numpy(), marker="s", color=INK, s=140, label="door")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, frameon=False)
@@ -80,7 +88,8 @@ def probe(axes: Axes, suite: Suite) -> None:
     axes.set_ylabel("reward")
 
 
-def _grid(axes: Axes, size: int) -> None:
+def grid(axes: Axes, size: int) -> None:
+    """Draw the lines of a grid of `size` x `size` cells."""
     axes.set_xlim(-0.5, size - 0.5)
     axes.set_ylim(-0.5, size - 0.5)
     axes.set_xticks(np.arange(size + 1) - 0.5, [])
@@ -90,5 +99,6 @@ def _grid(axes: Axes, size: int) -> None:
     axes.set_aspect("equal")
 
 
-def _tasks(suite: Suite) -> Tasks:
+def some_tasks(suite: Suite) -> Tasks:
+    """Return some tasks of a suite, the same whenever they are asked for."""
     return StratifiedSampler().sample({}, suite.tasks, "train", SHOWN_TASKS, Streams(0)["gallery"])

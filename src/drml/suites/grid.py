@@ -1,7 +1,8 @@
 """Grids of cells, where something that matters is hidden or seen only once.
 
     gridnavi     a goal cell is hidden: reward 1 on it, −0.1 elsewhere
-    dark room    a key and a door are hidden: 1 for the key, then 1 for the door, which ends the episode
+    dark room    a goal cell is hidden: reward 1 on it, 0 elsewhere
+    dark key     a key and a door are hidden: 1 for the key, then 1 for the door, which ends the episode
     t-maze       a cue at the start says which way to turn at the end of a corridor
 
 All need memory: of the cells tried, of having the key, of the cue.
@@ -26,7 +27,7 @@ Cell = tuple[int, int]
 """x and y, from 0."""
 
 MOVES: tuple[Cell, ...] = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
-"""Moves by action in gridnavi and the dark room: stay, up, right, down, left."""
+"""Moves by action in gridnavi and the dark rooms: stay, up, right, down, left."""
 MAZE_MOVES: tuple[Cell, ...] = ((1, 0), (0, 1), (-1, 0), (0, -1))
 """Moves by action in the T-maze: right, up, left, down."""
 STEP_REWARD = -0.1  # of gridnavi, away from the goal
@@ -46,7 +47,7 @@ def goal_cells(size: int) -> tuple[Cell, ...]:
 @final
 @dataclass(frozen=True)
 class GridNavi:
-    """The physics of gridnavi; the state is the position `[K, B, 2]`."""
+    """The physics of gridnavi and of the dark room with a goal; the state is the position `[K, B, 2]`."""
 
     size: int
     """Cells per side."""
@@ -54,30 +55,34 @@ class GridNavi:
     """`[K, 1, 2]`."""
     moves: Tensor
     """`[5, 2]`."""
-    corner: Tensor
-    """`[K, B, 2]` zeros: where episodes start."""
+    first: Tensor
+    """`[K, B, 2]` where episodes start."""
+    step_reward: float
+    """Reward away from the goal."""
     never: Tensor
     """`[K, B]` bool, False."""
+    one_hot: Tensor | None = None
+    """`[size², size²]` identity where the cell is seen one-hot; None: it is seen as x and y."""
 
     def start(self, t: int) -> Tensor:
-        """Return the corner."""
-        return self.corner
+        """Return the first cell."""
+        return self.first
 
     def observe(self, state: Tensor) -> Tensor:
-        """Return the position."""
-        return state
+        """Return the position, `[K, B, 2]`, or the cell one-hot, `[K, B, size²]`."""
+        return state if self.one_hot is None else _cell_seen(state, self.size, self.one_hot)
 
     def move(self, state: Tensor, action: Tensor, t: int) -> Outcome:
         """Move by one cell, or not at all at the edge."""
         after = (state + self.moves[action]).clamp(0, self.size - 1)
         arrived = (after == self.goal).all(-1)
-        return Outcome(after, torch.where(arrived, GOAL_REWARD, STEP_REWARD), self.never)
+        return Outcome(after, torch.where(arrived, GOAL_REWARD, self.step_reward), self.never)
 
 
 @final
 @dataclass(frozen=True)
 class DarkRoom:
-    """The physics of the dark room; the state is the position and whether the key was found, `[K, B, 3]`."""
+    """The physics of the dark room with a key and a door; the state `[K, B, 3]` is the position and having the key."""
 
     size: int
     """Cells per side."""
@@ -100,8 +105,7 @@ class DarkRoom:
 
     def observe(self, state: Tensor) -> Tensor:
         """Return the cell, one-hot, `[K, B, size²]`: nothing tells of the key, the door or having the key."""
-        cell = state[..., 0] * self.size + state[..., 1]
-        return torch.nn.functional.embedding(cell.long(), self.one_hot)
+        return _cell_seen(state, self.size, self.one_hot)
 
     def move(self, state: Tensor, action: Tensor, t: int) -> Outcome:
         """Move by one cell; take the key where it lies, and leave by the door with the key."""
@@ -154,10 +158,19 @@ class TMaze:
         return Outcome(torch.stack([x, y, cue, elapsed], -1), reward, self.never)
 
 
-def _begin_navi(size: int, tasks: Tasks, copies: int, rng: Streams) -> GridNavi:
+def _cell_seen(state: Tensor, size: int, one_hot: Tensor) -> Tensor:
+    """Return the cells of positions `[K, B, 2 or more]` one-hot, `[K, B, size²]`."""
+    return torch.nn.functional.embedding((state[..., 0] * size + state[..., 1]).long(), one_hot)
+
+
+def _begin_navi(
+    size: int, start: Cell, step_reward: float, one_hot: bool, tasks: Tasks, copies: int, rng: Streams
+) -> GridNavi:
     goal = tasks.params["goal"].unsqueeze(1)  # [K, 1, 2]
-    corner = goal.new_zeros(len(tasks), copies, 2)
-    return GridNavi(size, goal, goal.new_tensor(MOVES), corner, torch.zeros_like(corner[..., 0], dtype=torch.bool))
+    first = goal.new_tensor(start).expand(len(tasks), copies, 2).contiguous()
+    never = torch.zeros_like(first[..., 0], dtype=torch.bool)
+    seen = torch.eye(size**2, device=goal.device) if one_hot else None
+    return GridNavi(size, goal, goal.new_tensor(MOVES), first, step_reward, never, seen)
 
 
 def _begin_dark(size: int, tasks: Tasks, copies: int, rng: Streams) -> DarkRoom:
@@ -187,12 +200,43 @@ def grid_navi_suite(name: str, size: int, horizon: int) -> Suite:
         "seen is x and y, actions are stay, up, right, down, left. There 4 episodes are a trial.",
         TaskDistribution({"goal": Choice(goal_cells(size))}, held_out=False),
         _spec(2, len(MOVES), horizon),
-        partial(_begin_navi, size),
+        partial(_begin_navi, size, (0, 0), STEP_REWARD, False),
+    )
+
+
+def dark_room_suite(name: str, source: str, size: int, start: Cell, horizon: int, *, one_hot: bool) -> Suite:
+    """Return the dark room of `size` x `size` cells with a hidden goal anywhere; each step on it pays 1."""
+    return native_suite(
+        name,
+        f"A dark {size} x {size} room with a hidden goal: 1 for each step on it, 0 elsewhere, {horizon} steps.",
+        source,
+        TaskDistribution({"goal": Choice(cells(size))}),
+        _spec(size**2 if one_hot else 2, len(MOVES), horizon),
+        partial(_begin_navi, size, start, 0.0, one_hot),
     )
 
 
 SUITES: tuple[Suite, ...] = (
     grid_navi_suite("gridnavi-varibad-v1", 5, 15),
+    dark_room_suite(
+        "dark-room-dpt-v1",
+        "Lee et al. 2023 (DPT), section 5.2, as in jon--lee/decision-pretrained-transformer: 100 steps from the corner "
+        "(0, 0), what is seen is x and y, the goal does not end the episode. There 80 goals are for training, 20 for "
+        "tests; here the splits of all families, 8 in 10, 1 in 10 and 1 in 10.",
+        10,
+        (0, 0),
+        100,
+        one_hot=False,
+    ),
+    dark_room_suite(
+        "dark-room-ad-v1",
+        "Laskin et al. 2022 (algorithm distillation), section 4, in the form of corl-team/toy-meta-gym dark_room.py: "
+        "20 steps from the middle, the cell is seen one-hot, the goal does not end the episode.",
+        9,
+        (4, 4),
+        20,
+        one_hot=True,
+    ),
     native_suite(
         "dark-key-to-door-v1",
         "A dark 9 x 9 room: find the hidden key, then the hidden door, within 50 steps.",

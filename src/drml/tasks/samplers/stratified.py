@@ -55,6 +55,8 @@ class StratifiedSampler:
 
 def deal(num_tasks: int, num_values: int, generator: np.random.Generator) -> np.ndarray:
     """Return indices `[num_tasks]` below `num_values` in random order, whose counts differ by at most one."""
+    if num_values > max(num_tasks, MAX_LISTED):  # a deck of billions is not shuffled to deal a few cards
+        return generator.choice(num_values, num_tasks, replace=False)
     deck = generator.permutation(num_values)  # decides which values are dealt once more than the others
     return generator.permutation(deck[np.arange(num_tasks) % num_values])
 
