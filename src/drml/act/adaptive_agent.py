@@ -303,9 +303,9 @@ class AdaptiveAgent:
         if self.num_sessions != 1:
             raise InputError(f"predict: the agent has {self.num_sessions} sessions, expected one; use act and observe")
         predictor = Predictor(self.learned, self._agent.params, self.sessions.carry)
-        generator = None if deterministic else self.sessions.rng["predict", self.sessions.predicted].generator()
-        predicted = predictor(observation, state, episode_start, generator)
-        self.sessions.predicted += generator is not None
+        rng = None if deterministic else self.sessions.rng["predict", self.sessions.predicted]
+        predicted = predictor(observation, state, episode_start, rng)
+        self.sessions.predicted += not deterministic
         return predicted
 
     def save(self, path: Path | str, license: str = LICENCE) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drml.core.rng import Streams, task_generator
+from drml.core.rng import NoiseKind, Streams, draw_into, task_generator
 from drml.core.types import Noise
 
 
@@ -19,7 +19,8 @@ class StepNoise:
     """
 
     def __init__(self, rng: Streams, ids: Tensor, copies: int, noise: Noise) -> None:
-        self._rng, self._ids, self._kind = rng, ids.tolist(), noise.kind
+        self._rng, self._ids = rng, ids.tolist()
+        self._kind: NoiseKind = noise.kind
         self._buffer = np.empty((len(ids), copies, *noise.shape), np.float32)
         self._generators = [self._generator(session, 0) for session in range(len(ids))]
         self.phase = [0] * len(ids)
@@ -68,9 +69,5 @@ class StepNoise:
         return task_generator(self._rng["collect", phase, "action"], self._ids[session])
 
     def _draw(self, session: int) -> None:
-        generator, row = self._generators[session], self._buffer[session]
-        if self._kind == "normal":
-            generator.standard_normal(out=row, dtype=np.float32)
-        else:
-            generator.random(out=row, dtype=np.float32)
+        draw_into(self._buffer[session], self._generators[session], self._kind)
         self.drawn[session] += 1

@@ -17,6 +17,7 @@ from drml.act.translation import observed
 from drml.core.errors import InputError
 from drml.core.parallel import one_torch_thread
 from drml.core.printable import in_short
+from drml.core.rng import Streams
 from drml.core.tree import Params, Tree, tree_leaves
 from drml.run.leaves import arranged
 
@@ -42,9 +43,9 @@ class Predictor:
         observation: Any,  # noqa: ANN401 — of the user's space
         state: State | None,
         episode_start: Any,  # noqa: ANN401 — anything like an array of truth values
-        generator: np.random.Generator | None,
+        rng: Streams | None,
     ) -> tuple[np.ndarray, State | None]:
-        """Return the actions and the next state; the most likely actions where there is no generator.
+        """Return the actions and the next state; the most likely actions where there is no stream to draw from.
 
         Raises:
             InputError: if the observation is not of the space, or the state not of so many environments.
@@ -59,13 +60,10 @@ class Predictor:
             raise InputError("predict: there is no observation, expected at least one")
         carry = self._carry(state, num, _starts(episode_start, num))
         distribution, carry = policy.step(self.params, torch.from_numpy(rows[None]), carry)
-        if generator is None:
+        if rng is None:
             action = distribution.mode()
         else:
-            shape = (1, num, *policy.noise.shape)
-            normal = policy.noise.kind == "normal"
-            drawn = generator.standard_normal(shape, np.float32) if normal else generator.random(shape, np.float32)
-            action = distribution.sample(torch.from_numpy(drawn))
+            action = distribution.sample(rng.noise(policy.noise.kind, (1, num, *policy.noise.shape)))
         acted = interface.actions.decode(action.numpy())
         after = tuple(leaf[0].numpy() for _, leaf in tree_leaves({**carry, "~acted": action})) if carry else None
         return np.asarray(acted.reshape((*lead, *acted.shape[2:]))), after

@@ -74,11 +74,16 @@ def task_noise(rng: Streams, task_ids: Tensor, kind: NoiseKind, shape: Sequence[
     for row, task_id in zip(rows.numpy(), task_ids.tolist(), strict=True):
         start["state"]["counter"][2] = task_id % 2**64
         bits.state = start
-        if kind == "normal":
-            generator.standard_normal(out=row, dtype=np.float32)
-        else:
-            generator.random(out=row, dtype=np.float32)
+        draw_into(row, generator, kind)
     return rows
+
+
+def draw_into(row: np.ndarray, generator: np.random.Generator, kind: NoiseKind) -> None:
+    """Fill an array of float32 with the next numbers of a generator."""
+    if kind == "normal":
+        generator.standard_normal(out=row, dtype=np.float32)
+    else:
+        generator.random(out=row, dtype=np.float32)
 
 
 def task_generator(rng: Streams, task_id: int) -> np.random.Generator:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from drml.core.errors import InputError
+from drml.core.extras import check_extra
 from drml.export.graph import Graph
 from drml.export.program import positional_program
 from drml.export.quiet import quietly
@@ -21,11 +21,7 @@ def check_can_write() -> None:
     Raises:
         InputError: names the package that is missing and the way to get it.
     """
-    from importlib.util import find_spec
-
-    for package in ("onnx", "onnxscript"):
-        if find_spec(package) is None:
-            raise InputError(f'an ONNX model needs {package}: pip install "drml[onnx]"')
+    check_extra("an ONNX model", "onnx", "onnx", "onnxscript")
 
 
 def model_of(graph: Graph, facts: Mapping[str, Any]) -> bytes:

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from drml.core.errors import InputError
+from drml.core.extras import check_extra
 
 
 def check_can_draw() -> None:
@@ -12,9 +12,7 @@ def check_can_draw() -> None:
     Raises:
         InputError: names the package that is missing and the way to get it.
     """
-    for package in ("matplotlib", "PIL"):
-        if find_spec(package) is None:
-            raise InputError(f'a report needs {package}: pip install "drml[report]"')
+    check_extra("a report", "report", "matplotlib", "PIL")
 
 
 def can_draw() -> bool:
