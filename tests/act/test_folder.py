@@ -131,7 +131,7 @@ def test_a_number_beside_a_picture_that_is_not_finite_is_not_believed(tmp_path):
     space = spaces.Tuple([spaces.Box(0, 255, (2, 2, 3), np.uint8), spaces.Box(-1, 1, (1,))])
     agent = meta_agent(observation_space=space).start()
     agent.act((np.zeros((2, 2, 3), np.uint8), np.ones(1, np.float32)))
-    agent.observe(1.0, False, False)
+    agent.observe(1.0, False, False, final_obs=space.sample())
     agent.sessions.experience.looks[0].obs[..., -4:] = torch.tensor([torch.nan]).view(torch.uint8)
     agent.save(tmp_path / "agent")
     with pytest.raises(CheckpointError, match="looks/obs: numbers of an observation are not finite"):

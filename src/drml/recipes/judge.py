@@ -131,14 +131,14 @@ def _one(result: Mapping[str, Any], point: Mapping[str, Any], i: int) -> dict[st
 
 
 def judged(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a result with intervals and verdicts as its recipe's seeds give them.
+    """Return a result with intervals and verdicts as its recipe's seeds give them; settings stay as they were.
 
     Raises:
         InputError: if there is no such recipe, or it has other settings than the result was made with.
     """
     recipe = look_up("recipe", result["recipe"], RECIPES)
     check_settings(result, recipe)
-    return summary(result["recipe"], recipe, by_seed(result))
+    return {**summary(result["recipe"], recipe, by_seed(result)), "config": result["config"]}
 
 
 def check_settings(result: Mapping[str, Any], recipe: Recipe) -> None:

@@ -46,13 +46,13 @@ def encode_tree(tree: Tree) -> bytes:
 
 
 def decode_leaves(where: Path, data: bytes) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, whose header is read with suspicion first."""
+    """Return the tensors of a safetensors file in order of their names; its header is read with suspicion first."""
     header_size = int.from_bytes(data[:8], "little")
     if header_size > min(_MAX_HEADER_BYTES, len(data) - 8):
         raise CheckpointError(f"{where} is damaged: it announces a header of {header_size} bytes")
     parsed(where, data[8 : 8 + header_size])
     try:
-        return safetensors.torch.load(data)
+        return dict(sorted(safetensors.torch.load(data).items()))  # the library's own order is another every time
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{where} is damaged: {in_short(error)}") from error
 

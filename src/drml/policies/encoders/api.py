@@ -43,6 +43,6 @@ class Encoder(Protocol):
 
         Args:
             params: what `init` made, among others; shared, or stacked `[K, ...]`.
-            obs: as they lie in a rollout: float32, or uint8 where they have parts.
+            obs: as they lie in a rollout, float32, or uint8 where they have parts; `[N, O]` too under shared ones.
         """
         ...

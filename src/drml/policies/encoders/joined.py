@@ -99,7 +99,9 @@ class Joined:
         return params | {f"{PREFIX}linear.weight": weight, f"{PREFIX}linear.bias": torch.zeros(self.features)}
 
     def encode(self, params: Params, obs: Tensor) -> Tensor:
-        """Return the features `[K, ..., D]` of observations `[K, ..., O]`."""
+        """Return the features `[K, ..., D]` of observations `[K, ..., O]`, or `[N, D]` of `[N, O]`."""
+        if obs.dim() == 2:
+            return self._encode(params, obs.unsqueeze(0)).squeeze(0)
         own = [name for name in params if name.startswith(PREFIX)]
         is_stacked = params[f"{PREFIX}linear.weight"].dim() == 3
         if torch.is_grad_enabled() or not is_stacked or obs[0].numel() <= GROUPED_BELOW:
