@@ -105,7 +105,7 @@ def test_equals_numpys_least_squares():
 def test_recovers_a_value_that_is_linear_in_the_features():
     data = rollout()
     weights = torch.tensor([1.0, -2.0, 0.3, 0.1, 5.0, -4.0, 3.0, 2.0], dtype=torch.float64)
-    value = (BASELINE.features(data.obs, data.elapsed) @ weights).view(K, T, B)
+    value = (BASELINE.features(data.obs, data.elapsed).flatten(1, 2) @ weights).view(K, T, B)
     ended = data.truncated
     follows = torch.cat([value[:, 1:], torch.zeros(K, 1, B)], 1).masked_fill(ended, 0.0)
     fitted = BASELINE.fit_values(dataclasses.replace(data, reward=value - GAMMA * follows))
@@ -248,7 +248,7 @@ def test_fewer_steps_than_features_have_the_values_of_the_normal_equations():
     for ridge in (1e-5, 0.3):
         values = dataclasses.replace(BASELINE, ridge=ridge).fit_values(data).value
         for k in range(2):
-            features = BASELINE.features(data.obs, data.elapsed)[k].numpy()
+            features = BASELINE.features(data.obs, data.elapsed).flatten(1, 2)[k].numpy()
             assert features.shape == (HORIZON * steps, 2 * wide + 4)  # 18 rows, 44 features
             used = valid[k].flatten().numpy()
             discount = GAMMA ** np.arange(HORIZON)

@@ -64,16 +64,15 @@ class LinearFeatureBaseline:
         cut = rollout.truncated & (rollout.elapsed + 1 < self._horizons(rollout))
         is_cut = discounted_sum(cut.to(torch.float64), continues) > 0  # this step's episode has no complete return
         returns = discounted_sum(rollout.reward.to(torch.float64), self.gamma * continues)
-        features = self.features(glance(self.parts, rollout.obs), rollout.elapsed)  # [K, N, F]
+        features = self.features(glance(self.parts, rollout.obs), rollout.elapsed).flatten(1, 2)  # [K, N, F]
         fitted = rollout.valid & ~is_cut
         weights = self._solve(features, returns, fitted)
         value = (features @ weights).view(returns.shape)
         final_value = torch.zeros_like(value)
         if bool(cut.any()):
-            read, at = rollout.final.at.unique(return_inverse=True)
-            after = glance(self.parts, rollout.final.rows[read])[at]
-            final = self.features(after, rollout.elapsed + 1)
-            final_value = (final @ weights).view(returns.shape).masked_fill(~cut, 0.0)
+            after = glance(self.parts, rollout.final.rows[rollout.final.at[cut]])
+            final = self.features(after, rollout.elapsed[cut] + 1)  # [E, F]
+            final_value[cut] = (final * weights[cut.nonzero()[:, 0], :, 0]).sum(-1)
         return Values(value, final_value, returns, fitted)
 
     def _horizons(self, rollout: Rollout) -> Tensor:
@@ -90,11 +89,11 @@ class LinearFeatureBaseline:
         return torch.where((limit == longest) & (limit > 0), limit, self.horizon)
 
     def features(self, obs: Tensor, elapsed: Tensor) -> Tensor:
-        """Return the features `[K, T·B, 2·O + 4]` (float64) of glances `[K, T, B, O]` at times `[K, T, B]`."""
+        """Return the features `[..., 2·O + 4]` (float64) of glances `[..., O]` at times `[...]` of their episodes."""
         s = obs.to(torch.float64).clamp(-self.obs_limit, self.obs_limit)
         tau = elapsed.to(torch.float64).unsqueeze(-1) / 100.0
         columns = [s, s.square(), tau, tau.square(), tau.pow(3), torch.ones_like(tau)]
-        return torch.cat(columns, -1).flatten(1, 2)
+        return torch.cat(columns, -1)
 
     def _solve(self, features: Tensor, returns: Tensor, fitted: Tensor) -> Tensor:
         """Return the weights `[K, F, 1]`, from the smaller one of the two systems of equations that have them."""
