@@ -28,9 +28,8 @@ class Record:
         self.obs = torch.empty(in_rows, dtype=obs.dtype, device=device).transpose(0, 1)  # as it lies in the rollout
         self.reward = torch.empty((steps, num_tasks, copies), device=device)
         self.ended = torch.zeros((3, steps, num_tasks, copies), dtype=torch.bool, device=device)
-        self.final_at = torch.zeros((steps, num_tasks, copies), dtype=torch.int64, device=device)
-        self.final_rows = [torch.zeros((1, obs_size), dtype=obs.dtype, device=device)]
-        self.num_final = 1
+        self.has_final = torch.zeros((steps, num_tasks, copies), dtype=torch.bool, device=device)
+        self.final_rows = [torch.zeros((1, obs_size), dtype=obs.dtype, device=device)]  # by look, then task, then copy
         self.actions: list[Tensor] = []
         self.distributions: list[Distribution] = []
         self.behind: Behind | None = None
@@ -75,7 +74,8 @@ class Record:
         if self.waiting is not None:
             ended = self.waiting.add(ended, t)
         if bool(ended.any()):
-            self._keep_final(step.final_obs.to(ended.device)[ended], ended)
+            self.has_final[t] = ended
+            self.final_rows.append(step.final_obs.to(ended.device)[ended])
         if self.behind is not None:
             self.behind.add(step.idle.to(ended.device), self.steps)
         self.look += 1
@@ -97,6 +97,7 @@ class Record:
         num_tasks = ended.shape[0]  # parameters that are shared by the tasks are shown once for each of them
         acting = acting.replace({n: whole(kept(x.expand(-1, num_tasks, *x.shape[2:]))) for n, x in columns.items()})
         action = whole(kept(torch.stack(self.actions)))
+        final_at = self.has_final.flatten().cumsum(0).view_as(self.has_final) * self.has_final
         rollout = Rollout(
             obs=whole(kept(self.obs)),
             action=action,
@@ -104,7 +105,7 @@ class Record:
             terminated=terminated,
             truncated=truncated,
             valid=torch.ones_like(ended),
-            final=FinalObs(torch.cat(self.final_rows), whole(kept(self.final_at))),
+            final=FinalObs(torch.cat(self.final_rows), whole(kept(final_at))),
             elapsed=elapsed_steps(ended),
             log_prob=acting.log_prob(action),
             acting=acting,
@@ -112,12 +113,6 @@ class Record:
             last_carry=last_carry if self.behind is None else self.behind.last,
         )
         return rollout, diverged
-
-    def _keep_final(self, rows: Tensor, ended: Tensor) -> None:
-        """Keep the last observations of the episodes that `ended` `[K, B]` at this look."""
-        self.final_rows.append(rows)
-        self.final_at[self.look][ended] = torch.arange(self.num_final, self.num_final + len(rows), device=rows.device)
-        self.num_final += len(rows)
 
     def _kept(self, looks: Tensor) -> Tensor:
         """Return the looks `[T, K, B, ...]` that became rows, of all looks `[L, K, B, ...]`."""
@@ -128,8 +123,8 @@ class Record:
         """Make room for as many looks as rows again: no more can be needed, since a row lies before each idle step."""
         if self.look > self.steps:
             raise EnvError("a copy of the environment stays idle; it may be idle for one step after an episode's end")
-        self.obs, self.reward, self.final_at = (
-            torch.cat([looks, torch.zeros_like(looks)]) for looks in (self.obs, self.reward, self.final_at)
+        self.obs, self.reward, self.has_final = (
+            torch.cat([looks, torch.zeros_like(looks)]) for looks in (self.obs, self.reward, self.has_final)
         )
         self.ended = torch.cat([self.ended, torch.zeros_like(self.ended)], 1)
 
