@@ -105,7 +105,8 @@ def collect(policy=None, tasks=TASKS, faults=None, params=None, carry=None, step
 
 def tensors(rollout):
     """All tensors `[K, T, B, ...]` of a rollout by name."""
-    names = [f.name for f in fields(rollout) if f.name not in ("acting", "final", "first_carry", "last_carry")]
+    apart = ("acting", "final", "first_carry", "last_carry")
+    names = [f.name for f in fields(rollout) if f.name not in apart and getattr(rollout, f.name) is not None]
     return {name: getattr(rollout, name) for name in [*names, "final_obs"]} | rollout.acting.tensors()
 
 

@@ -91,9 +91,9 @@ def test_validation_meets_the_same_tasks_of_its_split_whatever_samples_training(
     trainer = make_trainer("navigation-maml-v1", config=TrainConfig(meta_iters=1, copies=1, validation_tasks=8))
     met = []
 
-    def spy(learner, shared, tasks, *rest):
+    def spy(learner, shared, tasks, *rest, **how):
         met.append(tasks)
-        return meta_test(learner, shared, tasks, *rest)
+        return meta_test(learner, shared, tasks, *rest, **how)
 
     monkeypatch.setattr("drml.loop.validate.meta_test", spy)
     trainer = replace(trainer, sampler=sampler)

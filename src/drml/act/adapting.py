@@ -18,7 +18,7 @@ from typing import final
 
 import torch
 
-from drml.act.curve import Curve, returns_of
+from drml.act.curve import Curve, curve_of
 from drml.act.learned import Learned
 from drml.act.sessions import Sessions
 from drml.collect.collector import Collector
@@ -95,18 +95,14 @@ def adapted_to(learned: Learned, begun: Sessions, env: Borrowed, plan: Plan) -> 
         if point == len(history):
             history.append(game.played_by(agents[-1]))
             seconds[point:] = [time.monotonic() - started]
-        curve = _curve(first, history, seconds)
+        curve = curve_of(first, history, seconds)
         _tell(curve, plan)
         if point and curve.changes[-1].is_worse:
             _log.warning("adaptation step %d has made it worse: %s", curve.steps[-1], curve.changes[-1].describe())
             if plan.take_back:
                 return Adapted(game.taken_back(agents, first + point - 1), replace(curve, taken_back=True))
-    curve = _curve(first, history, seconds)
+    curve = curve_of(first, history, seconds)
     return Adapted(game.ended(agents, history, curve), curve)
-
-
-def _curve(first: int, history: Sequence[Rollout], seconds: Sequence[float]) -> Curve:
-    return Curve(first, returns_of(history), tuple(rollout.env_steps for rollout in history), tuple(seconds))
 
 
 def _tell(curve: Curve, plan: Plan) -> None:

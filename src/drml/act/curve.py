@@ -14,8 +14,9 @@ from drml.act.tally import Change
 from drml.core.errors import InputError
 from drml.core.types import Rollout
 from drml.learning.returns import episode_returns
-from drml.loop.curve import returns_by_step
+from drml.loop.curve import at_points
 from drml.loop.stats import Measured, estimand, half_width, iqm
+from drml.loop.success import episode_successes, says_success
 from drml.run.durable import replace_file
 
 
@@ -33,6 +34,11 @@ class Curve:
     """Environment steps taken for each point, in all copies together."""
     seconds: tuple[float, ...]
     """Seconds that each point took, the adaptation before it included; 0 for what was played in an earlier call."""
+    success_any: Tensor | None = None
+    """`[S + 1, B]` 1 where the environment said at any step of an episode that it was a success, else 0, NaN as the
+    returns are; None where it never said anything of success."""
+    success_last: Tensor | None = None
+    """The same of an episode's last step."""
     taken_back: bool = False
     """True where the last step made things worse and was taken back: the agent is the one of the point before it."""
 
@@ -44,14 +50,13 @@ class Curve:
     @property
     def measured(self) -> tuple[Measured, ...]:
         """Return the mean return at each point, with its interval over episodes."""
-        found: list[Measured] = []
-        for row in self.returns.double().numpy():
-            values = row[np.isfinite(row)]
-            if not len(values):  # each memory has lost an episode, and with it its last point
-                found.append(Measured(np.nan, None, "episodes", 1, None))
-                continue
-            found.append(Measured(float(values.mean()), half_width(values), "episodes", 1, float(iqm(values))))
-        return tuple(found)
+        return _measured(self.returns)
+
+    @property
+    def successes(self) -> dict[str, tuple[Measured, ...]]:
+        """Return the shares of episodes with success at each point, at any step and at the last; none if unsaid."""
+        kinds = {"success_any": self.success_any, "success_last": self.success_last}
+        return {name: _measured(kind) for name, kind in kinds.items() if kind is not None}
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -65,20 +70,25 @@ class Curve:
         width = "" if at.half_width is None else f" ± {at.half_width:.3g}"
         count = len(_finite(self.returns[point]))
         episodes = f"{count} episode{'' if count == 1 else 's'}"
-        return f"step {self.steps[point]}: {episodes}, mean return {at.mean:.4g}{width}, {self.seconds[point]:.1f} s"
+        said = [points[point].mean for points in self.successes.values()]
+        success = f", success {said[0]:.0%} ({said[1]:.0%} at the last step)" if said else ""
+        earned = f"mean return {at.mean:.4g}{width}{success}"
+        return f"step {self.steps[point]}: {episodes}, {earned}, {self.seconds[point]:.1f} s"
 
     def table(self) -> str:
         """Return the curve as a table of text."""
-        rows: list[tuple[str, ...]] = [
-            ("steps", "episodes", "mean return", "± 95 %", "change", "± 95 %", "env steps", "seconds")
-        ]
+        successes = list(self.successes.values())
+        said = ("success", "± 95 %", "at last step", "± 95 %") if successes else ()
+        head = ("steps", "episodes", "mean return", "± 95 %", "change", "± 95 %", *said, "env steps", "seconds")
+        rows: list[tuple[str, ...]] = [head]
         changes = [None, *self.changes]
         for k, (at, change) in enumerate(zip(self.measured, changes, strict=True)):
             changed = ("", "") if change is None else (f"{change.difference:+.4g}", _width(change.half_width))
             count = str(len(_finite(self.returns[k])))
             numbers = f"{at.mean:.4g}", _width(at.half_width)
             spent = f"{self.env_steps[k]:,}", f"{self.seconds[k]:.1f}"
-            rows.append((str(self.steps[k]), count, *numbers, *changed, *spent))
+            shares = [cell for kind in successes for cell in (f"{kind[k].mean:.3g}", _width(kind[k].half_width))]
+            rows.append((str(self.steps[k]), count, *numbers, *changed, *shares, *spent))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         notes = ["intervals are over the episodes in this one environment"]
@@ -93,6 +103,10 @@ class Curve:
                 {"step": step, **at.facts(), "env_steps": env_steps, "seconds": seconds, "returns": returns}
                 for step, at, env_steps, seconds, returns in points
             ],
+            **{
+                f"{name}_by_step": [{"step": s, **at.facts()} for s, at in zip(self.steps, points, strict=True)]
+                for name, points in self.successes.items()
+            },
             "changes": [
                 {"difference": c.difference, "half_width_95": c.half_width, "is_worse": c.is_worse}
                 for c in self.changes
@@ -124,12 +138,33 @@ class Curve:
         replace_file(Path(path), adaptation_picture(data))
 
 
-def returns_of(history: Sequence[Rollout]) -> Tensor:
-    """Return the returns of each point's episodes, `[S + 1, B]`; those of points with fewer copies end in NaN."""
+def curve_of(first_step: int, history: Sequence[Rollout], seconds: Sequence[float]) -> Curve:
+    """Return the curve of one task's rollouts, one for each point; where these have fewer copies, rows end in NaN."""
+    env_steps = tuple(rollout.env_steps for rollout in history)
+    returns = _rows([episode_returns(rollout) for rollout in history], history)
+    if not says_success(history):
+        return Curve(first_step, returns, env_steps, tuple(seconds))
+    at_any, at_last = zip(*(episode_successes(rollout) for rollout in history), strict=True)
+    return Curve(first_step, returns, env_steps, tuple(seconds), _rows(at_any, history), _rows(at_last, history))
+
+
+def _rows(by_phase: Sequence[Tensor], history: Sequence[Rollout]) -> Tensor:
+    """Return the numbers of one task by point and copy, of numbers `[1, B]` of each phase."""
     if history[0].first_carry:
-        return returns_by_step(history)[0]
-    rows = [episode_returns(rollout)[0] for rollout in history]
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=torch.nan)
+        return at_points(torch.stack(list(by_phase), 1), history)[0]
+    return torch.nn.utils.rnn.pad_sequence([row[0] for row in by_phase], batch_first=True, padding_value=torch.nan)
+
+
+def _measured(by_point: Tensor) -> tuple[Measured, ...]:
+    """Return the mean at each point `[S + 1, B]`, with its interval over episodes."""
+    found: list[Measured] = []
+    for row in by_point.double().numpy():
+        values = row[np.isfinite(row)]
+        if not len(values):  # each memory has lost an episode, and with it its last point
+            found.append(Measured(np.nan, None, "episodes", 1, None))
+            continue
+        found.append(Measured(float(values.mean()), half_width(values), "episodes", 1, float(iqm(values))))
+    return tuple(found)
 
 
 def _finite(row: Tensor) -> tuple[float, ...]:

@@ -23,7 +23,7 @@ from drml.run.durable import JSON
 from drml.run.leaves import arranged, as_tree, check_leaves, leaves_by_path
 
 _LOOK = tuple(f.name for f in fields(Look))
-_APART = ("final", "acting", "first_carry", "last_carry")
+_APART = ("final", "acting", "first_carry", "last_carry", "success")
 _ROLLOUT = (*(f.name for f in fields(Rollout) if f.name not in _APART), "final_obs")
 
 
@@ -124,6 +124,7 @@ def _spread(acting: Distribution, lead: Sequence[int]) -> dict[str, Tensor]:
 def _rollout_tree(rollout: Rollout) -> Tree:
     """Return a rollout without memories as a tree, all leaves `[K, T, B, …]`."""
     tree: Tree = {name: getattr(rollout, name) for name in _ROLLOUT}
+    tree |= {} if rollout.success is None else {"success": rollout.success}
     return tree | {"acting": cast(Tree, _spread(rollout.acting, rollout.reward.shape))}
 
 
@@ -250,6 +251,7 @@ class _Reading:
         step = self._step_like()
         step |= {"log_prob": step["reward"], "valid": step["taken"]}
         like: Tree = {key: step[key].new_empty(*lead, *step[key].shape[2:]) for key in _ROLLOUT}
+        like |= {"success": step["taken"].new_empty(*lead)} if f"kept/{name}/success" in self._leaves else {}
         return like | {"acting": self._row(lead)}
 
     def _params(self) -> list[Params]:
@@ -291,7 +293,8 @@ class _Reading:
         acting = self._acting.replace(self._branch(f"kept/{session}/acting"))
         given: dict[str, Any] = {name: found[name] for name in _ROLLOUT if name != "final_obs"}
         final = FinalObs.of_ends(found["final_obs"], found["terminated"] | found["truncated"])
-        return Rollout(**given, final=final, acting=acting, first_carry={}, last_carry={})
+        success = found.get("success")
+        return Rollout(**given, final=final, acting=acting, first_carry={}, last_carry={}, success=success)
 
     def _recall(self) -> None:
         experience, looks, acting = self._blank.experience, self._branch("looks"), self._branch("acting")

@@ -41,6 +41,10 @@ class Collect(Protocol):
         """Return the same way, which calls `heed` before each step; what it raises ends the collecting there."""
         ...
 
+    def deterministic(self) -> "Collect":
+        """Return the same way, which takes the most likely actions, from which nothing can be learned."""
+        ...
+
     def close(self) -> None:
         """Let the environments go of what they hold beyond memory."""
         ...

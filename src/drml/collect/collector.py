@@ -36,6 +36,8 @@ class Collector:
     """True: a copy waits once its first episode has ended. False: others follow until it has its T steps."""
     heed: Callable[[], None] = lambda: None
     """Called before each step; what it raises ends the collecting there."""
+    explore: bool = True
+    """True draws actions from the policy; False takes the most likely ones, from which nothing can be learned."""
 
     def __call__(self, policy: Policy, agent: Agent, tasks: Tasks, rng: Streams) -> Rollout:
         """Return what was observed.
@@ -69,7 +71,7 @@ class Collector:
             before = carry
             with self.phases("policy"):
                 distribution, carry = policy.step(agent.params, record.see(obs), carry)
-                action = distribution.sample(record.row_of(noise))
+                action = distribution.sample(record.row_of(noise)) if self.explore else distribution.mode()
             with self.phases("env"):
                 step = self.env.step(action)
             with self.phases("record"):
@@ -88,6 +90,10 @@ class Collector:
     def heeding(self, heed: Callable[[], None]) -> "Collector":
         """Return the collector that calls `heed` before each step."""
         return replace(self, heed=heed)
+
+    def deterministic(self) -> "Collector":
+        """Return the collector that takes the most likely actions."""
+        return replace(self, explore=False)
 
     def close(self) -> None:
         """Let the environment go of what it holds beyond memory."""

@@ -30,6 +30,7 @@ class Record:
         self.ended = torch.zeros((3, steps, num_tasks, copies), dtype=torch.bool, device=device)
         self.has_final = torch.zeros((steps, num_tasks, copies), dtype=torch.bool, device=device)
         self.final_rows = [torch.zeros((1, obs_size), dtype=obs.dtype, device=device)]  # by look, then task, then copy
+        self.success: Tensor | None = None  # made when an environment first says something of it
         self.actions: list[Tensor] = []
         self.distributions: list[Distribution] = []
         self.behind: Behind | None = None
@@ -62,6 +63,9 @@ class Record:
         terminated, truncated, diverged = self.ended[:, t].unbind()
         terminated.copy_(step.terminated)
         diverged.copy_(step.diverged)
+        if step.success is not None:
+            self.success = torch.zeros_like(self.ended[0]) if self.success is None else self.success
+            self.success[t] = step.success
         if self.waiting is None and self.behind is None and bool(step.idle.any()):
             self.behind = Behind(t, step.idle.to(terminated.device))
         if self.behind is not None:
@@ -111,6 +115,7 @@ class Record:
             acting=acting,
             first_carry=first_carry,
             last_carry=last_carry if self.behind is None else self.behind.last,
+            success=None if self.success is None else whole(kept(self.success)),
         )
         return rollout, diverged
 
@@ -127,6 +132,8 @@ class Record:
             torch.cat([looks, torch.zeros_like(looks)]) for looks in (self.obs, self.reward, self.has_final)
         )
         self.ended = torch.cat([self.ended, torch.zeros_like(self.ended)], 1)
+        if self.success is not None:
+            self.success = torch.cat([self.success, torch.zeros_like(self.success)])
 
 
 class Behind:

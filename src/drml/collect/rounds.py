@@ -65,6 +65,10 @@ class Rounds:
         """Return the same rounds, with `heed` called before each step."""
         return Rounds(self.collect.heeding(heed), self.rounds)
 
+    def deterministic(self) -> "Rounds":
+        """Return the same rounds, with the most likely actions."""
+        return Rounds(self.collect.deterministic(), self.rounds)
+
     def close(self) -> None:
         """Let the environments go of what they hold beyond memory."""
         self.collect.close()

@@ -2,7 +2,8 @@
 
     K  tasks      T  steps      B  parallel copies of a task      then feature axes (O observation, A action)
 
-What was observed (`Rollout`) and what was computed from it (`Advantages`) are different types; no field is optional.
+What was observed (`Rollout`) and what was computed from it (`Advantages`) are different types; no field is optional,
+but `success`, which most environments say nothing of.
 Every boolean says which moment it speaks about: `terminated` and `truncated` describe the step they stand at.
 """
 
@@ -120,6 +121,8 @@ class Step:
     idle: Tensor = NEVER
     """`[K, B]` bool: the step only started an episode, the action was not used and nothing came of it. Some foreign
     environments need one such step after an episode's end, until which `obs` is the last one. Left out, none does."""
+    success: Tensor | None = None
+    """`[K, B]` bool: the environment says that the step is a success; None where none of the copies says anything."""
 
     def __post_init__(self) -> None:
         if self.idle is NEVER:
@@ -194,6 +197,8 @@ class Rollout:
     """The carry after the last step: what a memory takes into the task's next episode."""
     taken: Tensor = ALWAYS
     """`[K, T, B]` bool: the step was taken; false where the copy waited, its episode having ended, for the others."""
+    success: Tensor | None = None
+    """`[K, T, B]` bool: the environment said that the step was a success; None where no environment said anything."""
 
     def __post_init__(self) -> None:
         if self.taken is ALWAYS:
@@ -222,8 +227,9 @@ class Rollout:
     def map(self, fn: Callable[..., Tensor], *others: "Rollout") -> "Rollout":
         """Return the rollout with `fn` applied to each tensor that has the axes `[K, T, B]`, here and in the others."""
         apart = ("acting", "final", "first_carry", "last_carry")
-        names = [f.name for f in fields(self) if f.name not in apart]
-        changed = {name: fn(*(getattr(rollout, name) for rollout in (self, *others))) for name in names}
+        said = _saying_alike((self, *others))
+        names = [f.name for f in fields(self) if f.name not in apart and getattr(said[0], f.name) is not None]
+        changed = {name: fn(*(getattr(rollout, name) for rollout in said)) for name in names}
         acting = [rollout.acting.tensors() for rollout in (self, *others)]
         final = FinalObs.side_by_side([rollout.final for rollout in (self, *others)])
         return replace(
@@ -240,6 +246,13 @@ class Rollout:
     def map_carries(self, fn: Callable[[Tensor], Tensor]) -> "Rollout":
         """Return the rollout with `fn` applied to each tensor of its carries, `[K, B, ...]`."""
         return replace(self, first_carry=tree_map(fn, self.first_carry), last_carry=tree_map(fn, self.last_carry))
+
+
+def _saying_alike(rollouts: "Sequence[Rollout]") -> "Sequence[Rollout]":
+    """Return rollouts of one family: where one of them says what was a success, those that are silent had none."""
+    if all(rollout.success is None for rollout in rollouts):
+        return rollouts
+    return [r if r.success is not None else replace(r, success=torch.zeros_like(r.valid)) for r in rollouts]
 
 
 def join_rollouts(rollouts: Sequence[Rollout]) -> Rollout:

@@ -31,6 +31,8 @@ class Outcome(NamedTuple):
     """`[K, B]` float32."""
     terminated: Tensor
     """`[K, B]` bool: the task ended."""
+    success: Tensor | None = None
+    """`[K, B]` bool: the step is a success; None in families without such a notion."""
 
 
 class Physics(Protocol):
@@ -124,7 +126,7 @@ class NativeEnv:
         if run.t >= run.first_horizon or bool(outcome.terminated.any()):
             return self._end_episodes(run, outcome, obs)
         run.state = outcome.state
-        return Step(obs, outcome.reward, run.never, run.never, run.never, obs, run.never)
+        return Step(obs, outcome.reward, run.never, run.never, run.never, obs, run.never, outcome.success)
 
     def _end_episodes(self, run: "_Run", outcome: Outcome, final_obs: Tensor) -> Step:
         """Start the next episode of each copy whose episode ended with this step."""
@@ -135,7 +137,8 @@ class NativeEnv:
         starts = ended.view(*ended.shape, *(1,) * (outcome.state.dim() - 2))
         run.state = torch.where(starts, run.physics.start(run.t), outcome.state)
         obs = run.physics.observe(run.state)
-        return Step(obs, outcome.reward, terminated, ended ^ terminated, run.never, final_obs, run.never)
+        cut = ended ^ terminated
+        return Step(obs, outcome.reward, terminated, cut, run.never, final_obs, run.never, outcome.success)
 
     def _check_params(self, tasks: Tasks) -> None:
         for name in tasks.params:
@@ -190,8 +193,12 @@ def native_suite(
     begin: Begin,
     *,
     horizon_terminates: bool = False,
+    success: str = "",
 ) -> Suite:
-    """Return the suite of a native environment, whose task parameters are those of its distribution."""
+    """Return the suite of a native environment, whose task parameters are those of its distribution.
+
+    Its definition says what a `success` is, where the physics tell of one.
+    """
     shapes = {name: parameter.shape for name, parameter in tasks.params.items()}
     make = partial(NativeEnv, spec, shapes, begin, horizon_terminates=horizon_terminates)
-    return Suite(name, summary, source, tasks, spec, make)
+    return Suite(name, summary, source, tasks, spec, make, {"success": success} if success else {})

@@ -82,8 +82,12 @@ def first_episode_returns(reward: Tensor, ended: Tensor) -> Tensor:
         reward: `[K, T, B]`.
         ended: `[K, T, B]` bool: the episode ended at this step.
     """
-    ended_before = ended.to(torch.int32).cumsum(1) - ended.to(torch.int32) > 0
-    return reward.masked_fill(ended_before, 0.0).sum(1, dtype=torch.float64)
+    return reward.masked_fill(~in_first_episode(ended), 0.0).sum(1, dtype=torch.float64)
+
+
+def in_first_episode(ended: Tensor) -> Tensor:
+    """Return which steps `[K, T, B]` belong to their copy's first episode, from where episodes `ended`."""
+    return ended.to(torch.int32).cumsum(1) - ended.to(torch.int32) == 0
 
 
 def episode_returns(rollout: Rollout) -> Tensor:

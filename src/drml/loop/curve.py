@@ -18,8 +18,20 @@ def returns_by_step(history: Sequence[Rollout]) -> Tensor:
     What adapts by its carry adapts copy by copy, and an unsound episode leaves nothing there. So the j-th sound episode
     of a copy is the one after j − 1 steps, and what is missing is missing at the end.
     """
-    returns = torch.stack([episode_returns(rollout) for rollout in history], 1)
-    return returns.gather(1, phase_of_points(history)[0]) if history[0].first_carry else returns
+    return at_points(torch.stack([episode_returns(rollout) for rollout in history], 1), history)
+
+
+def at_points(by_phase: Tensor, history: Sequence[Rollout]) -> Tensor:
+    """Return numbers of each copy in each phase, `[K, S + 1, B]`, at the points of its curve; NaN at missing ones.
+
+    Args:
+        by_phase: numbers of what was played in each phase, NaN where that was not measured.
+        history: the rollouts that adaptation went on from.
+    """
+    if not history[0].first_carry:
+        return by_phase
+    phase, is_missing = (where.to(by_phase.device) for where in phase_of_points(history))
+    return by_phase.gather(1, phase).masked_fill(is_missing, torch.nan)
 
 
 def phase_of_points(history: Sequence[Rollout]) -> tuple[Tensor, Tensor]:

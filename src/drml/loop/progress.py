@@ -29,6 +29,8 @@ class Progress:
     env_steps: int = 0
     """Environment steps of training, adaptation included; validation does not count."""
     seconds: float = 0.0
+    says_success: bool = False
+    """True once an environment has said something of success in training."""
     quarantine: Quarantine = field(default_factory=Quarantine)
     """Strikes of tasks whose environment failed; three put a task out."""
 

@@ -14,7 +14,12 @@ from drml.loop.curve import returns_by_step
 from drml.loop.meet import Meeting
 from drml.loop.progress import Progress
 from drml.loop.quarantine import Incident
+from drml.loop.success import successes_by_step
 from drml.loop.trainer import Row
+
+ENDS = (("pre", 0), ("post", -1))
+SUCCESS = ("pre_success_any", "pre_success_last", "post_success_any", "post_success_last")
+"""Names in a row of the shares of episodes with success before and after adaptation, where environments say it."""
 
 
 def train_row(progress: Progress, met: Meeting, metrics: Metrics, incidents: Sequence[Incident] = ()) -> Row:
@@ -36,12 +41,24 @@ def train_row(progress: Progress, met: Meeting, metrics: Metrics, incidents: Seq
         "seconds": progress.seconds,
         "pre_return": pre_return,
         "post_return": post_return,
+        **_success(met, progress.says_success),
         **_last(met.cost),
         **numbers,
         **({"dropped_episodes": dropped} if dropped else {}),
         **({"warnings": warnings} if (warnings := caveats(history, numbers)) else {}),
         **fault_fields(progress, incidents),
     }
+
+
+def _success(met: Meeting, said: bool) -> dict[str, float]:
+    """Return the shares of episodes with success before and after adaptation; nothing where nobody ever said any."""
+    if not met.history:
+        return dict.fromkeys(SUCCESS, math.nan) if said else {}
+    found = successes_by_step(met.history, said)
+    if found is None:
+        return {}
+    ends = ((when, name, curve.returns[:, step]) for when, step in ENDS for name, curve in found.named.items())
+    return {f"{when}_{name}": float(values.nanmean()) for when, name, values in ends}
 
 
 def _last(cost: AdaptationCost) -> dict[str, float]:

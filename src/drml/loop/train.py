@@ -27,6 +27,7 @@ from drml.loop.meet import Meeting
 from drml.loop.progress import Progress, StopReason, stop_reason
 from drml.loop.quarantine import Incident
 from drml.loop.rows import train_row
+from drml.loop.success import says_success
 from drml.loop.trainer import Listener, Row, StopRequested, Trainer
 from drml.loop.validate import validate
 from drml.tasks.samplers.api import Scores
@@ -96,7 +97,8 @@ def advance(progress: Progress, met: Meeting, seconds: float) -> Progress:
             "because simulations diverged or gave numbers that are not finite; `drml check TASKS` looks for the cause"
         )
     taken, spent = progress.env_steps + met.env_steps, progress.seconds + seconds
-    return replace(progress, meta_iter=number, env_steps=taken, seconds=spent)
+    said = progress.says_success or says_success(met.history)
+    return replace(progress, meta_iter=number, env_steps=taken, seconds=spent, says_success=said)
 
 
 def scores_of(met: Meeting, metrics: Metrics) -> Scores:

@@ -19,7 +19,8 @@ def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:
     learner, distribution, num_tasks = trainer.learner, trainer.distribution, trainer.config.validation_tasks
     tasks = StratifiedSampler().sample({}, distribution, "validation", num_tasks, rng["tasks"])
     tasks = progress.quarantine.admitted(tasks, "validation")
-    tested = meta_test(learner, progress.state.shared, tasks, trainer.collect, rng, learner.adapt_steps)
+    said = progress.says_success
+    tested = meta_test(learner, progress.state.shared, tasks, trainer.collect, rng, learner.adapt_steps, said=said)
     trainer.heed()
     quarantine, incidents = progress.quarantine.strike(tested.faults, tested.lost, "validation")
     progress = replace(progress, quarantine=quarantine)
@@ -32,6 +33,7 @@ def validate(trainer: Trainer, progress: Progress) -> tuple[Progress, Row]:
         "env_steps": progress.env_steps,
         "seconds": progress.seconds,
         "return_by_step": curve,
+        **(tested.successes.mean() if tested.successes else {}),
         "episodes_by_step": episodes,
         "env_steps_by_step": env_steps,
         "is_best": is_best,

@@ -65,11 +65,15 @@ def test(
     split: Split = "test",
     seed: int = 0,
     options: EnvOptions = EnvOptions(),  # noqa: B008 — frozen
+    deterministic: bool = False,
 ) -> dict[str, Any]:
     """Return (and write to test.json) the adaptation curve of a run's best policy on held-out tasks.
 
     Where a family holds none out, or the split has no more than `num_tasks`, all are met, in as many rounds as
     `num_tasks` allows and two at least: a round is a new adaptation, with `copies` episodes after each step.
+
+    Actions are drawn from the policy. Where `deterministic`, each agent also plays as many episodes with its most
+    likely actions, from which nothing is learned; the result has these under that name.
 
     Raises:
         InputError: if `run` is not a run directory, or there is nothing to test.
@@ -93,7 +97,10 @@ def test(
     met = tasks.repeated(rounds) if is_whole else tasks
     setup.check_fit(len(met), copies, adapt_steps, learns=False)  # all there are may be more than asked
     collect = setup.collector(copies, options, Phases())
-    tested = meta_test(setup.learner, trained.best, met, collect, rng, adapt_steps)
+    said = trained.progress.says_success
+    tested = meta_test(
+        setup.learner, trained.best, met, collect, rng, adapt_steps, said=said, deterministic=deterministic
+    )
     collect.close()
     unmeasured = tested.unmeasured(met)
     if not len(tested.tasks):

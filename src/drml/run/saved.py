@@ -21,6 +21,7 @@ from drml.run.durable import JSON
 
 CHECKPOINTS = "checkpoints"
 BEST = "best_params"
+SAYS_SUCCESS = "says_success"  # left out where it is false
 COUNTERS = ("best_meta_iter", "validations_since_best", "meta_iter", "env_steps")
 
 
@@ -40,6 +41,7 @@ def save(directory: Path, progress: Progress, facts: Mapping[str, JSON]) -> None
     counted: dict[str, Any] = {name: getattr(progress, name) for name in (*COUNTERS, "seconds")}
     counted["best_return"] = None if progress.best_meta_iter == 0 else progress.best_return
     counted["quarantine"] = progress.quarantine.facts()
+    counted |= {SAYS_SUCCESS: True} if progress.says_success else {}
     checkpoint.save(directory, name_of(progress), progress.tree(), {**counted, **facts}, progress.state.grown)
 
 
@@ -63,6 +65,7 @@ def load(path: Path, like: Progress, belongs_to: Mapping[str, str]) -> tuple[Pro
         cast(Params, tree[BEST]),
         quarantine=_quarantine(facts),
         seconds=facts.amount("seconds"),
+        says_success=SAYS_SUCCESS in facts.values and facts.flag(SAYS_SUCCESS),
         **_counters(path, facts),
     )
     return progress, facts.amounts_by_name("phases")

@@ -32,6 +32,7 @@ MAZE_MOVES: tuple[Cell, ...] = ((1, 0), (0, 1), (-1, 0), (0, -1))
 """Moves by action in the T-maze: right, up, left, down."""
 STEP_REWARD = -0.1  # of gridnavi, away from the goal
 GOAL_REWARD = 1.0
+ON_THE_GOAL = "a step that ends on the goal"
 
 
 def cells(size: int) -> tuple[Cell, ...]:
@@ -76,7 +77,7 @@ class GridNavi:
         """Move by one cell, or not at all at the edge."""
         after = (state + self.moves[action]).clamp(0, self.size - 1)
         arrived = (after == self.goal).all(-1)
-        return Outcome(after, torch.where(arrived, GOAL_REWARD, self.step_reward), self.never)
+        return Outcome(after, torch.where(arrived, GOAL_REWARD, self.step_reward), self.never, arrived)
 
 
 @final
@@ -114,7 +115,7 @@ class DarkRoom:
         has_key = had_key | (after == self.key).all(-1)
         leaves = has_key & (after == self.door).all(-1)
         reward = (has_key & ~had_key).float() + leaves.float()
-        return Outcome(torch.cat([after, has_key.unsqueeze(-1).float()], -1), reward, leaves)
+        return Outcome(torch.cat([after, has_key.unsqueeze(-1).float()], -1), reward, leaves, leaves)
 
 
 @final
@@ -154,8 +155,9 @@ class TMaze:
         is_free = in_corridor | in_arm
         x, y, elapsed = torch.where(is_free, wanted_x, x), torch.where(is_free, wanted_y, y), elapsed + 1.0
         late = (x < elapsed).float() / -self.corridor_length
-        reward = torch.where(elapsed > self.corridor_length, (y == self.meaning * cue).float(), late)
-        return Outcome(torch.stack([x, y, cue, elapsed], -1), reward, self.never)
+        is_right, is_last = y == self.meaning * cue, elapsed > self.corridor_length
+        reward = torch.where(is_last, is_right.float(), late)
+        return Outcome(torch.stack([x, y, cue, elapsed], -1), reward, self.never, is_right & is_last)
 
 
 def _cell_seen(state: Tensor, size: int, one_hot: Tensor) -> Tensor:
@@ -201,6 +203,7 @@ def grid_navi_suite(name: str, size: int, horizon: int) -> Suite:
         TaskDistribution({"goal": Choice(goal_cells(size))}, held_out=False),
         _spec(2, len(MOVES), horizon),
         partial(_begin_navi, size, (0, 0), STEP_REWARD, False),
+        success=ON_THE_GOAL,
     )
 
 
@@ -213,6 +216,7 @@ def dark_room_suite(name: str, source: str, size: int, start: Cell, horizon: int
         TaskDistribution({"goal": Choice(cells(size))}),
         _spec(size**2 if one_hot else 2, len(MOVES), horizon),
         partial(_begin_navi, size, start, 0.0, one_hot),
+        success=ON_THE_GOAL,
     )
 
 
@@ -246,6 +250,7 @@ SUITES: tuple[Suite, ...] = (
         TaskDistribution({"key": Choice(cells(9)), "door": Choice(cells(9))}),
         _spec(81, len(MOVES), 50),
         partial(_begin_dark, 9),
+        success="the step by which the door is left with the key, the last one",
     ),
     native_suite(
         "tmaze-passive-v1",
@@ -258,6 +263,7 @@ SUITES: tuple[Suite, ...] = (
         _spec(2, len(MAZE_MOVES), 11),
         partial(_begin_maze, 10),
         horizon_terminates=True,
+        success="the last step, where it ends in the right arm",
     ),
 )
 """The grids."""

@@ -43,6 +43,8 @@ class Rules:
     """Terminated where ‖x' − g‖∞ is below this; 0 never terminates."""
     start_range: float = 0.0
     """Episodes start uniformly in [−start_range, start_range]²; 0 starts at the origin."""
+    success: float = 0.0
+    """Success where ‖x' − g‖₂ is at most this; 0 where the source has no such notion."""
     wall: float = math.inf
     """Each coordinate of the position is clipped to [−wall, wall]."""
 
@@ -109,8 +111,9 @@ class Point:
         after = state + (rules.action_scale * action).clamp(-rules.max_move, rules.max_move)
         if math.isfinite(rules.wall):
             after = after.clamp(-rules.wall, rules.wall)
-        arrived = (after - self.goal).abs().amax(-1) < self.rules.arrival
-        return Outcome(after, self.rules.reward(state, after, self.goal), arrived)
+        arrived = (after - self.goal).abs().amax(-1) < rules.arrival
+        is_near = _distance(after, self.goal) <= rules.success if rules.success else None
+        return Outcome(after, rules.reward(state, after, self.goal), arrived, is_near)
 
 
 def _begin(rules: Rules, tasks: Tasks, copies: int, rng: Streams) -> Point:
@@ -133,7 +136,8 @@ def _suite(name: str, summary: str, source: str, tasks: TaskDistribution, horizo
     begin = _begin_on_circle if "angle" in tasks.params else _begin
     action = ActionSpec("continuous", 2, bound=rules.max_move / rules.action_scale)
     spec = EnvSpec(obs_size=2, action=action, horizon=horizon)
-    return native_suite(name, summary, source, tasks, spec, partial(begin, rules))
+    success = f"a step that ends within {rules.success} of the goal, where it is paid" if rules.success else ""
+    return native_suite(name, summary, source, tasks, spec, partial(begin, rules), success=success)
 
 
 UNIT_BOX_GOALS = TaskDistribution({"goal": Uniform(-0.5, 0.5, (2,), ood=(0.5, 1.0))})
@@ -183,7 +187,7 @@ SUITES: tuple[Suite, ...] = (
         "one. Angles are uniform instead of a grid of 100. Out of distribution: the lower half of the circle.",
         TaskDistribution({"angle": Uniform(0.0, math.pi, ood=(math.pi, 2.0 * math.pi))}),
         horizon=20,
-        rules=Rules(sparse_proximity, max_move=0.1),
+        rules=Rules(sparse_proximity, max_move=0.1, success=SPARSE_GOAL_RADIUS),
     ),
 )
 """The variants of 2-D navigation."""

@@ -42,4 +42,7 @@ def run(env, tasks, copies, action):
 
 def assert_same(step: Step, other: Step, index=slice(None), other_index=slice(None)):
     for name, value in vars(step).items():
+        if name == "success":
+            assert value is vars(other)[name] is None
+            continue
         assert torch.equal(value[index], vars(other)[name][other_index]), name

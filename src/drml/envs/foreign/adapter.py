@@ -125,6 +125,7 @@ class GymEnv:
                 self._fail(k, "step", error, action[k])
                 self._slots[k].copies.step(act_k, obs_k, reward_k, terminated_k, truncated_k)
         self._check_torch(before, "step")
+        success = self._successes()
         down = self._down  # what fails below concerns the next episode
         idle = self._idle
         if np.count_nonzero(idle):
@@ -155,7 +156,16 @@ class GymEnv:
             diverged=down,
             final_obs=torch.from_numpy(final_obs),
             idle=torch.from_numpy(idle),
+            success=success,
         )
+
+    def _successes(self) -> Tensor | None:
+        """Return which copies said that a step was a success, `[K, B]`; None where all were silent."""
+        said = [slot.copies.success for slot in self._slots]
+        if all(row is None for row in said):
+            return None
+        silent = np.zeros(self._idle.shape[1], np.bool_)
+        return torch.from_numpy(np.stack([silent if row is None else row for row in said]))
 
     def _rows(self, num_tasks: int, copies: int) -> np.ndarray:
         """Return room for the observations of all copies."""

@@ -20,6 +20,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 
 from drml.core.errors import EnvError
 from drml.envs.foreign.answers import NAMES, column, single
+from drml.envs.foreign.successes import success_of, successes_of
 from drml.envs.foreign.tended import tended
 from drml.spaces.observations import AnySpace, Write
 
@@ -49,6 +50,11 @@ class Copies(Protocol):
     @property
     def called(self) -> int:
         """Return the copy whose call has raised; -1 where all are called at once."""
+        ...
+
+    @property
+    def success(self) -> np.ndarray | None:
+        """Return which copies said at the last step that it was a success, `[B]` bool; None where all were silent."""
         ...
 
     def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
@@ -105,6 +111,8 @@ class PlainCopies:
         """True where a copy takes a step to restart."""
         self.called = -1
         """The copy whose call has raised."""
+        self.success: np.ndarray | None = None
+        """Copies that said at the last step that it was a success; None where all were silent."""
         self._envs, self._write, self._give = envs, write, give
         self._acting = range(len(envs))
         self._options: Options | None = None
@@ -128,20 +136,29 @@ class PlainCopies:
         self, action: np.ndarray, obs: np.ndarray, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
     ) -> None:
         """Step each copy that is not left alone."""
-        write, envs, b = self._write, self._envs, -1
+        write, envs, b, self.success = self._write, self._envs, -1, None
         try:
             for b in self._acting:
                 answer: Any = envs[b].step(action[b])
                 try:
-                    seen, reward[b], terminated[b], truncated[b], _ = answer
+                    seen, reward[b], terminated[b], truncated[b], info = answer
                     if isinstance(answer[2], TRUE_AS_THEY_ARE) or isinstance(answer[3], TRUE_AS_THEY_ARE):
                         raise TypeError
                 except (TypeError, ValueError):
                     seen, reward[b], terminated[b], truncated[b] = single(answer, envs[b])
+                    info = answer[4]
                 write(seen, obs[b])
+                if type(info) is dict and ("success" in info or "is_success" in info):
+                    self._hear(b, success_of(info))
         except BaseException:
             self.called = b
             raise
+
+    def _hear(self, b: int, said: bool | None) -> None:
+        """Note what copy b has said of success."""
+        if said is not None:
+            self.success = np.zeros(len(self._envs), np.bool_) if self.success is None else self.success
+            self.success[b] = said
 
     def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray) -> None:
         """Reset the copies that ended."""
@@ -168,6 +185,7 @@ class BrokenCopies:
     restarts_any = True
     waits = False
     called = -1
+    success = None
 
     def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
         """Write zeros."""
@@ -216,6 +234,8 @@ class VectorCopies:
         own = isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
         self._takes_seeds = own
         self.called = -1
+        self.success: np.ndarray | None = None
+        """Copies that said at the last step that it was a success; None where all were silent."""
         self._same_step = mode is AutoresetMode.SAME_STEP
         self.restarts_any = own or mode is AutoresetMode.DISABLED
         """True where any copy can be restarted at any time."""
@@ -235,9 +255,11 @@ class VectorCopies:
         for name, out, value in zip(NAMES, (reward, terminated, truncated), said, strict=True):
             out[:] = value if np.shape(value) == out.shape else column(name, value, self._env)  # else it would spread
         self._write(seen, obs)
+        restarted = (terminated | truncated) & self._same_step
+        self.success = successes_of(info, len(reward), restarted)
         if self._same_step:
             self._seen = seen
-            for b in np.flatnonzero(terminated | truncated).tolist():
+            for b in np.flatnonzero(restarted).tolist():
                 self._write(self._final_obs(info, b), obs[b])
 
     def restart(self, ended: np.ndarray, seeds: Seeds, obs: np.ndarray) -> None:

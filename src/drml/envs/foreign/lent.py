@@ -48,6 +48,11 @@ class Lent:
         """Return the copy whose call has raised; -1 where all are called at once."""
         return self._copies.called
 
+    @property
+    def success(self) -> np.ndarray | None:
+        """Return which copies said at the last step that it was a success; None where all were silent."""
+        return self._copies.success
+
     def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
         """Start a first episode in each copy."""
         self._left = self._horizon

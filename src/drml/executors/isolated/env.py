@@ -156,7 +156,8 @@ class IsolatedEnv:
         shape = self._shape_of(action)
         obs, final_obs = torch.zeros(2, *shape, self._spec.obs_size, dtype=self._spec.obs_dtype)
         reward = torch.zeros(shape)
-        flags = torch.zeros(wire.NUM_FLAGS, *shape, dtype=torch.bool)
+        flags = torch.zeros(wire.NUM_FLAGS + 1, *shape, dtype=torch.bool)
+        said = False  # whether anything was said of success
         running = [(k, slot) for k, slot in enumerate(self._slots) if slot is not None]
         answers = self._ask(
             [slot for _, slot in running], [(wire.STEP, wire.pack_action(action[k : k + 1])) for k, _ in running]
@@ -167,13 +168,15 @@ class IsolatedEnv:
                 continue
             arrays, faults = wire.unpack_step(found.payload, self._copies, self._spec)
             obs[k], final_obs[k], reward[k] = (torch.from_numpy(array.copy()) for array in arrays[:3])
-            flags[:, k] = torch.from_numpy(arrays[3].astype(np.bool_))
+            flags[: len(arrays[3]), k] = torch.from_numpy(arrays[3].astype(np.bool_))
+            said |= len(arrays[3]) > wire.NUM_FLAGS
             self._take(k, slot, faults)
-        terminated, truncated, diverged, idle = flags
+        terminated, truncated, diverged, idle, success = flags
         ended = (terminated | truncated).numpy()
         self._episode += ended
         self._elapsed = np.where(ended | idle.numpy(), 0, self._elapsed + 1)
-        return Step(obs, reward, terminated, truncated, diverged | self._down, final_obs, idle)
+        diverged = diverged | self._down
+        return Step(obs, reward, terminated, truncated, diverged, final_obs, idle, success if said else None)
 
     def take_faults(self) -> tuple[Fault, ...]:
         """Return what has failed since this was asked last."""

@@ -27,7 +27,7 @@ from drml.core.types import EnvSpec, Step, Tasks
 HEADER = struct.Struct("<cI")
 LENGTH = struct.Struct("<I")
 READY, RESET, OBS, STEP, STEPPED, CLOSE, ERROR = b"K", b"R", b"O", b"S", b"T", b"C", b"E"
-NUM_FLAGS = 4  # terminated, truncated, diverged, idle
+NUM_FLAGS = 4  # terminated, truncated, diverged, idle; and success, where something was said of it
 
 
 def frame(verb: bytes, payload: bytes = b"") -> bytes:
@@ -97,22 +97,24 @@ def unpack_action(payload: bytes | bytearray, copies: int, spec: EnvSpec) -> Ten
 
 def pack_step(step: Step, faults: Sequence[Fault]) -> bytes:
     """Return the payload of a step of one task, and of what has failed by then."""
-    flags = torch.stack([step.terminated, step.truncated, step.diverged, step.idle.expand_as(step.terminated)])
+    rows = [step.terminated, step.truncated, step.diverged, step.idle.expand_as(step.terminated)]
+    flags = torch.stack(rows if step.success is None else [*rows, step.success])
     arrays = _raw(step.obs) + _raw(step.final_obs) + _raw(step.reward)
     arrays += flags.to(torch.uint8).numpy().tobytes()
     return pack_json([asdict(fault) for fault in faults]) + arrays
 
 
 def unpack_step(payload: bytes | bytearray, copies: int, spec: EnvSpec) -> tuple[Sequence[np.ndarray], list[Fault]]:
-    """Return obs and final_obs `[B, O]`, reward `[B]` and four flags `[4, B]` of a step, and its faults."""
+    """Return obs and final_obs `[B, O]`, reward `[B]` and flags `[4 or 5, B]` of a step, and its faults."""
     faults, rest = unpack_json(payload)
     dtype = _dtype(spec)
     seen = copies * spec.obs_size * np.dtype(dtype).itemsize
-    if len(rest) != 2 * seen + copies * (4 + NUM_FLAGS):
+    num_flags = (len(rest) - 2 * seen) // copies - 4
+    if num_flags not in (NUM_FLAGS, NUM_FLAGS + 1) or len(rest) != 2 * seen + copies * (4 + num_flags):
         raise ValueError(f"{len(rest)} bytes are not a step of {copies} copies")
     obs, final_obs = (np.frombuffer(rest[start : start + seen], dtype).reshape(copies, -1) for start in (0, seen))
     reward = np.frombuffer(rest[2 * seen : 2 * seen + 4 * copies], np.float32)
-    flags = np.frombuffer(rest[2 * seen + 4 * copies :], np.uint8).reshape(NUM_FLAGS, copies)
+    flags = np.frombuffer(rest[2 * seen + 4 * copies :], np.uint8).reshape(num_flags, copies)
     return (obs, final_obs, reward, flags), [Fault(**cast(Any, {**f, "action": tuple(f["action"])})) for f in faults]
 
 

@@ -86,7 +86,7 @@ class Lake:
         after = (state + self.moves[action]).clamp(0, self.size - 1)
         cell = (after[..., 0] * self.size + after[..., 1]).long()  # [K, B]
         arrived = cell == self.size**2 - 1
-        return Outcome(after, arrived.float(), arrived | self.hole.gather(1, cell))
+        return Outcome(after, arrived.float(), arrived | self.hole.gather(1, cell), arrived)
 
 
 def _begin(size: int, tasks: Tasks, copies: int, rng: Streams) -> Lake:
@@ -106,6 +106,7 @@ def lake_suite(size: int, holes: int, count: int) -> Suite:
         TaskDistribution({"hole": Numbered(things, count, (size, size), partial(_made, size, holes))}),
         EnvSpec(2, ActionSpec("discrete", len(MOVES)), size**2),
         partial(_begin, size),
+        success="the step to the far corner, the last one",
     )
 
 

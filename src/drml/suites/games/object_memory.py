@@ -72,7 +72,8 @@ class ObjectMemory:
         chooses = (x == self.length) & (goes_up | (action == DOWN))
         right = torch.where(goes_up, upper, lower) == self.pairs.gather(1, cue)
         after = (x + (action == RIGHT).long() - (action == LEFT).long()).clamp(0, self.length)
-        return Outcome(torch.stack([after, cue, upper, lower], -1), (chooses & right).float(), chooses)
+        takes_it = chooses & right
+        return Outcome(torch.stack([after, cue, upper, lower], -1), takes_it.float(), chooses, takes_it)
 
 
 def permutations(num: int, numbers: np.ndarray) -> np.ndarray:
@@ -109,6 +110,7 @@ def object_memory_suite(num: int, length: int, *, held_out: bool = True) -> Suit
         ),
         EnvSpec(3 * num, ActionSpec("discrete", 4), 4 * length),
         partial(_begin, length),
+        success="the choice of the right object, the last step",
     )
 
 

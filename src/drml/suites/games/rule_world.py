@@ -142,7 +142,7 @@ class RuleWorld:
             task = rows // self.copies
             noise = self.noise.row(t + 1)[task.cpu(), (rows % self.copies).cpu()]
             after.view(-1, after.shape[-1])[rows] = self._placed(noise, self.lying_about[task])
-        return Outcome(after, reached.float(), self.never)
+        return Outcome(after, reached.float(), self.never, reached)
 
     def _placed(self, noise: Tensor, lying: Tensor) -> Tensor:
         """Return states `[N, S² + 4]` from noise `[N, I + 2]` and the objects `[N, I]`: cells without replacement."""
@@ -286,6 +286,7 @@ DEFINITION = {
     "gone",
     "goal": "looked up after the rules, in the same way: reward 1, then objects and agent are placed anew, each in a "
     "cell of its own, each placement as likely; nothing is carried",
+    "success": "a step that reaches the goal",
     "tasks": "the goal; d rules, of which each makes the first object of the row before it (the goal's, the rule's); "
     "rules that lead nowhere; what lies about. All rulesets of such a kind are as likely",
 }
