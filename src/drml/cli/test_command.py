@@ -36,6 +36,8 @@ class TestArgs:
     """Tasks to draw: held-out ones (test), out of the training range (ood), or those of training and validation."""
     seed: int = 0
     """Root of the random streams of this test."""
+    deterministic: bool = False
+    """Also play each agent's most likely actions, in as many episodes again; nothing is learned from these."""
     threads: int = 0
     """Simulator threads; 0 takes all cores."""
     isolation: tyro.conf.OmitArgPrefixes[Isolation] = field(default_factory=Isolation)
@@ -58,6 +60,7 @@ def run(words: list[str]) -> int:
         args.split,
         args.seed,
         EnvOptions(threads=args.threads, isolation=args.isolation),
+        args.deterministic,
     )
     show_curve(result)
     if json:
@@ -74,22 +77,49 @@ def show_curve(result: Mapping[str, Any]) -> None:
     points = result["return_by_step"]
     table.add_row("after episodes", *(f"{point['episodes']:,.5g}" for point in points))
     table.add_row("after env steps", *(f"{point['env_steps']:,.0f}" for point in points), end_section=True)
-    table.add_row("mean", *(f"{point['mean']:.1f}" for point in points))
-    table.add_row("± 95 %", *(_half_width(point["mean_half_width_95"]) for point in points))
-    table.add_row("IQM", *(f"{point['iqm']:.1f}" for point in points), end_section=True)
+    _add_curve(table, result)
     for task in result["tasks"][:MAX_ROWS]:
-        table.add_row(label(task["params"]), *(f"{value:.1f}" for value in task["return_by_step"]))
+        table.add_row(label(task["params"]), *_of_task(task))
+    if beside := result.get("deterministic"):
+        table.add_section()
+        table.add_row("most likely actions", end_section=True)
+        _add_curve(table, beside)
     title = f"{result['suite']}, {result['learner']}: return by number of adaptation steps"
     more = [f"and {num_more} more tasks"] if (num_more := len(result["tasks"]) - MAX_ROWS) > 0 else []
     trained = result["trained_adapt_steps"]
     steps = f"{trained} adaptation step{'' if trained == 1 else 's'}"
     beyond = [f"training took {steps}; points beyond show how far what was learned carries"]
     beyond = beyond if trained < result["adapt_steps"] else []
+    success = "success: share of episodes that the environment calls one; in brackets, that at any step"
+    explained = [success] if "success_any_by_step" in result else []
+    missing = ["most likely actions: no task could be measured"] * ("deterministic" in result and not beside)
     faulty = [f"not measured: {task['text']}" for task in result["faulty_tasks"]]
     over = estimand(points[0]["over"], points[0]["count"])
     about = f"± 95 %: interval of the mean (Student's t) {over}; other seeds are not in it. IQM: interquartile mean"
-    show(title, table, *more, about, *beyond, *faulty)
+    show(title, table, *more, about, *explained, *beyond, *missing, *faulty)
 
 
-def _half_width(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.1f}"
+def _add_curve(table: Table, curve: Mapping[str, Any]) -> None:
+    """Add the means over all tasks, of returns and of what successes there are."""
+    points = curve["return_by_step"]
+    table.add_row("mean", *(f"{point['mean']:.1f}" for point in points))
+    table.add_row("± 95 %", *(_half_width(point["mean_half_width_95"]) for point in points))
+    table.add_row("IQM", *(f"{point['iqm']:.1f}" for point in points), end_section=True)
+    for kind, name in (("success, any step", "success_any_by_step"), ("success, last step", "success_last_by_step")):
+        if name in curve:
+            table.add_row(kind, *(f"{point['mean']:.1%}" for point in curve[name]))
+            table.add_row("± 95 %", *(_half_width(point["mean_half_width_95"], ".1%") for point in curve[name]))
+    table.add_section()
+
+
+def _of_task(task: Mapping[str, Any]) -> list[str]:
+    """Return a task's returns, with the shares of its episodes that had a success at any step."""
+    returns = [f"{value:.1f}" for value in task["return_by_step"]]
+    if "success_any_by_step" not in task:
+        return returns
+    shares = (f"{value:.0%}" for value in task["success_any_by_step"])
+    return [f"{earned} ({share})" for earned, share in zip(returns, shares, strict=True)]
+
+
+def _half_width(value: float | None, form: str = ".1f") -> str:
+    return "unknown" if value is None else format(value, form)

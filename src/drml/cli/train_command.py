@@ -18,6 +18,7 @@ from drml.core.shell import as_word
 from drml.envs.api import EnvOptions, Isolation
 from drml.loop.config import TrainConfig
 from drml.loop.progress import Progress, StopReason
+from drml.loop.rows import SUCCESS
 from drml.policies.made import ModuleConfig
 from drml.run import durable, rundir, session
 from drml.tasks.samplers.registry import SamplerConfig
@@ -191,6 +192,7 @@ def _result(outcome: Outcome, config: session.RunConfig) -> dict[str, Any]:
         "stop_reason": outcome.reason,
         "pre_return": outcome.last_row.get("pre_return"),
         "post_return": outcome.last_row.get("post_return"),
+        **{name: outcome.last_row[name] for name in SUCCESS if name in outcome.last_row},
         "best_validation_return": progress.best_return,
         "best_meta_iter": progress.best_meta_iter,
         "meta_iters": progress.meta_iter,

@@ -83,6 +83,8 @@ class TaskEnv(gym.Env[Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:  # noqa: ANN401 — by the space
         """Take one action and return observation `[O]`, reward, terminated, truncated and `{"diverged": bool}`.
 
+        Where the family says what a success is, the info has `"success"`, too.
+
         Raises:
             InputError: there was no reset, or the episode has ended.
         """
@@ -93,7 +95,8 @@ class TaskEnv(gym.Env[Any, Any]):
         if terminated or truncated:
             self._first_obs = as_shown(self._suite.spec, step.obs[0, 0].numpy())
         obs = as_shown(self._suite.spec, step.final_obs[0, 0].numpy())
-        return obs, float(step.reward), terminated, truncated, {"diverged": bool(step.diverged)}
+        info = {"diverged": bool(step.diverged)} | ({} if step.success is None else {"success": bool(step.success)})
+        return obs, float(step.reward), terminated, truncated, info
 
     def close(self) -> None:
         """Let go of what the environment holds."""

@@ -116,7 +116,8 @@ class EnvUnderTest(VectorEnv[Any, np.ndarray, np.ndarray]):
         reward[step.diverged[0].numpy()] = np.nan
         self._fresh = step.obs[0].numpy()
         terminated, truncated = step.terminated[0].numpy(), step.truncated[0].numpy()
-        return as_shown(self._spec, step.final_obs[0].numpy()), reward, terminated.copy(), truncated.copy(), {}
+        info = {} if step.success is None else {"success": step.success[0].numpy().copy()}
+        return as_shown(self._spec, step.final_obs[0].numpy()), reward, terminated.copy(), truncated.copy(), info
 
 
 @final

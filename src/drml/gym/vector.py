@@ -11,6 +11,7 @@ from typing import Any, final
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector.utils import batch_space
+from torch import Tensor
 
 from drml.core.errors import InputError
 from drml.envs.api import EnvOptions, Suite
@@ -93,7 +94,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, np.ndarray, np.ndarray]):
             raise InputError("step was called before reset")
         step = self._env.step(as_actions(np.asarray(actions), self._suite.spec))
         terminated, truncated = step.terminated[:, 0].numpy().copy(), step.truncated[:, 0].numpy().copy()
-        diverged = step.diverged[:, 0].numpy().copy()
+        said = {"diverged": step.diverged} | ({} if step.success is None else {"success": step.success})
         ended = terminated | truncated
         info: Info = {}
         if ended.any():
@@ -103,12 +104,12 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, np.ndarray, np.ndarray]):
             info = {
                 "final_obs": final_obs,
                 "_final_obs": ended.copy(),
-                "final_info": {"diverged": diverged & ended, "_diverged": ended.copy()},
+                "final_info": _said_by(ended, said),
                 "_final_info": ended.copy(),
                 **self._task_info(ended),
             }
         if not ended.all():
-            info |= {"diverged": diverged & ~ended, "_diverged": ~ended}
+            info |= _said_by(~ended, said)
         reward = step.reward[:, 0].numpy().astype(np.float64)
         return as_shown(self._suite.spec, step.obs[:, 0].numpy()), reward, terminated, truncated, info
 
@@ -135,3 +136,11 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, np.ndarray, np.ndarray]):
             rows = started.reshape(-1, *(1,) * (column.ndim - 1))
             tasks |= {name: np.where(rows, column, 0.0), f"_{name}": started.copy()}
         return {"task": tasks, "_task": started.copy()}
+
+
+def _said_by(envs: np.ndarray, said: dict[str, Tensor]) -> Info:
+    """Return what environments `[N]` say, of flags `[N, 1]`, as Gymnasium lays out infos."""
+    found: Info = {}
+    for name, flags in said.items():
+        found |= {name: flags[:, 0].numpy() & envs, f"_{name}": envs.copy()}
+    return found

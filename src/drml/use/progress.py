@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from drml.core.printable import printable
 from drml.loop.config import TrainConfig
 from drml.loop.progress import Progress, StopReason
-from drml.loop.rows import fault_texts, warnings_of
+from drml.loop.rows import SUCCESS, fault_texts, warnings_of
 from drml.loop.trainer import Row
 
 SECONDS_PER_LINE = 10.0
@@ -25,11 +25,16 @@ def progress_line(config: TrainConfig, progress: Progress, row: Row, seconds_per
     num_out = progress.quarantine.num_quarantined
     return (
         f"meta-iteration {progress.meta_iter}/{config.meta_iters}"
-        f"  return {row['pre_return']:.1f} → {row['post_return']:.1f} after adaptation"
+        f"  return {row['pre_return']:.1f} → {row['post_return']:.1f}{_success(row)} after adaptation"
         f"  {progress.env_steps / progress.meta_iter / seconds_per_iter:,.0f} env steps/s"
         f"  {clock(seconds_left(config, progress, seconds_per_iter))} left"
         + (f"  {num_out} task{'s' if num_out > 1 else ''} quarantined" if num_out else "")
     )
+
+
+def _success(row: Row) -> str:
+    """Return the shares of episodes with success, where the environments say what one is."""
+    return f", success {row['pre_success_any']:.0%} → {row['post_success_any']:.0%}" if SUCCESS[0] in row else ""
 
 
 def ended_line(progress: Progress, reason: StopReason) -> str:

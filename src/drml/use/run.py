@@ -87,6 +87,7 @@ class Run:
         split: Split = "test",
         *,
         seed: int = 0,
+        deterministic: bool = False,
         threads: int = 0,
         isolation: Isolation = Isolation(),  # noqa: B008 — frozen
     ) -> dict[str, Any]:
@@ -98,6 +99,8 @@ class Run:
             copies: episodes per task, round and step.
             split: which tasks: `test`, `ood` (out of the training range), `validation` or `train`.
             seed: root of the random streams of this test.
+            deterministic: True also plays each point of the curve with the most likely actions; adaptation goes on
+                from actions that are drawn from the policy in any case.
             threads: simulator threads; 0 takes all cores.
             isolation: processes of their own for tasks.
 
@@ -107,7 +110,7 @@ class Run:
             EnvError: if no task could be measured.
         """
         options = env_options(threads, isolation)
-        result = session.test(self.path, adapt_steps, num_tasks, copies, split, seed, options)
+        result = session.test(self.path, adapt_steps, num_tasks, copies, split, seed, options, deterministic)
         if self.verbose:
             say(_curve_line(result))
         return result
@@ -238,4 +241,6 @@ def _curve_line(result: Mapping[str, Any]) -> str:
     points = result["return_by_step"]
     means = ", ".join(f"{point['mean']:.1f}" for point in points)
     steps = ", ".join(str(point["step"]) for point in points)
-    return f"mean return {means} after {steps} adaptation steps on {len(result['tasks'])} {result['split']} tasks"
+    shares = ", ".join(f"{point['mean']:.0%}" for point in result.get("success_any_by_step", ()))
+    earned = f"mean return {means}{f', success {shares},' if shares else ''} after {steps} adaptation steps"
+    return f"{earned} on {len(result['tasks'])} {result['split']} tasks"

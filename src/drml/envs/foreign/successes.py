@@ -1,4 +1,4 @@
-"""What foreign environments say of success in the `info` of a step, under one of the names that the field uses.
+"""Success as foreign environments say it in the `info` of a step, under one of the names that the field uses.
 
     info["success"]        Meta-World, ManiSkill: a number or a truth value
     info["is_success"]     Gymnasium-Robotics, Stable-Baselines3: the same
