@@ -5,13 +5,14 @@ whose letters are text in the page's font. As a file it is `figures/NAME.png`, w
 """
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import rc_context
@@ -33,6 +34,8 @@ COLORS = {
     "--mark": "#c45508",
 }
 INK, SOFT, LINE, PRE, POST, MARK = COLORS.values()
+Quantity = Literal["return", "success_any"]
+QUANTITIES: dict[Quantity, str] = {"return": "return", "success_any": "share of episodes with success"}
 Size = tuple[float, float]
 WIDE, NARROW, POSTER = (9.6, 3.9), (4.2, 3.5), (8.0, 4.2)  # inches: on the page, on a phone, as a file
 STYLE: Any = {
@@ -69,6 +72,9 @@ def draw_figures(run: RunRecord) -> dict[str, Drawing]:
     if run.train or run.validation:
         curve = learning_data(run.train, run.validation)
         drawings["learning"] = _draw("learning", curve, lambda axes: paint_learning(axes, curve))
+    if any(math.isfinite(point.post_success_any) for point in run.train):
+        shares = learning_data(run.train, run.validation, "success_any")
+        drawings["success"] = _draw("success", shares, lambda axes: paint_learning(axes, shares, "success_any"))
     if run.evaluation is not None and run.evaluation.phases:
         phases = run.evaluation.phases
         height = 0.5 + 0.42 * len(phases)
@@ -103,21 +109,22 @@ def adaptation_picture(data: Mapping[str, Any]) -> bytes:
         return _png(lambda axes: paint_adaptation(axes, data), POSTER)
 
 
-def learning_data(train: Sequence[TrainPoint], validation: Sequence[ValidationPoint]) -> dict[str, Any]:
-    """Return the numbers of the learning figure, as they stand in metrics.jsonl."""
-    names = ("meta_iter", "env_steps", "pre_return", "post_return", "adapt_episodes", "adapt_env_steps")
-    best = [point for point in validation if point.is_best][-1:]
+def learning_data(
+    train: Sequence[TrainPoint], validation: Sequence[ValidationPoint], quantity: Quantity = "return"
+) -> dict[str, Any]:
+    """Return the numbers of a learning figure, as they stand in metrics.jsonl."""
+    before, after, by_step = f"pre_{quantity}", f"post_{quantity}", f"{quantity}_by_step"
+    names = ("meta_iter", "env_steps", before, after, "adapt_episodes", "adapt_env_steps")
+    known = [point for point in validation if getattr(point, by_step)]  # earlier ones may not tell of successes
+    points = [
+        {"meta_iter": point.meta_iter, "env_steps": point.env_steps, after: getattr(point, by_step)[-1]}
+        for point in known
+    ]
+    best = [i for i, point in enumerate(known) if point.is_best][-1:]
     return {
         "train": {name: [getattr(point, name) for point in train] for name in names},
-        "validation": {
-            "meta_iter": [point.meta_iter for point in validation],
-            "env_steps": [point.env_steps for point in validation],
-            "post_return": [point.return_by_step[-1] for point in validation],
-        },
-        "best": [
-            {"meta_iter": point.meta_iter, "env_steps": point.env_steps, "post_return": point.return_by_step[-1]}
-            for point in best
-        ],
+        "validation": {name: [point[name] for point in points] for name in ("meta_iter", "env_steps", after)},
+        "best": [points[i] for i in best],
     }
 
 
@@ -136,29 +143,28 @@ def paint_adaptation(axes: Axes, data: Mapping[str, Any]) -> None:
     _label(axes, "adaptation steps", "return")
 
 
-def paint_learning(axes: Axes, data: Mapping[str, Any]) -> None:
-    """Draw training returns before and after adaptation against environment steps, and the validations."""
+def paint_learning(axes: Axes, data: Mapping[str, Any], quantity: Quantity = "return") -> None:
+    """Draw a quantity in training, before and after adaptation, against environment steps, and the validations."""
     train, validation, best = data["train"], data["validation"], data["best"]
-    for key, color, label in (("pre_return", PRE, "before adaptation"), ("post_return", POST, "after adaptation")):
+    before, after = f"pre_{quantity}", f"post_{quantity}"
+    for key, color, label in ((before, PRE, "before adaptation"), (after, POST, "after adaptation")):
         x, y = np.asarray(train["env_steps"]), np.asarray(train[key])
         window = 1 + 2 * (len(y) // 80)
         if window > 1:
             axes.plot(x, y, color=color, linewidth=0.7, alpha=0.35)
         lone = "o" if len(y) == 1 else ""  # one point makes no line
         axes.plot(x, running_mean(y, window), color=color, linewidth=2, marker=lone, label=label)
-    axes.plot(
-        validation["env_steps"], validation["post_return"], "o", color=MARK, markersize=3.4, label="validation tasks"
-    )
+    axes.plot(validation["env_steps"], validation[after], "o", color=MARK, markersize=3.4, label="validation tasks")
     for point in best:
         axes.axvline(point["env_steps"], color=MARK, linewidth=1, linestyle=(0, (2, 3)))
         axes.plot(
-            point["env_steps"], point["post_return"], "o", markersize=10, markeredgewidth=1.8,
+            point["env_steps"], point[after], "o", markersize=10, markeredgewidth=1.8,
             markerfacecolor="none", markeredgecolor=MARK, label="best policy",
         )  # fmt: skip
     axes.margins(x=0.02)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5 if axes.bbox.width > 400 else 3, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
-    _label(axes, "environment steps, adaptation included", "return")
+    _label(axes, "environment steps, adaptation included", QUANTITIES[quantity])
 
 
 def paint_phases(axes: Axes, phases: Mapping[str, float]) -> None:

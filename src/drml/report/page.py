@@ -26,6 +26,7 @@ def write_report(run_dir: Path) -> Path:
     run = read_run(run_dir)
     try:
         from drml.report import figures, sections
+        from drml.report.success import success
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "matplotlib":
             raise
@@ -34,6 +35,7 @@ def write_report(run_dir: Path) -> Path:
     body = [
         sections.adaptation(run, drawings),
         sections.learning(run, drawings),
+        success(run, drawings),
         sections.films(run),
         sections.tasks(run),
         sections.faults(run),

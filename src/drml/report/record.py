@@ -17,6 +17,8 @@ from drml.run.log import METRICS, read_rows
 from drml.run.rundir import CONFIG, read_fields
 
 JsonObject = Mapping[str, Any]
+ANY, LAST = "success_any_by_step", "success_last_by_step"
+BESIDE = "deterministic"
 POINT = ("mean", "mean_half_width_95", "iqm", "episodes", "env_steps")
 
 
@@ -32,6 +34,9 @@ class TrainPoint:
     adapt_episodes: float = math.nan
     """Episodes that one agent took to adapt; NaN in logs of older versions."""
     adapt_env_steps: float = math.nan
+    pre_success_any: float = math.nan
+    """Share of episodes with success at any step; NaN where environments do not say what one is."""
+    post_success_any: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class ValidationPoint:
     env_steps: float
     return_by_step: tuple[float, ...]
     is_best: bool
+    success_any_by_step: tuple[float, ...] = ()
+    """Shares of episodes with success at any step; none where environments do not say what one is."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,19 @@ class TaskReturn:
     params: JsonObject
     return_by_step: tuple[float, ...]
     std_by_step: tuple[float, ...]
+    success_any_by_step: tuple[float, ...] = ()
+    """Shares of episodes with success at any step; none where environments do not say what one is."""
+
+
+@dataclass(frozen=True)
+class Successes:
+    """Shares of episodes with success by adaptation step, and the returns of these episodes."""
+
+    returns: tuple[StepReturn, ...]
+    any: tuple[StepReturn, ...]
+    """At any step of an episode; none where environments do not say what a success is."""
+    last: tuple[StepReturn, ...]
+    """At its last step."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +142,10 @@ class Evaluation:
     phases: Mapping[str, float]
     unmeasured: tuple[str, ...] = ()
     """Tasks that count in no mean, each with what failed on it."""
+    drawn: Successes | None = None
+    """Successes of the actions that were drawn from the policy; None where environments do not say what one is."""
+    deterministic: Successes | None = None
+    """Those of the most likely actions; None where these were not played."""
 
     @property
     def estimand(self) -> str:
@@ -212,6 +236,8 @@ def _train_point(row: Fields) -> TrainPoint:
         row.number("post_return"),
         row.number("adapt_episodes"),
         row.number("adapt_env_steps"),
+        row.number("pre_success_any"),
+        row.number("post_success_any"),
     )
 
 
@@ -219,7 +245,10 @@ def _validation_point(row: Fields) -> ValidationPoint:
     returns = row.numbers("return_by_step")
     if not returns:
         raise row.wrong("a list with at least one number", [], "return_by_step")
-    return ValidationPoint(row.count("meta_iter"), row.amount("env_steps"), returns, row.flag("is_best"))
+    shares = row.numbers(ANY) if ANY in row.values else ()
+    if shares and len(shares) != len(returns):
+        raise row.wrong(f"a list of {len(returns)} numbers", list(shares), ANY)
+    return ValidationPoint(row.count("meta_iter"), row.amount("env_steps"), returns, row.flag("is_best"), shares)
 
 
 def _fault_points(row: Fields) -> list[FaultPoint]:
@@ -246,8 +275,7 @@ def _warning_points(row: Fields) -> list[WarningPoint]:
 
 
 def _evaluation(test: Fields) -> Evaluation:
-    points = test.objects("return_by_step")
-    steps = tuple(StepReturn(point.count("step"), *(point.number(key) for key in POINT)) for point in points)
+    points, steps = test.objects("return_by_step"), _points(test, "return_by_step")
     if not steps:
         raise test.wrong("a list with at least one step", [], "return_by_step")
     has_faulty = "faulty_tasks" in test.values  # tests of older versions have no such list
@@ -264,7 +292,23 @@ def _evaluation(test: Fields) -> Evaluation:
         seconds=test.amount("seconds"),
         phases=test.numbers_by_name("phases"),
         unmeasured=tuple(task.text("text") for task in test.objects("faulty_tasks")) if has_faulty else (),
+        drawn=_successes(test) if ANY in test.values else None,
+        deterministic=_successes(test.nested(BESIDE)) if test.values.get(BESIDE) is not None else None,
     )
+
+
+def _points(test: Fields, key: str) -> tuple[StepReturn, ...]:
+    found = test.objects(key)
+    return tuple(StepReturn(point.count("step"), *(point.number(name) for name in POINT)) for point in found)
+
+
+def _successes(test: Fields) -> Successes:
+    returns = _points(test, "return_by_step")
+    shares = [_points(test, key) if key in test.values else () for key in (ANY, LAST)]
+    for key, points in zip((ANY, LAST), shares, strict=True):
+        if len(points) not in (0, len(returns)) or len(points) != len(shares[0]):
+            raise test.wrong(f"a list of {len(returns)} points", len(points), key)
+    return Successes(returns, *shares)
 
 
 def _over(point: Fields) -> str:
@@ -276,8 +320,10 @@ def _over(point: Fields) -> str:
 
 
 def _task_return(task: Fields, num_steps: int) -> TaskReturn:
-    found = TaskReturn(task.mapping("params"), task.numbers("return_by_step"), task.numbers("std_by_step"))
-    for key, values in (("return_by_step", found.return_by_step), ("std_by_step", found.std_by_step)):
+    shares = task.numbers(ANY) if ANY in task.values else ()
+    found = TaskReturn(task.mapping("params"), task.numbers("return_by_step"), task.numbers("std_by_step"), shares)
+    columns = {"return_by_step": found.return_by_step, "std_by_step": found.std_by_step}
+    for key, values in {**columns, **({ANY: shares} if shares else {})}.items():
         if len(values) != num_steps:
             raise task.wrong(f"a list of {num_steps} numbers", list(values), key)
     return found

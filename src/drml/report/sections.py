@@ -23,6 +23,7 @@ from drml.report.markup import (
     table,
     text,
 )
+from drml.report.parts import absent, plotted, section
 from drml.report.record import Evaluation, Film, RunRecord, StepReturn, TaskReturn
 
 Drawings = Mapping[str, Drawing]
@@ -112,15 +113,15 @@ def adaptation(run: RunRecord, drawings: Drawings) -> str:
     """Return the section of the adaptation curve."""
     found = run.evaluation
     if found is None:
-        return _section("Adaptation", "", _absent("This run has not been tested yet: there is no test.json."))
+        return section("Adaptation", "", absent("This run has not been tested yet: there is no test.json."))
     whose = "held-out tasks" if found.held_out else "the tasks of this family"
     lead = (
         f"Return on {whose}, {count(found.return_by_step[0].step)} to "
         f"{plural(found.return_by_step[-1].step, 'step')} of adaptation after meeting them. {_band(found)}"
     )
     key = (("post", "mean"), ("band", f"95 % interval {found.estimand}"), ("thin", "single tasks"))
-    plot = _plot(drawings["adaptation"], "Return by adaptation step", key, _taken(found.return_by_step))
-    return _section("Adaptation", lead, plot)
+    plot = plotted(drawings["adaptation"], "Return by adaptation step", key, _taken(found.return_by_step))
+    return section("Adaptation", lead, plot)
 
 
 def _taken(points: Iterable[StepReturn]) -> str:
@@ -144,7 +145,7 @@ def _band(found: Evaluation) -> str:
 def learning(run: RunRecord, drawings: Drawings) -> str:
     """Return the section of the learning curve."""
     if "learning" not in drawings:
-        return _section("Learning", "", _absent("No meta-iteration has been logged yet: there is no metrics.jsonl."))
+        return section("Learning", "", absent("No meta-iteration has been logged yet: there is no metrics.jsonl."))
     lead = (
         "Training returns as meta-training goes on; heavy lines are running means. The validation tasks stay the same."
     )
@@ -159,13 +160,13 @@ def learning(run: RunRecord, drawings: Drawings) -> str:
         ("dot", "validation tasks, after adaptation"),
         ("ring", "best policy"),
     )
-    return _section("Learning", lead, _plot(drawings["learning"], "Training return by environment steps", key, taken))
+    return section("Learning", lead, plotted(drawings["learning"], "Training return by environment steps", key, taken))
 
 
 def films(run: RunRecord) -> str:
     """Return the section of the films: for each task, before and after adaptation side by side."""
     if run.films.unavailable:
-        return _section("Before and after", "", _absent(text(run.films.unavailable)))
+        return section("Before and after", "", absent(text(run.films.unavailable)))
     by_task: dict[str, list[Film]] = {}
     for film in run.films.films:
         by_task.setdefault(film.task, []).append(film)
@@ -175,7 +176,7 @@ def films(run: RunRecord) -> str:
         for task, shown in by_task.items()
     ]
     lead = "One policy, the same task: as it comes, and once it has adapted."
-    return _section("Before and after", lead, "".join(cards) or _absent("This run has not been filmed."))
+    return section("Before and after", lead, "".join(cards) or absent("This run has not been filmed."))
 
 
 def _film(film: Film) -> str:
@@ -205,6 +206,7 @@ def tasks(run: RunRecord) -> str:
     head = [
         *(("name" if i == 0 else "", text(name)) for i, name in enumerate(names)),
         *(("", "before"), ("", "after"), ("gain", "gain"), ("dumbbell", "before to after")),
+        *(("", "success before"), ("", "after")) * any(task.success_any_by_step for task in found.tasks),
     ]
     adapted = found.adapted_index
     ends = [task.return_by_step[step] for task in found.tasks for step in (0, adapted)]
@@ -218,12 +220,13 @@ def tasks(run: RunRecord) -> str:
             _spread(task, adapted, decimals),
             number(task.return_by_step[adapted] - task.return_by_step[0], decimals, signed=True),
             _dumbbell(task.return_by_step[0], task.return_by_step[adapted], low, high),
+            *(share(task.success_any_by_step[step], 1.0) for step in (0, adapted) if task.success_any_by_step),
         ]
         for task in found.tasks
     ]
     when = plural(found.return_by_step[adapted].step, "step")
     lead = f"Mean return and its standard deviation over episodes, before adaptation and after {when} of it."
-    return _section("Task by task", lead, f'<div class="card table">{table(head, rows)}</div>')
+    return section("Task by task", lead, f'<div class="card table">{table(head, rows)}</div>')
 
 
 def _spread(task: TaskReturn, step: int, decimals: int) -> str:
@@ -268,7 +271,7 @@ def faults(run: RunRecord) -> str:
     )
     found = f'<div class="card table">{table(head, rows)}</div>' if rows else ""
     listed = "".join(f'<p class="note">not measured: {text(line)}</p>' for line in unmeasured)
-    return _section("Faulty tasks", lead, found + listed)
+    return section("Faulty tasks", lead, found + listed)
 
 
 def warnings(run: RunRecord) -> str:
@@ -280,7 +283,7 @@ def warnings(run: RunRecord) -> str:
     rows = [[text(name), count(times[name]), text(warning.text)] for name, warning in newest.items()]
     head = (("name", "warning"), ("", "meta-iterations"), ("name", "what the last one said"))
     lead = "What a reader of the results has to know about the numbers of the training."
-    return _section("Warnings", lead, f'<div class="card table">{table(head, rows)}</div>')
+    return section("Warnings", lead, f'<div class="card table">{table(head, rows)}</div>')
 
 
 def seconds(run: RunRecord, drawings: Drawings) -> str:
@@ -294,9 +297,9 @@ def seconds(run: RunRecord, drawings: Drawings) -> str:
         for name, value in sorted(phases.items(), key=lambda item: -item[1] if math.isfinite(item[1]) else math.inf)
     ]
     head = (("name", "phase"), ("", "time"), ("", "share"))
-    plot = _plot(drawings["phases"], "Seconds by phase", ())
+    plot = plotted(drawings["phases"], "Seconds by phase", ())
     lead = f"The last stretch of training: {duration(total)} in timed phases."
-    return _section(
+    return section(
         "Where the time went", lead, f'<div class="time">{plot}<div class="card table">{table(head, rows)}</div></div>'
     )
 
@@ -310,7 +313,7 @@ def settings(run: RunRecord) -> str:
         for title, values in groups
         if values
     ]
-    return _section("Configuration", "", f'<div class="settings">{"".join(cards)}</div>')
+    return section("Configuration", "", f'<div class="settings">{"".join(cards)}</div>')
 
 
 def _settings(values: Mapping[str, object]) -> str:
@@ -329,22 +332,3 @@ def _flat(values: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str,
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _section(title: str, lead: str, body: str) -> str:
-    words = f'<p class="lead">{lead}</p>' if lead else ""
-    return f"<section><h2>{title}</h2>{words}\n{body}</section>"
-
-
-def _absent(line: str) -> str:
-    return f'<p class="absent">{line}</p>'
-
-
-def _plot(drawing: Drawing, title: str, key: Iterable[tuple[str, str]], words_below: str = "") -> str:
-    legend = "".join(f'<span class="{kind}">{words}</span>' for kind, words in key)
-    caption = f'<figcaption class="key">{legend}</figcaption>' if legend else ""
-    below = f'<p class="below">{words_below}</p>' if words_below else ""
-    return (
-        f'<figure class="plot card" role="img" aria-label="{title}">{caption}'
-        f'<div class="wide">{drawing.wide}</div><div class="narrow">{drawing.narrow}</div>{below}</figure>'
-    )
