@@ -15,7 +15,7 @@ from drml.core.errors import InputError
 from drml.envs.api import EnvOptions
 from drml.loop.stats import estimand
 from drml.recipes.catalog import RECIPES
-from drml.recipes.judge import TAKEN, judged, read_result
+from drml.recipes.judge import SUCCESS, TAKEN, judged, read_result
 from drml.recipes.reproduce import Stopped, budget, reproduce, stored_result
 from drml.recipes.tables import WORDS, write_tables
 from drml.run.durable import write_json
@@ -150,6 +150,8 @@ def _points(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return the rows of the table by name."""
     rows = {str(point["step"]): point for point in result["return_by_step"]}
     rows |= {"gain": result["gain"]} if result.get("gain") else {}
+    for key, words in zip(SUCCESS, ("success at any step", "success at the last step"), strict=True):
+        rows |= {f"{point['step']}, {words}": point for point in result.get(key, ())}
     return rows | {"trial": result["trial_return"]} if result["trial_return"] else rows
 
 

@@ -26,6 +26,8 @@ Part = Mapping[str, Any]
 """Result of one seed: its test, its learning curve, its costs and the versions that it was trained with."""
 TAKEN = {"episodes_by_seed": "episodes", "env_steps_by_seed": "env_steps"}
 """Columns of what one agent took before a point, and the keys of tests that say it."""
+SUCCESS = ("success_any_by_step", "success_last_by_step")
+"""Keys of the shares of episodes with success, where the environments say what one is."""
 COLUMNS = {"mean_by_seed": "mean", "iqm_by_seed": "iqm", "half_width_95_by_seed": "mean_half_width_95"}
 
 
@@ -41,12 +43,14 @@ class Bars:
 def part_of(test: Mapping[str, Any], curve: Mapping[str, Any]) -> Part:
     """Return what one seed gave, from its test."""
     kept = ("seed", "return_by_step", "gain", "trial_return", "env_steps", "seconds")
-    return {**{key: test[key] for key in kept}, "curve": curve, "versions": rundir.versions()}
+    success = {key: test[key] for key in SUCCESS if key in test}
+    return {**{key: test[key] for key in kept}, **success, "curve": curve, "versions": rundir.versions()}
 
 
 def summary(name: str, recipe: Recipe, parts: Sequence[Part]) -> dict[str, Any]:
     """Return what several seeds say together, per adaptation step, of the gain and of whole trials."""
     first = parts[0]["return_by_step"]
+    said = [key for key in SUCCESS if all(key in part for part in parts)]  # tests of older versions do not count them
     trial = Bars(recipe.published_trial, recipe.at_least_trial)
     has_gain = all(part["gain"] is not None for part in parts)
     return {
@@ -59,6 +63,7 @@ def summary(name: str, recipe: Recipe, parts: Sequence[Part]) -> dict[str, Any]:
             {"step": step, **_point([part["return_by_step"][step] for part in parts], _bars(recipe, step))}
             for step in range(len(first))
         ],
+        **{key: [{"step": s, **_point([p[key][s] for p in parts], Bars())} for s in range(len(first))] for key in said},
         "gain": _point([part["gain"] for part in parts], Bars(above=recipe.gain_above)) if has_gain else None,
         "trial_return": None if trial == Bars() else _point([part["trial_return"] for part in parts], trial),
         "references": dict(recipe.references),
@@ -113,7 +118,11 @@ def by_seed(result: Mapping[str, Any]) -> list[Part]:
     return [
         {
             "seed": seed,
-            "return_by_step": [_one(result, point, i) for point in result["return_by_step"]],
+            **{
+                key: [_one(result, point, i) for point in result[key]]
+                for key in ("return_by_step", *SUCCESS)
+                if key in result
+            },
             "gain": result["gain"] and _one(result, result["gain"], i),
             "trial_return": result["trial_return"] and _one(result, result["trial_return"], i),
             "curve": result["curve_by_seed"][i],

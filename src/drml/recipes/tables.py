@@ -8,6 +8,7 @@ from typing import Any
 from drml.core.errors import InputError
 from drml.loop.stats import estimand
 from drml.recipes.catalog import RECIPES
+from drml.recipes.judge import SUCCESS
 from drml.recipes.reproduce import stored_result
 from drml.run.durable import replace_file
 
@@ -51,11 +52,13 @@ def _is_in(recipe: str, prefix: str) -> bool:
 
 def compared(results: Sequence[Result]) -> str:
     """Return the table of results that are held against published numbers, shares of an optimum, or others' returns."""
-    head = ("recipe", "seeds", "env steps per seed", "mean return ± 95 %", "interval", "held against", "")
-    return _table(head, [_compared(result) for result in results])
+    said = any(SUCCESS[0] in result for result in results)
+    success = ("success at any step ± 95 %",) if said else ()
+    head = ("recipe", "seeds", "env steps per seed", "mean return ± 95 %", *success, "interval", "held against", "")
+    return _table(head, [_compared(result, said) for result in results])
 
 
-def _compared(result: Result) -> Sequence[str]:
+def _compared(result: Result, said: bool) -> Sequence[str]:
     has_trial, gain = result["trial_return"] is not None, result["gain"]
     points = [result["trial_return"]] if has_trial else list(result["return_by_step"])
     means = ", ".join(map(interval, points))
@@ -67,10 +70,16 @@ def _compared(result: Result) -> Sequence[str]:
         str(len(result["seeds"])),
         _millions(result),
         means,
+        *((_shares(result),) if said else ()),
         _over(points[0]),
         "; ".join(_bars(points, result["references"])),
         _verdict(points),
     )
+
+
+def _shares(result: Result) -> str:
+    """Return the shares of episodes with success; nothing where the environments do not say what one is."""
+    return ", ".join(map(interval, result.get(SUCCESS[0], ())))
 
 
 def gains(results: Sequence[Result]) -> str:
