@@ -75,6 +75,25 @@ def test_a_healthy_environment_gives_the_same_bits_in_processes_of_their_own(zoo
     assert zoo.left() == []
 
 
+def test_success_travels_and_what_fails_has_none(zoo):
+    chosen = suite("fault_zoo:says")
+    tasks = chosen.tasks.all_tasks()
+    here, there = chosen.make(EnvOptions()), isolated(chosen, BOUNDS)
+    rng = Streams(5)["env"]
+    first, steps, _ = play(here, tasks, rng=rng)
+    first_there, steps_there, _ = play(there, tasks, rng=rng)
+    assert torch.equal(first, first_there) and same(steps, steps_there, slice(None))
+    for step in steps[:3]:  # before the task that fails has done so
+        assert step.success[BAD].all()
+        assert torch.equal(step.success[3:], step.reward[3:].abs() < 1.0)  # the reward is minus the distance
+    assert not any(step.success[BAD].any() for step in steps[3:] if step.success is not None)
+    assert any(step.success[:2].any() for step in steps)
+    silent = isolated(chosen, BOUNDS)
+    far = play(silent, tasks.select(torch.tensor([7])), steps=1, rng=rng)[1]  # 7 away: nothing is said
+    assert [step.success for step in far] == [None]
+    assert zoo.left() == []
+
+
 def test_an_environment_that_leaves_while_it_is_made_is_a_fault():
     def leave(options):
         sys.exit(0)

@@ -242,9 +242,11 @@ class VectorCopies:
         self.waits = mode is AutoresetMode.NEXT_STEP and not own
         """True where a copy takes a step to restart."""
         self._seen: Any = None
+        self._starting = np.zeros(env.num_envs, np.bool_)  # copies that take the next step to begin an episode
 
     def reset(self, seeds: Seeds, obs: np.ndarray) -> None:
         """Start a first episode in each copy."""
+        self._starting = np.zeros_like(self._starting)
         self._write(self._reset(seeds, None), obs)
 
     def step(
@@ -255,8 +257,11 @@ class VectorCopies:
         for name, out, value in zip(NAMES, (reward, terminated, truncated), said, strict=True):
             out[:] = value if np.shape(value) == out.shape else column(name, value, self._env)  # else it would spread
         self._write(seen, obs)
-        restarted = (terminated | truncated) & self._same_step
-        self.success = successes_of(info, len(reward), restarted)
+        ended = terminated | truncated
+        restarted = ended & self._same_step
+        self.success = successes_of(info, restarted, self._starting)
+        if self.waits:
+            self._starting = ended
         if self._same_step:
             self._seen = seen
             for b in np.flatnonzero(restarted).tolist():

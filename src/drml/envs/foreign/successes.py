@@ -26,22 +26,23 @@ def success_of(info: Any) -> bool | None:  # noqa: ANN401 — whatever a step re
     return next((said for said in found if said is not None), None)
 
 
-def successes_of(info: Any, num_envs: int, restarted: np.ndarray) -> np.ndarray | None:  # noqa: ANN401
+def successes_of(info: Any, restarted: np.ndarray, starting: np.ndarray) -> np.ndarray | None:  # noqa: ANN401
     """Return which copies of a vector environment say that a step is a success, `[B]` bool; None where all are silent.
 
     Args:
         info: of the step.
-        num_envs: B.
         restarted: the copies `[B]` whose next episode the environment has begun in this very step. What it says of
             these stands in a final info, where it has one: `info` itself is of the new episode then.
+        starting: the copies `[B]` for which the step was none, but a reset: what it says is of no step.
     """
     if isinstance(info, dict) and not any(key in info for key in (*KEYS, *FINAL)):
         return None
-    success, said = _read(info, num_envs)
+    success, said = _read(info, len(restarted))
     if isinstance(info, dict) and restarted.any():
         for key in FINAL:
             if key in info:
-                success[restarted], said[restarted] = (last[restarted] for last in _read(info[key], num_envs))
+                success[restarted], said[restarted] = (last[restarted] for last in _read(info[key], len(restarted)))
+    success[starting], said[starting] = False, False
     return success if said.any() else None
 
 
