@@ -159,3 +159,21 @@ def test_stable_baselines_trains_on_it():
     assert any((new != old).any() for new, old in zip(model.policy.parameters(), before, strict=True))
     assert np.mean([episode["r"] for episode in model.ep_info_buffer]) < 0.0  # minus a distance, 100 times
     assert env.action_space.contains(model.predict(env.reset(seed=1)[0])[0])
+
+
+def test_success_is_in_the_info_of_steps_and_at_an_end_in_the_final_one():
+    options = {"task": {"hole": np.eye(4)[::-1] * 0.0}}
+    single = gym.make("drml/meta-frozen-lake-4x4-v1")
+    vector = gym.make_vec("drml/meta-frozen-lake-4x4-v1", 2)
+    single.reset(seed=0, options=options), vector.reset(seed=0, options=options)
+    walk = [1, 1, 1, 3, 3, 3]  # to the far corner, of a lake without holes
+    for n, action in enumerate(walk, start=1):
+        info, both = single.step(action)[-1], vector.step(np.array([action, 0]))[-1]
+        assert info["success"] is (n == len(walk))
+        last = n == len(walk)
+        told = both["final_info"] if last else both
+        assert told["success"][0] == last and told["_success"][0] and not both["success"][1]
+        assert not (last and both["_success"][0])
+    silent = gym.make("drml/navigation-maml-v1")
+    silent.reset(seed=0)
+    assert "success" not in silent.step(np.zeros(2, np.float32))[-1]

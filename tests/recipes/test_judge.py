@@ -147,3 +147,26 @@ def test_a_result_of_other_settings_is_not_judged():
         judged(other)
     younger = {**result, "config": {key: value for key, value in result["config"].items() if key != "policy"}}
     assert judged(younger)["seeds"] == result["seeds"]  # settings that came later are not compared
+
+
+def test_successes_of_several_seeds_are_kept_and_have_intervals_over_them():
+    ones = [
+        {**part, key: [{"mean": mean, "mean_half_width_95": None, **OVER_TASKS}]}
+        for part, mean, key in zip(parts(TWO), (0.25, 0.75), ["success_any_by_step"] * 2, strict=True)
+    ]
+    result = summary("tiny", PLAIN, ones)
+    (point,) = result["success_any_by_step"]
+    # the mean of 1/4 and 3/4 is 1/2, its standard error 1/4
+    assert (point["mean"], point["over"], point["reached"]) == (0.5, "seeds", None)
+    assert point["mean_half_width_95"] == pytest.approx(T / 4, abs=1e-4)
+    assert point["mean_by_seed"] == [0.25, 0.75] and "success_last_by_step" not in result
+    assert summary("tiny", PLAIN, by_seed(result)) == result
+    mixed = summary("tiny", PLAIN, [ones[0], parts(TWO)[1]])  # one of a version that did not count it
+    assert "success_any_by_step" not in mixed
+
+
+def test_a_part_keeps_what_a_test_says_of_success():
+    test = {"seed": 1, "return_by_step": [], "gain": None, "trial_return": {}, "env_steps": 1, "seconds": 1.0}
+    shares = {"success_any_by_step": [{"mean": 0.5}], "success_last_by_step": [{"mean": 0.25}]}
+    assert {key: part_of({**test, **shares}, {})[key] for key in shares} == shares
+    assert not {*shares} & set(part_of(test, {}))

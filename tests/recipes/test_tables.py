@@ -47,3 +47,12 @@ def test_a_page_without_a_place_is_refused_and_kept(tmp_path, capsys, text):
     assert page.read_text() == text
     assert main(["reproduce", "--tables", str(tmp_path / "none.md")]) == 2
     assert "none.md cannot be read" in capsys.readouterr().err
+
+
+def test_a_column_of_successes_appears_where_one_is_known():
+    silent = stored_result("navigation-maml")
+    point = {"mean": 0.5, "mean_half_width_95": 0.031, **SEEDS}
+    head, _, *rows = compared([silent, silent | {"success_any_by_step": [point, point]}]).splitlines()
+    assert head.split(" | ")[4] == "success at any step ± 95 %"
+    assert [row.split(" | ")[4] for row in rows] == ["", "0.500 ± 0.031, 0.500 ± 0.031"]
+    assert "success" not in compared([silent])
