@@ -189,14 +189,14 @@ def test_a_family_that_tells_of_successes_alone_has_none_from_the_first_one_on()
     assert all(math.isnan(train_row(after, empty, {})[name]) for name in SUCCESS)
 
 
-def result_of(physics, learner, **how):
+def result_of(physics, learner, rng=RNG, **how):
     tasks = TASKS.all_tasks().repeated(2)
     shared = learner.init(Streams(1)).shared
-    return meta_test(learner, shared, tasks, collector(physics, learner), RNG, 1, **how)
+    return meta_test(learner, shared, tasks, collector(physics, learner), rng, 1, **how)
 
 
 def test_a_test_says_it_by_task_and_over_all_with_intervals_over_the_rounds():
-    found = result_of(Bet, promp())
+    found = result_of(Bet, promp(), Streams(4))
     facts = found.facts(TASKS.all_tasks(), 2)
     any_ = found.successes.any.returns  # [4, 2, B]: two rounds of each task
     assert facts["tasks"][0]["success_any_by_step"] == pytest.approx(any_[:2].mean((0, 2)).tolist())

@@ -13,12 +13,12 @@ from drml.core.fault import Fault, label
 from drml.core.parallel import one_torch_thread
 from drml.core.rng import Streams
 from drml.core.tree import Params
-from drml.core.types import Rollout, Tasks
+from drml.core.types import Tasks
 from drml.learning.returns import episode_returns
 from drml.loop.cost import AdaptationCost
 from drml.loop.curve import AdaptationCurve, at_points, returns_by_step
 from drml.loop.meet import Meeting, meet
-from drml.loop.success import Successes, says_success, successes_by_step
+from drml.loop.success import Successes, episode_successes, says_success, successes_at_points, successes_by_step
 
 
 @dataclass(frozen=True)
@@ -179,15 +179,19 @@ def _played_beside(learner: Learner, met: Meeting, collect: Collect, rng: Stream
 
     A task of which a call fails is not measured.
     """
-    played: list[Rollout] = []
+    returns: list[Tensor] = []
+    successes: list[Tensor] = []
+    said |= says_success(met.history)
     failed = torch.zeros(len(met.rows), dtype=torch.bool)
     if not len(met.rows):
         return Played(AdaptationCurve(torch.empty(0, met.adapt_steps + 1, collect.copies)), None, met.rows)
     for phase, agent in enumerate(met.episode.agents):
         rollout, faults = collect.with_faults(learner.policy, agent, met.tasks, rng["collect", phase])
         failed[[fault.row for fault in faults if fault.row >= 0 and not fault.is_of_numbers]] = True
-        played.append(rollout)
-    returns = at_points(torch.stack([episode_returns(rollout) for rollout in played], 1), met.history).cpu()
-    returns[failed] = torch.nan
-    successes = successes_by_step(played, said or says_success(met.history), met.history)
-    return Played.of(AdaptationCurve(returns), successes, met.rows)
+        returns.append(episode_returns(rollout))  # and no more of it: the history is large enough
+        successes.append(episode_successes(rollout))
+        said |= says_success([rollout])
+    earned = at_points(torch.stack(returns, 1), met.history).cpu()
+    earned[failed] = torch.nan
+    found = successes_at_points(torch.stack(successes, 2), met.history) if said else None
+    return Played.of(AdaptationCurve(earned), found, met.rows)

@@ -61,20 +61,26 @@ def says_success(rollouts: Sequence[Rollout]) -> bool:
     return any(rollout.success is not None for rollout in rollouts)
 
 
-def successes_by_step(
-    played: Sequence[Rollout], said: bool = False, history: Sequence[Rollout] | None = None
-) -> Successes | None:
+def successes_by_step(history: Sequence[Rollout], said: bool = False) -> Successes | None:
     """Return the successes after 0 … S adaptation steps; None where nothing was ever said of success.
 
     Args:
-        played: the rollouts of each phase.
+        history: the rollouts of each phase.
         said: whether the family has said something of success before.
-        history: the rollouts that adaptation went on from, where these were only played beside them.
     """
-    if not (said or says_success(played)):
+    if not (said or says_success(history)):
         return None
-    found = torch.stack([episode_successes(rollout) for rollout in played], 2)  # [2, K, S + 1, B]
-    at_any, at_last = (at_points(kind, history or played) for kind in found.cpu())
+    return successes_at_points(torch.stack([episode_successes(rollout) for rollout in history], 2), history)
+
+
+def successes_at_points(by_phase: Tensor, history: Sequence[Rollout]) -> Successes:
+    """Return successes `[2, K, S + 1, B]` by phase, at any step and at the last, at the points of the curve.
+
+    Args:
+        by_phase: of the episodes that were played in each phase.
+        history: the rollouts that adaptation went on from.
+    """
+    at_any, at_last = (at_points(kind, history) for kind in by_phase.cpu())
     return Successes(AdaptationCurve(at_any), AdaptationCurve(at_last))
 
 

@@ -90,12 +90,13 @@ def test(
     if not os.access(folder, os.W_OK):
         raise ResourceError(f"{run} cannot be written to, and the result goes there; copy the run and test the copy")
     setup = trained.setup.with_room(adapt_steps)
-    setup.check_fit(num_tasks, copies, adapt_steps, learns=False)  # before so many tasks are drawn
+    held = adapt_steps + deterministic  # rollouts that are held at a time, less one
+    setup.check_fit(num_tasks, copies, held, learns=False)  # before so many tasks are drawn
     rng = Streams(seed)["test", split]
     tasks, is_whole = tasks_to_test(setup.suite.tasks, split, num_tasks, rng["tasks"])
     rounds = max(2, num_tasks // len(tasks)) if is_whole else 1
     met = tasks.repeated(rounds) if is_whole else tasks
-    setup.check_fit(len(met), copies, adapt_steps, learns=False)  # all there are may be more than asked
+    setup.check_fit(len(met), copies, held, learns=False)  # all there are may be more than asked
     collect = setup.collector(copies, options, Phases())
     said = trained.progress.says_success
     tested = meta_test(
