@@ -26,6 +26,7 @@ def rollout():
         acting=Gaussian(rng["mean"].normal((K, T, B, A)), torch.zeros(K, T, B, A)),
         first_carry={"memory": {"h": rng["h"].normal((K, B, 7))}},
         last_carry={"memory": {"h": rng["last"].normal((K, B, 7))}},
+        success=rng["success"].uniform((K, T, B)) < 0.5,
     )
 
 

@@ -299,6 +299,9 @@ def _evaluation(test: Fields) -> Evaluation:
 
 def _points(test: Fields, key: str) -> tuple[StepReturn, ...]:
     found = test.objects(key)
+    for point in found:
+        if _over(point):
+            point.count("count")
     return tuple(StepReturn(point.count("step"), *(point.number(name) for name in POINT)) for point in found)
 
 
@@ -320,13 +323,12 @@ def _over(point: Fields) -> str:
 
 
 def _task_return(task: Fields, num_steps: int) -> TaskReturn:
-    shares = task.numbers(ANY) if ANY in task.values else ()
-    found = TaskReturn(task.mapping("params"), task.numbers("return_by_step"), task.numbers("std_by_step"), shares)
-    columns = {"return_by_step": found.return_by_step, "std_by_step": found.std_by_step}
-    for key, values in {**columns, **({ANY: shares} if shares else {})}.items():
+    columns = {key: task.numbers(key) for key in ("return_by_step", "std_by_step")}
+    columns |= {key: task.numbers(key) for key in (ANY, LAST) if key in task.values}
+    for key, values in columns.items():
         if len(values) != num_steps:
             raise task.wrong(f"a list of {num_steps} numbers", list(values), key)
-    return found
+    return TaskReturn(task.mapping("params"), columns["return_by_step"], columns["std_by_step"], columns.get(ANY, ()))
 
 
 def _films(run_dir: Path) -> Films:
