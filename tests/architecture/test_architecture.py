@@ -22,7 +22,7 @@ FLOORS = [
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ROOMS_OF = {  # which third parties may be imported where; torch and numpy everywhere
     "mujoco": {"envs/mujoco"},
-    "gymnasium": {"spaces", "act", "envs/foreign", "suites", "check", "gym"},
+    "gymnasium": {"spaces", "act", "envs/foreign", "suites", "suites/packages", "check", "gym"},
     "matplotlib": {"report"},
     "PIL": {"report", "envs/mujoco"},
     "tyro": {"cli"},

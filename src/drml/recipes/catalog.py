@@ -10,6 +10,7 @@ from drml.algos.gradient.promp import ProMPConfig
 from drml.algos.memory.rl2 import RL2Config
 from drml.learning.adapt import InnerConfig
 from drml.loop.config import TrainConfig
+from drml.policies.encoders.registry import EncoderConfig
 from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
 from drml.recipes.families import SHORT
@@ -31,6 +32,8 @@ LOOKS_UP = MemoryConfig("transformer", 64, head="hypernetwork", head_hidden=0, s
 MYOPIC = {"gamma": 0.9, "gae_lambda": 0.3, "meta_lr": 2e-3}
 # Where a goal is followed by the next one, what an action earns comes soon after it.
 NEXT_GOAL = {"gamma": 0.9, "gae_lambda": 0.9, "entropy_coef": 0.01, "minibatches": 8, "trials_per_chunk": 125}
+# Where a goal was is worth a few steps of the next episode, and a trial ends soon.
+SHORT_TRIALS = {"gamma": 0.97, "trials_per_chunk": 64}
 # Continuous control wants thousands of Adam steps: with 16 per meta-iteration nothing was learned in 4 million steps.
 MANY_SMALL_STEPS = {
     "episodes": 2,
@@ -197,6 +200,22 @@ RECIPES: dict[str, Recipe] = {
         "beside rl2-rule-world: one layer of units that see the present and the step before it",
         adapt_steps=1,
         test_tasks=1000,
+        test_copies=4,
+    ),
+    "rl2-minigrid-hidden-goal": Recipe(
+        _remembered(
+            "minigrid-hidden-goal-v1",
+            100,
+            64,
+            2,
+            MemoryConfig(size=64, encoder=EncoderConfig("symbols", 64)),
+            replace(RL2_RULE, **SHORT_TRIALS),
+        ),
+        "this project's family on MiniGrid (Chevalier-Boisvert et al. 2023), figures only; two episodes of at most 30 "
+        "steps are a trial",
+        gain_above=0.0,
+        adapt_steps=1,
+        test_tasks=200,
         test_copies=4,
     ),
     "rl2-half-cheetah-dir": Recipe(

@@ -1,6 +1,7 @@
 """The gallery: one picture and the exact definition of every family of tasks, as a page of Markdown."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +19,16 @@ from drml.report.sketches import Sketch
 from drml.report.still import take_still
 from drml.run.durable import make_directories, replace_file
 from drml.suites.classic import render
+from drml.suites.packages import minigrid
 from drml.suites.registry import SUITES
 
 INTRODUCTION = """# Gallery
 
 Every family of tasks, with one picture and its exact definition. Written by `drml gallery`; not edited by hand.
 """
+
+
+SIDE = 240  # pixels of a square picture
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Family:
     prefix: str
     sketch: Sketch | None = None
     """Drawing of the family where it cannot be photographed."""
+    picture: Callable[[str], np.ndarray] | None = None
+    """Picture `[height, width, 3]` of a suite by name, where a package draws it; all suites are shown side by side."""
 
     @property
     def suites(self) -> list[Suite]:
@@ -63,6 +70,8 @@ FAMILIES = (
     Family("Acrobot", "acrobot-"),
     Family("Mountain car", "mountain-car-"),
     Family("Lunar lander", "lunar-lander-"),
+    Family("MiniGrid", "minigrid-", picture=minigrid.picture),
+    Family("BabyAI", "babyai-", picture=minigrid.picture),
     Family("Probes", "probe-", sketches.probe),
 )
 
@@ -95,9 +104,18 @@ def draw(family: Family, path: Path) -> Path:
         make_directories(path.parent)
         replace_file(path, _sketched(family.sketch, suite))
         return path
+    if family.picture is not None:
+        pictures = [_square(family.picture(suite.name)) for suite in family.suites]
+        return save_strip(np.stack(pictures), path, count=len(pictures))
     picture = take_still(suite)
     picture = render(suite.name) if picture is None else picture
     return save_strip(np.asarray(picture)[None], path, count=1)
+
+
+def _square(picture: np.ndarray) -> np.ndarray:
+    """Return a picture as a square, each pixel the nearest one: those of a family differ in size."""
+    rows, columns = (np.linspace(0, length - 1, SIDE).round().astype(int) for length in picture.shape[:2])
+    return picture[rows[:, None], columns]
 
 
 def text(folder: str) -> str:

@@ -250,5 +250,10 @@ def _root_above(number: int, degree: int) -> int:
     return low
 
 
+def split_of_content(content: bytes) -> str:
+    """Return 'train', 'validation' or 'test' for what a task is made of, as `split_of` does for a cell's index."""
+    return str(CELL_SPLITS[_last_digit(content)])
+
+
 def _last_digit(cell: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(cell, digest_size=8).digest(), "little") % 10
