@@ -19,6 +19,11 @@ RUNS = ("promp", "rl2")
 CONTINUED = ("maml", "fomaml", "promp-2", "rl2-2")
 """Of the version before learners had families; `after-5.json` is how that version went on, on one thread."""
 
+AMPLIFIED = {"fomaml": 3e-3}
+"""Where three updates amplify rounding further: the last bit of the saved parameters turned up or down at random, eight
+times on one machine, moved what came of it by up to 7e-4 (MAML 1e-4, RL² 1e-7); its returns stayed within
+1e-4 and 0.1 %."""
+
 
 @pytest.fixture(params=[*RUNS, *CONTINUED])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
@@ -60,14 +65,15 @@ def test_it_goes_on_with_the_numbers_of_the_version_that_saved_it(name: str, tmp
     progress, _ = session.resume(run, options=EnvOptions(threads=1), train=train)
     # the same bits on the machine that saved it; elsewhere kernels round differently, in the last of 7 digits, and 100
     # steps and three updates amplify that
+    far = AMPLIFIED.get(name, 1e-4)
     for row, of_then in zip((row for row in read_rows(run) if row["meta_iter"] > 2), expected["rows"], strict=True):
         assert row.keys() >= of_then.keys()
-        assert {key: row[key] for key in of_then} == {key: approximately(value) for key, value in of_then.items()}
+        assert {key: row[key] for key in of_then} == {key: approximately(value, 1e-4) for key, value in of_then.items()}
     for path, value in tree_leaves(dict(progress.state.shared)):
         first, total = expected["params"][path][:-1], expected["params"][path][-1]
-        assert value.double().flatten()[:4].tolist() == approximately(first)
-        assert float(value.double().sum()) == pytest.approx(total, rel=1e-3, abs=1e-3)
+        assert value.double().flatten()[:4].tolist() == approximately(first, far)
+        assert float(value.double().sum()) == pytest.approx(total, rel=1e-3, abs=10 * far)
 
 
-def approximately(value: object) -> object:
-    return value if isinstance(value, str | bool) else pytest.approx(value, rel=1e-3, abs=1e-4)
+def approximately(value: object, far: float) -> object:
+    return value if isinstance(value, str | bool) else pytest.approx(value, rel=1e-3, abs=far)
