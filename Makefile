@@ -66,7 +66,7 @@ $(VENV)/.ready-to-run: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.ready-to-test: $(VENV)/.torch pyproject.toml
 	@echo "installing drml, its packages and the tools of development (once)"
-	$(PIP) -e ".[mujoco,report,box2d,minigrid,shimmy,sb3,onnx,keras,dev]"
+	$(PIP) -e ".[mujoco,report,box2d,minigrid,atari,shimmy,sb3,onnx,keras,dev]"
 	@touch $@ $(VENV)/.ready-to-run
 
 $(MUJOCO3)/.ready-to-test: constraints.txt pyproject.toml

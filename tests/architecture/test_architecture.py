@@ -23,6 +23,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ROOMS_OF = {  # which third parties may be imported where; torch and numpy everywhere
     "mujoco": {"envs/mujoco"},
     "gymnasium": {"spaces", "act", "envs/foreign", "suites", "suites/packages", "check", "gym"},
+    "ale_py": {"suites/packages"},
     "matplotlib": {"report"},
     "PIL": {"report", "envs/mujoco"},
     "tyro": {"cli"},

@@ -10,7 +10,10 @@ from .conftest import Answer
 Drml = Callable[..., Answer]
 TINY = ["--meta-iters", "1", "--tasks", "2", "--episodes", "2", "--validation-tasks", "2", "--policy.size", "8"]
 TINY += ["--policy.encoder.features", "8"]
-CASES = {"minigrid-hidden-goal-v1": ("minigrid", "minigrid.environment('minigrid-hidden-goal-v1', 5)", True)}
+CASES = {
+    "minigrid-hidden-goal-v1": ("minigrid", "minigrid.environment('minigrid-hidden-goal-v1', 5)", True),
+    "atari-qbert-wiring-v1": ("ale_py", "atari.environment('atari-qbert-wiring-v1', wiring=(4, 2, 0, 1, 3))", False),
+}
 ANY = pytest.mark.parametrize("suite", CASES)
 
 

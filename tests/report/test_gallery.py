@@ -30,7 +30,7 @@ def test_pictures_show_something(family, tmp_path):
     assert len(values) > 5 and counts.max() < 0.995 * picture.size
 
 
-PACKAGES = {"minigrid-": "minigrid", "babyai-": "minigrid"}
+PACKAGES = {"minigrid-": "minigrid", "babyai-": "minigrid", "atari-": "ale_py"}
 ROBOTS = ("half-cheetah-", "ant-", "hopper-", "walker2d-", "humanoid-", "reacher-")
 
 

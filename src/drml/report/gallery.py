@@ -19,7 +19,7 @@ from drml.report.sketches import Sketch
 from drml.report.still import take_still
 from drml.run.durable import make_directories, replace_file
 from drml.suites.classic import render
-from drml.suites.packages import minigrid
+from drml.suites.packages import atari, minigrid
 from drml.suites.registry import SUITES
 
 INTRODUCTION = """# Gallery
@@ -72,6 +72,7 @@ FAMILIES = (
     Family("Lunar lander", "lunar-lander-"),
     Family("MiniGrid", "minigrid-", picture=minigrid.picture),
     Family("BabyAI", "babyai-", picture=minigrid.picture),
+    Family("Atari", "atari-", picture=atari.picture),
     Family("Probes", "probe-", sketches.probe),
 )
 

@@ -5,11 +5,11 @@ from drml.envs.api import Suite
 from drml.envs.foreign.imported import imported_suite
 from drml.suites import bandit, classic, grid, navigation, probe, tabular
 from drml.suites.games import lake, object_memory, rule_world
-from drml.suites.packages import minigrid
+from drml.suites.packages import atari, minigrid
 from drml.suites.robots import ant, half_cheetah, hopper, humanoid, reacher, walker2d
 
 _GAMES = (lake, object_memory, rule_world)
-_PACKAGES = (minigrid,)
+_PACKAGES = (minigrid, atari)
 _ROBOTS = (half_cheetah, ant, hopper, walker2d, humanoid, reacher)
 FAMILIES: tuple[tuple[Suite, ...], ...] = tuple(
     family.SUITES for family in (navigation, bandit, tabular, grid, *_GAMES, *_ROBOTS, classic, *_PACKAGES, probe)
