@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from drml.core.errors import InputError
 from drml.report.still import take_still
 from drml.suites.registry import suite
 
@@ -20,5 +21,6 @@ def test_a_robot_is_in_the_middle_of_its_still(name):
     assert 110 < columns.mean() < 210
 
 
-def test_a_suite_without_pictures_has_no_still():
-    assert take_still(suite("navigation-maml-v1")) is None
+def test_a_suite_without_pictures_says_so():
+    with pytest.raises(InputError, match="no pictures"):
+        take_still(suite("bandit-bernoulli-k5-n10-v1"))

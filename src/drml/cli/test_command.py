@@ -9,13 +9,14 @@ import tyro
 from rich.table import Table
 
 from drml.cli.parse import parse
-from drml.cli.terminal import check_json, check_threads, show
+from drml.cli.terminal import check_json, check_threads, say, show
 from drml.core.fault import label
 from drml.envs.api import EnvOptions, Isolation
 from drml.loop.stats import estimand
 from drml.run import session
 from drml.run.durable import write_json
 from drml.tasks.distribution import Split
+from drml.use.pages import check_can_film, film_tested
 
 MAX_ROWS = 10
 
@@ -38,6 +39,8 @@ class TestArgs:
     """Root of the random streams of this test."""
     deterministic: bool = False
     """Also play each agent's most likely actions, in as many episodes again; nothing is learned from these."""
+    film: int = 0
+    """Film so many tasks of the split, before and after adaptation, for the report."""
     threads: int = 0
     """Simulator threads; 0 takes all cores."""
     isolation: tyro.conf.OmitArgPrefixes[Isolation] = field(default_factory=Isolation)
@@ -51,6 +54,8 @@ def run(words: list[str]) -> int:
     args = parse(TestArgs, "drml test", words)
     check_json(args.json)
     check_threads(args.threads)
+    check_can_film(args.film)
+    folder = args.run.absolute()
     json = None if args.json is None else args.json.absolute()  # before a suite of the user's goes elsewhere
     result = session.test(
         args.run,
@@ -65,6 +70,8 @@ def run(words: list[str]) -> int:
     show_curve(result)
     if json:
         write_json(json, result)
+    if args.film:
+        say(film_tested(folder, args.film, args.copies, args.split, args.seed))
     return 0
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 from torch import Tensor
 
 from drml.core.check import check_ranges
@@ -58,6 +59,40 @@ class Closable(Protocol):
 
     def close(self) -> None:
         """Let go of it; the next reset starts anew."""
+        ...
+
+
+@runtime_checkable
+class Filmable(Protocol):
+    """An environment whose copies can be drawn. Drawing changes nothing of what they do.
+
+    A film is the poses of one copy, taken after the reset and after each step. Environments of which some have no
+    pictures say so in `pose`.
+    """
+
+    @property
+    def fps(self) -> float:
+        """Return at how many pictures per second a film is shown, one of them per step."""
+        ...
+
+    def pose(self, task: int, copy: int) -> Tensor:
+        """Return what is needed to draw one copy as the newest reset or step left it: at an episode's end, its end.
+
+        Raises:
+            InputError: it has no pictures, and why.
+        """
+        ...
+
+    def render(self, task: int, poses: Tensor) -> np.ndarray:
+        """Return pictures `[T, height, width, 3]` uint8 of poses `[T, ...]` of one task's copies.
+
+        Raises:
+            InputError: what draws them is not installed.
+        """
+        ...
+
+    def words(self, task: int) -> str:
+        """Return in words what is particular to a task; "" where its parameters say it best."""
         ...
 
 

@@ -7,8 +7,9 @@ The physics say where episodes start, what is seen and what one action does; the
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol, final
+from typing import NamedTuple, Protocol, final, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,8 @@ from drml.envs.api import EnvOptions, Suite
 from drml.tasks.distribution import TaskDistribution
 
 ROWS_PER_BLOCK = 100  # rows of step noise drawn at a time: one block covers the usual rollout
+FILM_SECONDS = 8.0  # of an episode that takes the whole horizon, within the bounds of what can be followed
+SLOWEST, FASTEST = 4.0, 25.0  # pictures per second
 
 
 class Outcome(NamedTuple):
@@ -52,6 +55,19 @@ class Physics(Protocol):
 
     def move(self, state: Tensor, action: Tensor, t: int) -> Outcome:
         """Return what step `t` does."""
+        ...
+
+
+@runtime_checkable
+class Drawn(Protocol):
+    """Physics whose states can be drawn."""
+
+    def draw(self, task: int, states: Tensor) -> np.ndarray:
+        """Return pictures `[T, height, width, 3]` uint8 of states `[T, ...]` of one task's copies."""
+        ...
+
+    def words(self, task: int) -> str:
+        """Return in words what is particular to a task; "" where its parameters say it best."""
         ...
 
 
@@ -94,6 +110,39 @@ class NativeEnv:
         """Return the shape of observations and actions, and the horizon."""
         return self._spec
 
+    @property
+    def fps(self) -> float:
+        """Return at how many pictures per second a film is shown."""
+        return min(max(self._spec.horizon / FILM_SECONDS, SLOWEST), FASTEST)
+
+    def pose(self, task: int, copy: int) -> Tensor:
+        """Return the state of one copy as the newest reset or step left it, before a next episode began.
+
+        Raises:
+            InputError: if nothing draws these physics, or there was no reset.
+        """
+        self._drawn()
+        return self._begun().reached[task, copy].cpu()
+
+    def render(self, task: int, poses: Tensor) -> np.ndarray:
+        """Return pictures `[T, height, width, 3]` uint8 of states `[T, ...]` of one task's copies."""
+        return self._drawn().draw(task, poses)
+
+    def words(self, task: int) -> str:
+        """Return in words what is particular to a task."""
+        return self._drawn().words(task)
+
+    def _drawn(self) -> Drawn:
+        physics = self._begun().physics
+        if not isinstance(physics, Drawn):
+            raise InputError("these tasks have no pictures, and cannot be filmed")
+        return physics
+
+    def _begun(self) -> "_Run":
+        if self._run is None:
+            raise InputError("step was called before reset; an environment gets its tasks from reset")
+        return self._run
+
     def reset(self, tasks: Tasks, copies: int, rng: Streams) -> Tensor:
         """Start a first episode in `copies` copies of each task and return the observations `[K, B, O]`.
 
@@ -106,7 +155,8 @@ class NativeEnv:
         params = {name: value.to(self._device, torch.float32) for name, value in tasks.params.items()}
         physics = self._begin(Tasks(params, tasks.ids), copies, rng)
         started = torch.zeros((len(tasks), copies), dtype=torch.int64, device=self._device)
-        self._run = _Run(physics, physics.start(0), started, started.bool(), self._spec.horizon)
+        state = physics.start(0)
+        self._run = _Run(physics, state, state, started, started.bool(), self._spec.horizon)
         return physics.observe(self._run.state)
 
     def step(self, action: Tensor) -> Step:
@@ -115,14 +165,13 @@ class NativeEnv:
         Raises:
             InputError: at the first step after a reset, if the action does not fit; or if there was no reset.
         """
-        run = self._run
-        if run is None:
-            raise InputError("step was called before reset; an environment gets its tasks from reset")
+        run = self._begun()
         if run.t == 0:
             self._check_action(action, run.started)
         outcome = run.physics.move(run.state, action, run.t)
         obs = run.physics.observe(outcome.state)
         run.t += 1
+        run.reached = outcome.state
         if run.t >= run.first_horizon or bool(outcome.terminated.any()):
             return self._end_episodes(run, outcome, obs)
         run.state = outcome.state
@@ -174,6 +223,8 @@ class _Run:
     physics: Physics
     state: Tensor
     """`[K, B, ...]`."""
+    reached: Tensor
+    """`[K, B, ...]` what the newest step led to: the state, but at the end of an episode."""
     started: Tensor
     """`[K, B]` int64, the t at which the episode began."""
     never: Tensor

@@ -1,6 +1,7 @@
 """Films small enough to live inside a page: animated WebP, and the same film as a strip of pictures."""
 
 import io
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -12,34 +13,42 @@ from drml.run.durable import make_directories, replace_file
 
 Frames = NDArray[np.uint8]
 
+FEW_COLOURS = 1500  # what is drawn has fewer, what is rendered or photographed more
 QUALITY = 60  # of 100; 100 pictures of 320 x 240 stay below 250 kB
 STRIP_GAP = 4  # pixels
 STRIP_PICTURE_WIDTH = 240  # at most; six of them are sharp at twice the width of a column
 
 
-def save_film(frames: Frames, path: Path, fps: float = 20) -> Path:
+def save_film(frames: Frames, path: Path, fps: float = 20, pause: float = 0.0) -> Path:
     """Write pictures as an animated WebP that repeats forever; return its path.
+
+    Pictures of few colours are kept as they are, others lossy: each takes less room so.
 
     Args:
         frames: `[T, height, width, 3]` uint8.
         path: where to write it.
         fps: pictures per second.
+        pause: seconds for which the last picture stays, beyond its share.
 
     Raises:
         InputError: if the pictures are not of that shape and type, or Pillow is not installed.
         ResourceError: if it cannot be written.
     """
-    pictures = [_pillow().fromarray(frame) for frame in _checked(frames)]
-    if not fps > 0:
-        raise InputError(f"fps is {fps}, must be above 0")
+    pictures = [pillow("Image").fromarray(frame) for frame in _checked(frames)]
+    if not (fps > 0 and pause >= 0):
+        raise InputError(f"fps is {fps} and pause {pause}, must be above 0, and 0 or more")
+    durations = [round(1000 / fps)] * len(pictures)
+    durations[-1] += round(1000 * pause)
+    exact = pictures[len(pictures) // 2].getcolors(FEW_COLOURS) is not None
     stream = io.BytesIO()
     pictures[0].save(
         stream,
         format="WEBP",
         save_all=True,
         append_images=pictures[1:],
-        duration=round(1000 / fps),
+        duration=durations,
         loop=0,
+        lossless=exact,
         quality=QUALITY,
         method=4,
     )
@@ -60,7 +69,7 @@ def save_strip(frames: Frames, path: Path, count: int = 6) -> Path:
     """
     if count < 1:
         raise InputError(f"count is {count}, must be 1 or more")
-    image, frames = _pillow(), _checked(frames)
+    image, frames = pillow("Image"), _checked(frames)
     shown = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
     pictures = [image.fromarray(frames[t]) for t in shown]
     scale = min(1.0, STRIP_PICTURE_WIDTH / pictures[0].width)
@@ -74,13 +83,13 @@ def save_strip(frames: Frames, path: Path, count: int = 6) -> Path:
     return _write(path, stream)
 
 
-def _pillow() -> ModuleType:
-    """Return Pillow's Image module, which belongs to the `report` extra."""
+def pillow(module: str) -> ModuleType:
+    """Return a module of Pillow, which belongs to the `report` extra."""
     try:
-        from PIL import Image
+        import_module("PIL")
+        return import_module(f"PIL.{module}")
     except ModuleNotFoundError as error:
         raise InputError('films need pillow: pip install "drml[report]"') from error
-    return Image
 
 
 def _checked(frames: Frames) -> Frames:

@@ -18,7 +18,6 @@ from drml.report.film import save_strip
 from drml.report.sketches import Sketch
 from drml.report.still import take_still
 from drml.run.durable import make_directories, replace_file
-from drml.suites.classic import render
 from drml.suites.packages import atari, minigrid
 from drml.suites.registry import SUITES
 
@@ -99,7 +98,7 @@ def write_gallery(page: Path) -> Path:
 
 
 def draw(family: Family, path: Path) -> Path:
-    """Write a family's picture: a sketch, a still of its robot, or what Gymnasium renders."""
+    """Write a family's picture: a sketch, or a still."""
     suite = family.suites[0]
     if family.sketch is not None:
         make_directories(path.parent)
@@ -108,9 +107,7 @@ def draw(family: Family, path: Path) -> Path:
     if family.picture is not None:
         pictures = [_square(family.picture(suite.name)) for suite in family.suites]
         return save_strip(np.stack(pictures), path, count=len(pictures))
-    picture = take_still(suite)
-    picture = render(suite.name) if picture is None else picture
-    return save_strip(np.asarray(picture)[None], path, count=1)
+    return save_strip(take_still(suite)[None], path, count=1)
 
 
 def _square(picture: np.ndarray) -> np.ndarray:

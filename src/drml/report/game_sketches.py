@@ -8,13 +8,13 @@ from drml.core.types import Tasks
 from drml.envs.api import Suite
 from drml.report.figures import INK, LINE, MARK, POST, PRE, SOFT
 from drml.report.sketches import grid, some_tasks
-from drml.suites.games.rule_world import AHEAD, COLOURS, KINDS, begin
-from drml.suites.games.rulesets import HOLD, NEAR, START, TOUCH
+from drml.suites.games.rule_world import AHEAD, begin
+from drml.suites.games.rulesets import START
+from drml.suites.games.things import named, said
 
 MARKERS: dict[str, str] = {"ball": "o", "square": "s", "pyramid": "^"}
 PAINTS = {"red": MARK, "green": "#2e9e5b", "blue": POST, "yellow": "#c9a227"}
 ARROWS = "^>v<"
-WORDS = {HOLD: "hold", NEAR: "near", TOUCH: "touch"}
 
 
 def lake(axes: Axes, suite: Suite) -> None:
@@ -52,23 +52,10 @@ def rule_world(axes: Axes, suite: Suite) -> None:
     axes.invert_yaxis()
     for cell, thing in enumerate(cells):
         if thing:
-            kind, colour = _named(thing)
+            kind, colour = named(thing)
             axes.scatter(cell % size, cell // size, marker=MARKERS[kind], color=PAINTS[colour], s=140)
     axes.scatter(position % size, position // size, marker=ARROWS[direction], color=INK, s=140)
     right, up = AHEAD[direction][1], AHEAD[direction][0]
     axes.plot([position % size, position % size + 0.45 * right], [position // size, position // size + 0.45 * up], INK)
-    words = "\n".join(_said(row) for row in table[0, : 1 + num_rules].tolist())
+    words = "\n".join(said(row) for row in table[0, : 1 + num_rules].tolist())
     axes.set_xlabel(f"hidden: {words}")
-
-
-def _said(row: list[int]) -> str:
-    """Return a goal or a rule in words."""
-    word, a, b, made = row
-    things = " and ".join(" ".join(reversed(_named(thing))) for thing in (a, b) if thing)
-    return f"{WORDS[word]} {things}" + (f" makes {' '.join(reversed(_named(made)))}" if made else "")
-
-
-def _named(thing: int) -> tuple[str, str]:
-    """Return the kind and the colour of an object."""
-    kind, colour = divmod(thing - 1, len(COLOURS))
-    return KINDS[kind], COLOURS[colour]

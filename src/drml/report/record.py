@@ -167,6 +167,10 @@ class Film:
     file: Path
     strip: Path | None
     episode_return: float
+    row: int | None = None
+    """Number of its task among those that were filmed; None in films of older versions."""
+    success: bool = False
+    """True where the environment called something in the episode a success."""
 
 
 @dataclass(frozen=True)
@@ -344,7 +348,10 @@ def _films(run_dir: Path) -> Films:
 
 def _film(run_dir: Path, entry: Fields) -> Film:
     strip = _inside(run_dir, entry, "strip") if "strip" in entry.values else None
-    return Film(entry.text("task"), entry.count("step"), _inside(run_dir, entry, "file"), strip, entry.number("return"))
+    row = entry.count("row") if "row" in entry.values else None
+    success = entry.flag("success") if "success" in entry.values else False
+    file, earned = _inside(run_dir, entry, "file"), entry.number("return")
+    return Film(entry.text("task"), entry.count("step"), file, strip, earned, row, success)
 
 
 def _inside(run_dir: Path, entry: Fields, key: str) -> Path:

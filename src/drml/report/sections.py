@@ -167,13 +167,13 @@ def films(run: RunRecord) -> str:
     """Return the section of the films: for each task, before and after adaptation side by side."""
     if run.films.unavailable:
         return section("Before and after", "", absent(text(run.films.unavailable)))
-    by_task: dict[str, list[Film]] = {}
+    by_task: dict[int | str, list[Film]] = {}
     for film in run.films.films:
-        by_task.setdefault(film.task, []).append(film)
+        by_task.setdefault(film.task if film.row is None else film.row, []).append(film)
     cards = [
-        f'<div class="pair card"><h3>{text(task)}</h3><div class="films">'
+        f'<div class="pair card"><h3>{text(shown[0].task)}</h3><div class="films">'
         f"{''.join(_film(film) for film in sorted(shown, key=lambda film: film.step))}</div></div>"
-        for task, shown in by_task.items()
+        for shown in by_task.values()
     ]
     lead = "One policy, the same task: as it comes, and once it has adapted."
     return section("Before and after", lead, "".join(cards) or absent("This run has not been filmed."))
@@ -184,7 +184,7 @@ def _film(film: Film) -> str:
     strip = "" if film.strip is None else _picture(film.strip, "image/png", "strip", f"Six moments, {when}")
     return (
         f'<figure class="film {"before" if film.step == 0 else "after"}"><figcaption><span>{when}</span>'
-        f"<b>return {number(film.episode_return)}</b></figcaption>"
+        f"<b>{'success, ' * film.success}return {number(film.episode_return)}</b></figcaption>"
         f"{_picture(film.file, 'image/webp', 'moving', f'Film of {film.task}, {when}')}{strip}</figure>"
     )
 

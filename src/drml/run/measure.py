@@ -69,6 +69,8 @@ def test(
 ) -> dict[str, Any]:
     """Return (and write to test.json) the adaptation curve of a run's best policy on held-out tasks.
 
+    Films of the run are removed: they were of another test.
+
     Where a family holds none out, or the split has no more than `num_tasks`, all are met, in as many rounds as
     `num_tasks` allows and two at least: a round is a new adaptation, with `copies` episodes after each step.
 
@@ -107,6 +109,7 @@ def test(
     if not len(tested.tasks):
         raise EnvError(f"none of the {len(tasks)} tasks could be measured, the first one {unmeasured[0]['text']}")
     result = _facts(trained, split) | tested.facts(tasks, rounds) | {"faulty_tasks": unmeasured}
+    rundir.drop_films(folder)
     durable.write_json(folder / "test.json", result)
     return result
 

@@ -25,6 +25,7 @@ from drml.run.durable import draft_of, make_directories, sync_directory, writing
 CONFIG, LOCK, METRICS = "config.json", ".lock", "metrics.jsonl"
 FILES = (CONFIG, LOCK, METRICS, "test.json", "films.json", "summary.json", "report.html")
 FOLDERS = ("checkpoints", "tensorboard", "figures", "films")
+FILMS, FILMED = "films.json", "films"
 TEXTS_BESIDE = ("versions", "tasks")
 INTERFACE = "interface"
 WRITTEN_BESIDE = (*TEXTS_BESIDE, INTERFACE)
@@ -168,6 +169,19 @@ def _holder(handle: int) -> str:
     """Return who a lock file says holds it."""
     words = os.pread(handle, 512, 0).decode(errors="replace").split()
     return f"process {words[0]} on {words[1]}" if len(words) == 2 else "another process"
+
+
+def drop_films(path: Path) -> None:
+    """Remove the films of a run, which show what it was before.
+
+    Raises:
+        ResourceError: if something cannot be removed.
+    """
+    with writing(path / FILMS):
+        (path / FILMS).unlink(missing_ok=True)
+        for film in (path / FILMED).iterdir() if kind_of(path / FILMED) == "a directory" else ():
+            if film.suffix in (".webp", ".png"):
+                film.unlink()
 
 
 def check_plain(run: Path) -> None:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 
 from drml.core.errors import InputError
 from drml.core.types import ActionSpec, EnvSpec
@@ -20,13 +19,16 @@ from drml.envs.foreign.copies import AnyEnv, AnyVectorEnv
 from drml.envs.foreign.family import GymFamily, task_family
 from drml.tasks.parameter import Choice, Uniform
 
+PICTURES = "rgb_array"  # nothing is drawn until somebody asks for it
 SWAPPED_OR_NOT = Choice((-1, 1))
 
 
 @task_family(length=Uniform(0.25, 1.0, ood=(1.0, 1.5)), mass=Uniform(0.05, 0.5), wiring=SWAPPED_OR_NOT)
 def cartpole(length: float, mass: float, wiring: int, num_envs: int) -> AnyVectorEnv:
     """Balance a pole of unknown length (half of it, in m) and mass (kg); left and right may be swapped."""
-    envs = gym.make_vec("CartPole-v1", num_envs, vectorization_mode="vector_entry_point", max_episode_steps=200)
+    envs = gym.make_vec(
+        "CartPole-v1", num_envs, vectorization_mode="vector_entry_point", max_episode_steps=200, render_mode=PICTURES
+    )
     physics: Any = envs.unwrapped
     physics.length, physics.masspole = length, mass
     physics.total_mass, physics.polemass_length = physics.masscart + mass, mass * length
@@ -37,7 +39,7 @@ def cartpole(length: float, mass: float, wiring: int, num_envs: int) -> AnyVecto
 @task_family(gravity=Uniform(5.0, 15.0, ood=(15.0, 20.0)), length=Uniform(0.6, 1.4), mass=Uniform(0.6, 1.4))
 def pendulum(gravity: float, length: float, mass: float) -> AnyEnv:
     """Swing up and hold a pendulum of unknown length (m) and mass (kg) under unknown gravity (m/s²)."""
-    env = gym.make("Pendulum-v1", g=gravity)
+    env = gym.make("Pendulum-v1", render_mode=PICTURES, g=gravity)
     physics: Any = env.unwrapped
     physics.l, physics.m = length, mass
     return env
@@ -46,7 +48,7 @@ def pendulum(gravity: float, length: float, mass: float) -> AnyEnv:
 @task_family(mass_1=Uniform(0.7, 1.3), mass_2=Uniform(0.7, 1.3, ood=(1.3, 1.6)), wiring=SWAPPED_OR_NOT)
 def acrobot(mass_1: float, mass_2: float, wiring: int) -> AnyEnv:
     """Swing two links of unknown masses (kg) above the bar; the torque's sign may be swapped. Reward −1 per step."""
-    env = gym.make("Acrobot-v1")
+    env = gym.make("Acrobot-v1", render_mode=PICTURES)
     physics: Any = env.unwrapped
     physics.LINK_MASS_1, physics.LINK_MASS_2 = mass_1, mass_2
     physics.AVAIL_TORQUE = [-1.0 * wiring, 0.0, 1.0 * wiring]
@@ -56,7 +58,7 @@ def acrobot(mass_1: float, mass_2: float, wiring: int) -> AnyEnv:
 @task_family(gravity=Uniform(0.0015, 0.003, ood=(0.003, 0.0035)), wiring=SWAPPED_OR_NOT)
 def mountain_car(gravity: float, wiring: int) -> AnyEnv:
     """Rock a car out of a valley of unknown steepness; left and right may be swapped. Reward −1 per step, sparse."""
-    env = gym.make("MountainCar-v0")
+    env = gym.make("MountainCar-v0", render_mode=PICTURES)
     physics: Any = env.unwrapped
     physics.gravity, physics.force = gravity, 0.001 * wiring
     return env
@@ -77,7 +79,7 @@ def lunar_lander(gravity: float, wind: float, turbulence: float, wiring: int) ->
         "turbulence_power": turbulence,
     }
     try:
-        env = gym.make("LunarLander-v3", max_episode_steps=400, **physics)
+        env = gym.make("LunarLander-v3", render_mode=PICTURES, max_episode_steps=400, **physics)
     except gym.error.DependencyNotInstalled as error:
         raise InputError('the lunar lander needs Box2D: pip install "drml[box2d]"') from error
     return gym.wrappers.TransformAction(env, _other_side, env.action_space) if wiring < 0 else env
@@ -86,34 +88,6 @@ def lunar_lander(gravity: float, wind: float, turbulence: float, wiring: int) ->
 def _other_side(action: int) -> int:
     """Return 3 for 1 and 1 for 3, the side engines; 0 is none and 2 the main one."""
     return -action % 4
-
-
-RENDERED = {
-    "cartpole-varied-v1": "CartPole-v1",
-    "pendulum-varied-v1": "Pendulum-v1",
-    "acrobot-varied-v1": "Acrobot-v1",
-    "mountain-car-varied-v1": "MountainCar-v0",
-    "lunar-lander-varied-v1": "LunarLander-v3",
-}
-
-
-def render(name: str, after_steps: int = 10) -> np.ndarray:
-    """Return a picture `[height, width, 3]` uint8 of Gymnasium's environment behind a suite of this file.
-
-    Raises:
-        InputError: if what draws it is not installed.
-    """
-    try:
-        env = gym.make(RENDERED[name], render_mode="rgb_array")
-        env.reset(seed=0)
-        env.action_space.seed(0)
-        for _ in range(after_steps):
-            env.step(env.action_space.sample())
-        picture = env.render()
-    except gym.error.DependencyNotInstalled as error:
-        raise InputError('pictures of classic control need pygame: pip install "drml[box2d]"') from error
-    env.close()
-    return np.asarray(picture, np.uint8)
 
 
 def _suite(name: str, family: GymFamily, source: str, obs_size: int, action: ActionSpec, horizon: int) -> Suite:

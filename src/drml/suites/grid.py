@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,8 @@ from drml.core.rng import BlockNoise, Streams
 from drml.core.types import ActionSpec, EnvSpec, Tasks
 from drml.envs.api import Suite
 from drml.envs.native import ROWS_PER_BLOCK, Outcome, native_suite
+from drml.envs.pictures.board import Board
+from drml.envs.pictures.tiles import ARROW, BALL, BLUE, DOOR, GREY, KEY, ORANGE, PAPER, STAR, WALL, WHOLE, YELLOW
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice
 
@@ -79,6 +82,19 @@ class GridNavi:
         arrived = (after == self.goal).all(-1)
         return Outcome(after, torch.where(arrived, GOAL_REWARD, self.step_reward), self.never, arrived)
 
+    def draw(self, task: int, states: Tensor) -> np.ndarray:
+        """Return pictures of the way so far, and of the goal, which is hidden from the agent."""
+        x, y = states.unbind(-1)
+        board = Board(len(states), self.size, self.size)
+        board.trail(x, y)
+        board.put(STAR, ORANGE, *self.goal[task, 0].tolist())
+        board.put(BALL, BLUE, x, y)
+        return board.frames
+
+    def words(self, task: int) -> str:
+        """Return nothing: the goal is a parameter."""
+        return ""
+
 
 @final
 @dataclass(frozen=True)
@@ -116,6 +132,22 @@ class DarkRoom:
         leaves = has_key & (after == self.door).all(-1)
         reward = (has_key & ~had_key).float() + leaves.float()
         return Outcome(torch.cat([after, has_key.unsqueeze(-1).float()], -1), reward, leaves, leaves)
+
+    def draw(self, task: int, states: Tensor) -> np.ndarray:
+        """Return pictures of the way so far, the door and the key, both of which are hidden from the agent."""
+        x, y, has_key = states.unbind(-1)
+        board = Board(len(states), self.size, self.size)
+        board.trail(x, y)
+        board.put(DOOR, ORANGE, *self.door[task, 0].tolist())
+        board.put(BALL, BLUE, x, y)
+        key_x, key_y = self.key[task, 0].tolist()
+        board.put(KEY, YELLOW, key_x, key_y, has_key == 0.0)
+        board.put(KEY.scaled(0.6), YELLOW, x, y, has_key > 0.0)
+        return board.frames
+
+    def words(self, task: int) -> str:
+        """Return nothing: key and door are parameters."""
+        return ""
 
 
 @final
@@ -158,6 +190,25 @@ class TMaze:
         is_right, is_last = y == self.meaning * cue, elapsed > self.corridor_length
         reward = torch.where(is_last, is_right.float(), late)
         return Outcome(torch.stack([x, y, cue, elapsed], -1), reward, self.never, is_right & is_last)
+
+    def draw(self, task: int, states: Tensor) -> np.ndarray:
+        """Return pictures of the maze: the cue as long as it is seen, and the arm that is paid for."""
+        x, y, cue, elapsed = states.unbind(-1)
+        end = self.corridor_length
+        board = Board(len(states), end + 1, 3, WALL)
+        free = np.zeros((end + 1, 3), np.bool_)
+        free[:, 1], free[end] = True, True
+        board.lay(WHOLE, PAPER, free)
+        board.put(STAR, ORANGE, end, 1.0 + self.meaning[task, 0].cpu() * cue)
+        for sign, arrow in ((1.0, ARROW), (-1.0, ARROW.turned(2))):
+            board.put(arrow, ORANGE, 0, 1.0 + sign, (cue == sign) & (elapsed == 0.0))
+            board.put(arrow, GREY, 0, 1.0 + sign, (cue == sign) & (elapsed > 0.0))
+        board.put(BALL, BLUE, x, 1.0 + y)
+        return board.frames
+
+    def words(self, task: int) -> str:
+        """Return what the cue means."""
+        return f"the cue points {'to' if self.meaning[task, 0] > 0 else 'away from'} the goal"
 
 
 def _cell_seen(state: Tensor, size: int, one_hot: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,8 @@ from drml.core.rng import Streams, task_noise
 from drml.core.types import ActionSpec, EnvSpec, Tasks
 from drml.envs.api import Suite
 from drml.envs.native import Outcome, native_suite
+from drml.envs.pictures.plane import Plane
+from drml.envs.pictures.tiles import LINE, ORANGE
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice, Uniform
 
@@ -26,6 +29,8 @@ Reward = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 CORNER_BLIND_RADIUS = 0.5  # in the 1-norm, around the origin
 SPARSE_GOAL_RADIUS = 0.2
+SHOWN_AROUND = 1.15  # of the larger of the goal's distance and the way's
+GOAL_PIXELS = 7.0  # radius in pictures
 CORNER_COST = 4.0  # of a step that ends 2 or more away from the corner
 
 
@@ -114,6 +119,21 @@ class Point:
         arrived = (after - self.goal).abs().amax(-1) < rules.arrival
         is_near = _distance(after, self.goal) <= rules.success if rules.success else None
         return Outcome(after, rules.reward(state, after, self.goal), arrived, is_near)
+
+    def draw(self, task: int, states: Tensor) -> np.ndarray:
+        """Return pictures of the way so far, and of the goal, which is hidden from the agent."""
+        places, goal = states.numpy(), self.goal[task, 0].tolist()
+        reach = SHOWN_AROUND * max(abs(states).max().item(), *(abs(number) for number in goal))
+        plane = Plane(reach)
+        plane.axes()
+        if radius := max(self.rules.success, self.rules.arrival):
+            plane.line(goal, goal, radius / reach * plane.size / 2.0, LINE)
+        plane.line(goal, goal, GOAL_PIXELS, ORANGE)
+        return plane.frames(places)
+
+    def words(self, task: int) -> str:
+        """Return nothing: the goal is a parameter."""
+        return ""
 
 
 def _begin(rules: Rules, tasks: Tasks, copies: int, rng: Streams) -> Point:

@@ -33,7 +33,7 @@ from drml.tasks.distribution import Split
 from drml.tasks.samplers.registry import SamplerConfig
 from drml.use.naming import TaskSource, name_of
 from drml.use.notes import adaptation_step, notes_of
-from drml.use.pages import write_page
+from drml.use.pages import check_can_film, film_tested, write_page
 from drml.use.place import default_place
 from drml.use.progress import PrintedProgress, ended_line, say
 from drml.use.settings import env_options, run_config, with_sizes
@@ -88,6 +88,7 @@ class Run:
         *,
         seed: int = 0,
         deterministic: bool = False,
+        film: int = 0,
         threads: int = 0,
         isolation: Isolation = Isolation(),  # noqa: B008 — frozen
     ) -> dict[str, Any]:
@@ -101,6 +102,7 @@ class Run:
             seed: root of the random streams of this test.
             deterministic: True also plays each point of the curve with the most likely actions; adaptation goes on
                 from actions that are drawn from the policy in any case.
+            film: so many tasks of the split are filmed, before and after adaptation, for the report.
             threads: simulator threads; 0 takes all cores.
             isolation: processes of their own for tasks.
 
@@ -110,9 +112,14 @@ class Run:
             EnvError: if no task could be measured.
         """
         options = env_options(threads, isolation)
+        check_can_film(film)
         result = session.test(self.path, adapt_steps, num_tasks, copies, split, seed, options, deterministic)
         if self.verbose:
             say(_curve_line(result))
+        if film:
+            filmed = film_tested(self.path, film, copies, split, seed)
+            if self.verbose:
+                say(filmed)
         return result
 
     def agent(self) -> MetaAgent:

@@ -88,7 +88,7 @@ def test_an_environment_renders_its_own_poses(monkeypatch):
     monkeypatch.setattr(film, "_open_context", lambda width, height: None)  # fails at first use
     poses = torch.stack([env.pose(1, 0)])
     expected = make_film(MODEL_PATH, poses, renderer="side view").frames
-    assert np.array_equal(env.render(poses), expected)
+    assert np.array_equal(env.render(1, poses), expected)
 
 
 @pytest.mark.parametrize("robot", [ant.ROBOT, hopper.ROBOT, humanoid.ROBOT, reacher.ROBOT, walker2d.ROBOT])

@@ -23,13 +23,13 @@ from drml.core.fault import NO_SEED, Fault, FaultKind, Moment, Watch, is_interru
 from drml.core.rng import Streams
 from drml.core.types import EnvSpec, Step, Tasks
 from drml.envs.foreign.copies import BrokenCopies, Copies
+from drml.envs.foreign.filmed import FPS, picture_of
+from drml.envs.foreign.seeds import EpisodeSeeds
 from drml.envs.foreign.tended import CopyDied
 from drml.spaces.actions import Actions
 from drml.tasks.distribution import content_hashes
 
-EPISODES_PER_BLOCK = 8  # how many episodes' seeds are drawn at a time
 _log = logging.getLogger(__name__)
-NUM_SEEDS = 2**31  # below it a seed fits wherever somebody keeps it in an int32
 
 TaskParams = dict[str, Any]
 """One task's parameters by name: numbers, and arrays where a parameter has a shape."""
@@ -75,6 +75,33 @@ class GymEnv:
         _close_at_last(self._pool, self._watch)
         self._slots = []
 
+    @property
+    def fps(self) -> float:
+        """Return at how many pictures per second a film is shown."""
+        return FPS
+
+    def pose(self, task: int, copy: int) -> Tensor:
+        """Return the picture `[height, width, 3]` of one copy, at the end of an episode that of its end.
+
+        From here to the next reset the ends of its episodes are kept.
+
+        Raises:
+            InputError: if its environment renders no pictures.
+        """
+        end = self._filmed.setdefault((task, copy), None)
+        return self._picture(task, copy) if end is None else end
+
+    def _picture(self, task: int, copy: int) -> Tensor:
+        return torch.from_numpy(picture_of(self._foreign.name, self._slots[task].copies, copy))
+
+    def render(self, task: int, poses: Tensor) -> np.ndarray:
+        """Return the pictures `[T, height, width, 3]` uint8 that were taken."""
+        return poses.numpy()
+
+    def words(self, task: int) -> str:
+        """Return nothing: all that is known of a task are its parameters."""
+        return ""
+
     def reset(self, tasks: Tasks, copies: int, rng: Streams) -> Tensor:
         """Start a first episode in `copies` copies of each task and return the observations `[K, B, O]`.
 
@@ -91,6 +118,7 @@ class GymEnv:
         self._left = np.zeros((len(tasks), copies), np.bool_)  # alone, as the one episode asked of them has ended
         self._down = torch.zeros((len(tasks), copies), dtype=torch.bool)
         self._waits = np.zeros((len(tasks), 1), np.bool_)
+        self._filmed: dict[tuple[int, int], Tensor | None] = {}  # copies, with the picture of what has just ended
         self._slots = self._assign(tasks, copies)
         self._waits[:, 0] = [slot.copies.waits for slot in self._slots]
         obs = self._rows(len(tasks), copies)
@@ -144,6 +172,8 @@ class GymEnv:
         truncated &= ~terminated
         final_obs = obs
         ended = terminated | truncated
+        if self._filmed:
+            self._filmed = {(k, b): self._picture(k, b) if ended[k, b] else None for k, b in self._filmed}
         if np.count_nonzero(ended):
             obs = obs.copy()
             self._restart(ended, obs)
@@ -275,29 +305,6 @@ class GymEnv:
         slot.key = BROKEN  # it stays in the pool, to be closed by the next reset
         self._slots[k] = _Slot(BROKEN, slot.task, slot.params, BrokenCopies())
         self._waits[k] = False
-
-
-@final
-class EpisodeSeeds:
-    """The seeds of one task's episodes, functions of (stream, copy, episode) and of nothing that happened in them."""
-
-    def __init__(self, rng: Streams, copies: int) -> None:
-        self._rng = rng
-        self._episode = [-1] * copies  # by copy, the one that was begun last
-        self._seeds: list[list[int]] = []  # by episode and copy
-
-    def begun(self, copy: int) -> tuple[int, int]:
-        """Return the episode that a copy began last, and its seed; where there is none, 0 and -1."""
-        episode = self._episode[copy] if copy >= 0 else -1
-        return (episode, self._seeds[episode][copy]) if episode >= 0 else (0, NO_SEED)
-
-    def __call__(self, copy: int) -> int:
-        """Return the seed of the next episode of a copy."""
-        self._episode[copy] = episode = self._episode[copy] + 1
-        while episode >= len(self._seeds):
-            generator = self._rng[len(self._seeds) // EPISODES_PER_BLOCK].generator()
-            self._seeds += generator.integers(NUM_SEEDS, size=(EPISODES_PER_BLOCK, len(self._episode))).tolist()
-        return self._seeds[episode][copy]
 
 
 def as_float32(numbers: np.ndarray) -> np.ndarray:

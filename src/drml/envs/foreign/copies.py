@@ -88,6 +88,13 @@ class Copies(Protocol):
         """Turn all copies to another task, from the next `reset` on; False where new environments must be built."""
         ...
 
+    def picture(self, copy: int) -> object:
+        """Return what the environment of a copy renders; None where it renders nothing.
+
+        A vector environment that resets in the same step renders the next episode where one has ended.
+        """
+        ...
+
     def close(self) -> None:
         """Free what the environments hold."""
         ...
@@ -171,6 +178,10 @@ class PlainCopies:
         self._acting = [b for b in self._acting if not copies[b]]
         return True
 
+    def picture(self, copy: int) -> object:
+        """Return what the environment of a copy renders."""
+        return self._envs[copy].render()
+
     def close(self) -> None:
         """Close each environment."""
         for b, env in enumerate(self._envs):
@@ -208,6 +219,10 @@ class BrokenCopies:
     def give(self, task: Mapping[str, Any]) -> bool:
         """Return False."""
         return False
+
+    def picture(self, copy: int) -> object:
+        """Return None."""
+        return None
 
     def close(self) -> None:
         """Do nothing."""
@@ -283,6 +298,11 @@ class VectorCopies:
     def give(self, task: Mapping[str, Any]) -> bool:
         """Return False: it belongs to the task that it was built for."""
         return False
+
+    def picture(self, copy: int) -> object:
+        """Return what the environment renders of a copy: all of them are rendered for it."""
+        rendered = self._env.render()
+        return None if rendered is None else rendered[copy]
 
     def close(self) -> None:
         """Close the vector environment."""

@@ -70,6 +70,10 @@ class Lent:
         if self._left > 0:
             self._copies.restart(ended, seeds, obs)
 
+    def picture(self, copy: int) -> object:
+        """Return what the environment of a copy renders."""
+        return self._copies.picture(copy)
+
     def close(self) -> None:
         """Do nothing: they are somebody else's."""
 

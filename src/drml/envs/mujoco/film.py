@@ -1,6 +1,6 @@
 """Films of a simulated robot: from poses to pictures, with OpenGL where there is one, else drawn plainly.
 
-    poses.append(env.pose(task=0, copy=0))                  # before each step: a step may begin the next episode
+    poses.append(env.pose(task=0, copy=0))                  # after the reset and after each step
     film = make_film(MODEL_PATH, torch.stack(poses))
 
 `mujoco.Renderer` draws through whatever the environment variable MUJOCO_GL said when MuJoCo was imported. A film needs

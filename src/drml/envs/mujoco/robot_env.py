@@ -13,6 +13,7 @@ from drml.envs.api import EnvOptions
 from drml.envs.mujoco.robot import Floats, Reading, Variant
 from drml.envs.mujoco.simulation import Indices, Simulation
 
+FPS = 20.0  # of films
 EPISODES_PER_BLOCK = 4  # how many episodes' initial states are drawn at a time
 
 
@@ -26,6 +27,7 @@ class RobotEnv:
         """The shape of observations and actions, and the horizon."""
         self._adopt(Simulation(variant.robot.model_path, 1, options.threads, variant.frame_skip, variant.fields))
         self._shape = (0, 0)  # K, B
+        self._is_filmed = False
 
     def _adopt(self, simulation: Simulation) -> None:
         """Take a simulation object for one's own, and look at its fields."""
@@ -40,15 +42,29 @@ class RobotEnv:
     def _view(self, reading: Reading) -> Floats:
         return self.simulation.field(reading.field)[:, reading.first : reading.first + reading.count]
 
-    def pose(self, task: int, copy: int) -> Tensor:
-        """Return the joint positions `[nq]` of one copy as they are now; a film is a sequence of these."""
-        return torch.from_numpy(self.simulation.qpos[task * self._shape[1] + copy].copy())
+    @property
+    def fps(self) -> float:
+        """Return at how many pictures per second a film is shown: real time where a step takes 0.05 s."""
+        return FPS
 
-    def render(self, poses: Tensor) -> np.ndarray:
+    def pose(self, task: int, copy: int) -> Tensor:
+        """Return the joint positions `[nq]` of one copy, at the end of an episode those of its end.
+
+        From here to the next reset those ends are kept.
+        """
+        row, self._is_filmed = task * self._shape[1] + copy, True
+        end = self._ends.get(row)
+        return torch.from_numpy(self.simulation.qpos[row].copy() if end is None else end)
+
+    def render(self, task: int, poses: Tensor) -> np.ndarray:
         """Return pictures `[T, height, width, 3]` uint8 of poses `[T, nq]`, seen from the side."""
         from drml.envs.mujoco.film import make_film
 
         return make_film(self.variant.robot.model_path, poses).frames
+
+    def words(self, task: int) -> str:
+        """Return nothing: a task is its parameters."""
+        return ""
 
     def reset(self, tasks: Tasks, copies: int, rng: Streams) -> Tensor:
         """Start a first episode in `copies` copies of each task and return the observations `[K, B, O]`.
@@ -69,6 +85,7 @@ class RobotEnv:
         self._steps = np.zeros(num_sims, np.int64)  # taken in the current episode
         self._episode = np.zeros(num_sims, np.int64)
         self._never = np.zeros(num_sims, np.bool_)
+        self._is_filmed, self._ends = False, dict[int, Floats]()  # joint positions, by simulation
         start, model = self.variant.robot.start, self.simulation.model
         self._position_noise = self._noise(rng["position"], tasks, "uniform", model.nq)
         self._velocity_noise = self._noise(rng["velocity"], tasks, start.velocity_noise, model.nv)
@@ -126,6 +143,8 @@ class RobotEnv:
         truncated = (diverged | (self._steps >= self.variant.horizon)) & ~terminated
         ended = terminated | truncated
         self._obs = final_obs = obs
+        if self._is_filmed:
+            self._ends = {row: self.simulation.qpos[row].copy() for row in np.flatnonzero(ended).tolist()}
         if ended.any():
             self._restart(None if ended.all() else np.flatnonzero(ended))
             self._obs = self._observe()

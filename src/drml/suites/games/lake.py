@@ -23,11 +23,14 @@ from drml.core.rng import Streams
 from drml.core.types import ActionSpec, EnvSpec, Tasks
 from drml.envs.api import Suite
 from drml.envs.native import Outcome, native_suite
+from drml.envs.pictures.board import Board
+from drml.envs.pictures.tiles import BALL, BLUE, ICE, ORANGE, STAR, WATER, Disc
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.numbered import Numbered
 
 MOVES = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 """Moves (x, y) by action: stay, right, left, up, down."""
+HOLE = Disc(0.42)
 
 
 @cache
@@ -87,6 +90,21 @@ class Lake:
         cell = (after[..., 0] * self.size + after[..., 1]).long()  # [K, B]
         arrived = cell == self.size**2 - 1
         return Outcome(after, arrived.float(), arrived | self.hole.gather(1, cell), arrived)
+
+    def draw(self, task: int, states: Tensor) -> np.ndarray:
+        """Return pictures of the way so far over the ice, and of the holes, which are hidden from the agent."""
+        x, y = states.unbind(-1)
+        board = Board(len(states), self.size, self.size, ICE)
+        board.trail(x, y)
+        board.lay(HOLE, WATER, self.hole[task].cpu().view(self.size, self.size))
+        board.put(STAR, ORANGE, self.size - 1, self.size - 1)
+        board.put(BALL, BLUE, x, y)
+        return board.frames
+
+    def words(self, task: int) -> str:
+        """Return where the holes are."""
+        cells = self.hole[task].nonzero().flatten().tolist()
+        return f"holes at {', '.join(str(divmod(cell, self.size)) for cell in cells)}"
 
 
 def _begin(size: int, tasks: Tasks, copies: int, rng: Streams) -> Lake:

@@ -26,11 +26,33 @@ from drml.core.rng import BlockNoise, Streams
 from drml.core.types import ActionSpec, EnvSpec, Tasks
 from drml.envs.api import Suite
 from drml.envs.native import ROWS_PER_BLOCK, Outcome, native_suite
+from drml.envs.pictures.board import Board
+from drml.envs.pictures.tiles import (
+    BALL,
+    BLUE,
+    DIAMOND,
+    GREEN,
+    GREY,
+    HEXAGON,
+    INK,
+    ORANGE,
+    PAPER,
+    PYRAMID,
+    RED,
+    SQUARE,
+    WALL,
+    WHOLE,
+    YELLOW,
+    Disc,
+)
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.numbered import Numbered
 
 RIGHT, UP, LEFT, DOWN = range(4)
 """Actions."""
+SHAPES = {"ball": BALL, "square": SQUARE, "pyramid": PYRAMID, "diamond": DIAMOND, "hexagon": HEXAGON}
+COLOURS = {"red": RED, "green": GREEN, "yellow": YELLOW, "orange": ORANGE, "black": INK}
+AGENT = Disc(0.22)
 
 
 @final
@@ -74,6 +96,35 @@ class ObjectMemory:
         after = (x + (action == RIGHT).long() - (action == LEFT).long()).clamp(0, self.length)
         takes_it = chooses & right
         return Outcome(torch.stack([after, cue, upper, lower], -1), takes_it.float(), chooses, takes_it)
+
+    def draw(self, task: int, states: Tensor) -> np.ndarray:
+        """Return pictures of the corridor, of the cue and of the objects at the fork; grey is what is not seen now.
+
+        The choice itself is no state: it ends the episode.
+        """
+        x, *placed = states.unbind(-1)
+        board = Board(len(states), self.length + 1, 3, WALL)
+        free = np.zeros((self.length + 1, 3), np.bool_)
+        free[:, 1], free[self.length], free[0, 2] = True, True, True
+        board.lay(WHOLE, PAPER, free)
+        for thing, cell in zip(placed, ((0, 2), (self.length, 2), (self.length, 0)), strict=True):
+            for number in range(self.pairs.shape[1]):
+                kind, colour = _look(number)
+                board.put(SHAPES[kind], COLOURS[colour], *cell, (thing == number) & (x == cell[0]))
+                board.put(SHAPES[kind], GREY, *cell, (thing == number) & (x != cell[0]))
+        board.put(AGENT, BLUE, x, 1)
+        return board.frames
+
+    def words(self, task: int) -> str:
+        """Return the pairs."""
+        names = [" ".join(reversed(_look(number))) for number in range(self.pairs.shape[1])]
+        return ", ".join(f"{names[cue]} → {names[it]}" for cue, it in enumerate(self.pairs[task].tolist()))
+
+
+def _look(number: int) -> tuple[str, str]:
+    """Return the shape and the colour of an object in pictures, by name: up to 25 look different."""
+    shift, index = divmod(number, len(SHAPES))
+    return list(SHAPES)[index], list(COLOURS)[(index + shift) % len(COLOURS)]
 
 
 def permutations(num: int, numbers: np.ndarray) -> np.ndarray:

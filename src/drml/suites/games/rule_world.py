@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,19 +33,19 @@ from drml.core.rng import BlockNoise, Streams
 from drml.core.types import ActionSpec, EnvSpec, Tasks
 from drml.envs.api import Suite
 from drml.envs.native import ROWS_PER_BLOCK, Outcome, native_suite
+from drml.envs.pictures.board import Board
+from drml.envs.pictures.tiles import ARROW, INK, WHOLE, Disc
+from drml.envs.pictures.tiles import YELLOW as LIGHT
 from drml.suites.games.rulesets import HOLD, NEAR, START, TOUCH, Generator
+from drml.suites.games.things import COLOURS, EMPTY, KINDS, NUM_OBJECTS, NUM_SYMBOLS, WALL, drawn, said
 from drml.tasks.distribution import TaskDistribution
 
 FORWARD, TURN_RIGHT, TURN_LEFT, PICK_UP, PUT_DOWN, TOGGLE = range(6)
 NUM_ACTIONS = 6
 AHEAD = ((-1, 0), (0, 1), (1, 0), (0, -1))
 """Steps (row, column) by direction: up, right, down, left."""
-KINDS = ("ball", "square", "pyramid")
-COLOURS = ("red", "green", "blue", "yellow")
-NUM_OBJECTS = len(KINDS) * len(COLOURS)  # P; object 1 + kind x colours + colour
-EMPTY, WALL = 0, NUM_OBJECTS + 1
-NUM_SYMBOLS = NUM_OBJECTS + 2
-"""Symbols that a cell may show: empty, the objects, wall."""
+CARRIED = Disc(0.14)
+LIGHT_OPACITY = 0.22
 VIEW = 5  # V, cells on each side of what is seen
 FEATURES = 1 + len(KINDS) + len(COLOURS)
 """Numbers that a cell is seen as: wall, kind one-hot, colour one-hot; an empty one as zeros."""
@@ -144,6 +145,32 @@ class RuleWorld:
             after.view(-1, after.shape[-1])[rows] = self._placed(noise, self.lying_about[task])
         return Outcome(after, reached.float(), self.never, reached)
 
+    def draw(self, task: int, states: Tensor) -> np.ndarray:
+        """Return pictures of the room, of what the agent sees of it (lit), and of what it carries (on its back)."""
+        size, num_cells = self.room.size, self.room.size**2
+        cells, position = states[:, :num_cells], states[:, num_cells + 1].long()
+        direction, carried = states[:, num_cells + 2], states[:, num_cells + 3]
+        board = Board(len(states), size, size)
+        board.lay(WHOLE, LIGHT, _as_map(self._lit(position, direction), size), LIGHT_OPACITY)
+        x, y = position % size, size - 1 - position // size
+        for quarters in range(4):
+            board.put(ARROW.turned(quarters), INK, x, y, direction == quarters)
+        for thing in range(1, NUM_OBJECTS + 1):
+            shape, colour = drawn(thing)
+            board.lay(shape, colour, _as_map(cells == thing, size))
+            board.put(CARRIED, colour, x, y, carried == thing)
+        return board.frames
+
+    def _lit(self, position: Tensor, direction: Tensor) -> Tensor:
+        """Return which cells `[T, S²]` are seen from cells in directions, both `[T]`."""
+        seen = self.room.view.cpu()[position * 4 + direction]  # [T, V²]
+        lit = torch.zeros(len(seen), self.room.size**2 + 1, dtype=torch.bool).scatter_(1, seen, True)
+        return lit[:, :-1]
+
+    def words(self, task: int) -> str:
+        """Return the goal and the rules."""
+        return "; ".join(said(row) for row in (self.goal[task].tolist(), *self.rules[:, task].tolist()))
+
     def _placed(self, noise: Tensor, lying: Tensor) -> Tensor:
         """Return states `[N, S² + 4]` from noise `[N, I + 2]` and the objects `[N, I]`: cells without replacement."""
         noise, num_cells, num = noise.to(lying.device), self.room.size**2, lying.shape[1]
@@ -159,6 +186,11 @@ class RuleWorld:
         state[:, num_cells + 1] = left[:, num]
         state[:, num_cells + 2] = (noise[:, num + 1] * 4).clamp(max=3)
         return state
+
+
+def _as_map(cells: Tensor, size: int) -> Tensor:
+    """Return what is true of cells `[T, S²]`, row by row from the top, by x and y `[T, S, S]`."""
+    return cells.unflatten(1, (size, size)).flip(1).transpose(1, 2)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ MODE, DIFFICULTY, WIRING = "mode", "difficulty", "wiring"
 SIDE, STACKED = 84, 4
 RAM_SIZE = 128
 NOOP = 0
+PICTURES = "rgb_array"  # drawn where somebody asks for it
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,11 @@ def _make(cartridge: Cartridge, render_mode: str | None = None, **task: Any) -> 
 
 
 def _make_wired(cartridge: Cartridge, wiring: np.ndarray) -> AnyEnv:
-    return _make(cartridge, wiring=wiring)
+    return _make(cartridge, PICTURES, wiring=wiring)
 
 
 def _make_version(cartridge: Cartridge, mode: int, difficulty: int) -> AnyEnv:
-    return _make(cartridge, mode=mode, difficulty=difficulty)
+    return _make(cartridge, PICTURES, mode=mode, difficulty=difficulty)
 
 
 def _turn(env: AnyEnv, task: Mapping[str, Any]) -> None:

@@ -165,7 +165,7 @@ def levels(env_id: str, words: int = 0, *, horizon: int = 0) -> GymFamily:
 
 def _family(world: World, horizon: int = 0) -> GymFamily:
     tasks = level_tasks(f"levels of {world.env_id}")
-    make = partial(_make, world, Levels(tasks))
+    make = partial(_make, world, Levels(tasks), render_mode="rgb_array")  # drawn where somebody asks for it
     return GymFamily(world.env_id, make, tasks, horizon, give=_turn)
 
 
