@@ -25,6 +25,7 @@ SPACES = {
     "bits": spaces.MultiBinary(4),
     "bit matrix": spaces.MultiBinary([2, 3]),
     "tuple": spaces.Tuple((spaces.Discrete(3), spaces.Box(0.0, 1.0, (2,)))),
+    "numbered": spaces.Dict({7: spaces.Discrete(2), 1: spaces.Box(0.0, 1.0, (2,))}),
     "dict": spaces.Dict({"z": spaces.Box(0.0, 1.0, (2,)), "a": spaces.Dict({"b": spaces.Discrete(4)})}),
 }
 

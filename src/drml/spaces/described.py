@@ -58,7 +58,7 @@ def described(values: object, where: str, failure: type[DrmlError] = InputError)
 def _space(values: Mapping[str, Any]) -> AnySpace:
     kind = values["type"]
     if kind == "Dict":
-        return spaces.Dict(OrderedDict((str(name), _space(part)) for name, part in values["spaces"]))
+        return spaces.Dict(OrderedDict((_key(name), _space(part)) for name, part in values["spaces"]))
     if kind == "Tuple":
         return spaces.Tuple([_space(part) for part in values["spaces"]])
     if kind == "MultiBinary":
@@ -75,6 +75,11 @@ def _space(values: Mapping[str, Any]) -> AnySpace:
         counts, starts = (np.asarray(values[name], dtype) for name in ("nvec", "start"))
         return spaces.MultiDiscrete(counts, dtype=cast(Any, dtype.type), start=starts)
     raise ValueError(f"unknown type {kind!r}")
+
+
+def _key(name: object) -> str:
+    """Return the name of a part; a number stays one, though Gymnasium's types know of text alone."""
+    return cast(str, name) if type(name) is int else str(name)
 
 
 def _compact(bound: np.ndarray) -> Any:  # noqa: ANN401 — a number, or lists of them
