@@ -29,6 +29,7 @@ _HOME_OF = {  # the public names; found when asked for, since torch takes second
     "ReptileConfig": "drml.algos.gradient.reptile",
     "ESMAMLConfig": "drml.algos.evolution.es_maml",
     "RL2Config": "drml.algos.memory.rl2",
+    "NormaliseConfig": "drml.algos.normalised",
     "MLPConfig": "drml.policies.mlp",
     "ModuleConfig": "drml.policies.made",
     "MemoryConfig": "drml.policies.memory.registry",

@@ -19,6 +19,7 @@ from drml.algos.gradient.maml import MAMLConfig as MAMLConfig
 from drml.algos.gradient.promp import ProMPConfig as ProMPConfig
 from drml.algos.gradient.reptile import ReptileConfig as ReptileConfig
 from drml.algos.memory.rl2 import RL2Config as RL2Config
+from drml.algos.normalised import NormaliseConfig as NormaliseConfig
 from drml.core.errors import CheckpointError as CheckpointError
 from drml.core.errors import DrmlError as DrmlError
 from drml.core.errors import EnvError as EnvError

@@ -21,11 +21,16 @@ RUNS = {
     "maml": ("navigation-maml-v1", {}),
     "fomaml": ("navigation-maml-v1", {}),
     "promp": ("half-cheetah-dir-promp-v1", {}),
+    "maml-normalised": ("navigation-maml-v1", {"normalise": drml.NormaliseConfig(observations=True)}),
     "reptile": ("navigation-maml-v1", {}),
     "es_maml": ("navigation-maml-v1", {}),
     "promp-seeing": (BOARDS, {}),
     "rl2-seeing": (BOARDS, {"policy": drml.MemoryConfig(size=8, sees_transitions=True)}),
     "rl2": ("gridnavi-varibad-v1", {"policy": drml.MemoryConfig(size=8)}),
+    "rl2-normalised": (
+        "gridnavi-varibad-v1",
+        {"policy": drml.MemoryConfig(size=8), "normalise": drml.NormaliseConfig(observations=True)},
+    ),
     "rl2-transformer": ("bandit-bernoulli-k5-n10-v1", {"policy": drml.MemoryConfig("transformer", size=8, context=40)}),
 }
 

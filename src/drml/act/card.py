@@ -134,6 +134,7 @@ def _task_facts(learned: Learned) -> dict[str, Any]:
 def _training(learned: Learned) -> dict[str, Any]:
     config, reached = learned.config, learned.facts.get("reached", {})
     settings = {"learner": config.learner_config, "policy": config.policy, "sampler": config.sampler}
+    settings |= {"normalise": config.normalise} if config.normalise.observations else {}
     return {**settings, "seed": config.seed, **{name.replace("_", " "): value for name, value in reached.items()}}
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Generic, TypeVar, cast
 
 import tyro
 
+from drml.algos.normalised import NormaliseConfig
 from drml.algos.registry import AnyPolicyConfig, learner_entry
 from drml.cli.parse import parse, path_hint
 from drml.cli.progress import ProgressLine
@@ -51,6 +52,8 @@ class NewArgs(Generic[Config]):
     """Sizes and stop rules; --tasks and --episodes are short for --num-tasks and --copies."""
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     """Rule by which training draws its tasks."""
+    normalise: NormaliseConfig = field(default_factory=NormaliseConfig)
+    """Observations in units of what training has seen."""
     seed: int = 0
     """Root of all random streams."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -116,7 +119,9 @@ def _start(suite_name: str, learner_name: str, flags: list[str]) -> int:
     here = Path.cwd()  # paths are meant from here, wherever a suite of the user's goes
     json = None if args.json is None else here / args.json
     options = EnvOptions(threads=args.threads, isolation=args.isolation)
-    config = session.RunConfig(suite_name, learner_name, args.learner, args.policy, args.train, args.seed, args.sampler)
+    config = session.RunConfig(
+        suite_name, learner_name, args.learner, args.policy, args.train, args.seed, args.sampler, args.normalise
+    )
     setup = session.set_up(config)  # complains before anything is written
     for line in [*notes_of(setup), adaptation_step(setup)]:
         say(line)

@@ -31,6 +31,18 @@ def adapted(agent: AdaptiveAgent, session: int = 0) -> Learned:
     return replace(agent.learned, shared=params, facts={**agent.learned.facts, ADAPTED: agent.steps[session]})
 
 
+def check_sees_as_shown(learned: Learned) -> None:
+    """Refuse an agent whose observations are normalised.
+
+    Raises:
+        InputError: says what can be written instead.
+    """
+    if learned.config.normalise.observations:
+        raise InputError(
+            "the agent sees normalised observations, which only a folder can hold by now; export it --to folder"
+        )
+
+
 def graphs_of(learned: Learned) -> list[Graph]:
     """Return the graphs that a device without Python needs to act and, where it can be said as a graph, to adapt.
 
@@ -40,6 +52,7 @@ def graphs_of(learned: Learned) -> list[Graph]:
     act_with_parameters     `act` under given parameters                              where no memory adapts
     adapt                   one inner step                                            of a gradient learner
     """
+    check_sees_as_shown(learned)
     policy, interface, shared = learned.policy, learned.interface, learned.shared
     actions, num_seen = interface.actions, interface.spec.num_seen
     graphs = [acting_graph(policy, actions, num_seen, shared, False), sampling_graph(actions)]
@@ -56,6 +69,7 @@ def inner_loop_of(learned: Learned) -> InnerLoop:
     Raises:
         InputError: if the learner adapts in another way; says in which, and what is written instead.
     """
+    check_sees_as_shown(learned)
     if isinstance(learned.learner, Descends):
         return learned.learner.inner
     name = learned.config.learner

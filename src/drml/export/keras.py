@@ -20,6 +20,7 @@ from torch import Tensor
 from drml.act.learned import Learned
 from drml.core.errors import InputError
 from drml.core.tree import Params, Tree, tree_leaves
+from drml.export.agent import check_sees_as_shown
 from drml.export.keras_parts import States, Symbolic, Weights, acted, decoded, remembered
 from drml.policies.actor_critic import MemoryPolicy
 from drml.policies.keras_module import KerasModule, torch_backend
@@ -77,6 +78,7 @@ def keras_model(learned: Learned) -> Any:  # noqa: ANN401 — no types come with
         InputError: if `drml[keras]` is not installed, or Keras' own layers cannot say what was learned.
     """
     check_can_write()
+    check_sees_as_shown(learned)
     policy, params = learned.policy, learned.shared
     if isinstance(policy, ModulePolicy):
         if isinstance(policy.module, KerasModule):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from drml.algos.api import Learner
+from drml.algos.normalised import NormaliseConfig, NormalisedLearner
 from drml.algos.registry import AnyConfig, AnyPolicyConfig, LearnerEntry, learner_entry
 from drml.core.config import from_dict, to_dict
 from drml.core.errors import InputError
@@ -35,6 +36,8 @@ class RunConfig:
     """Root of all random streams."""
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     """Rule by which training draws its tasks."""
+    normalise: NormaliseConfig = field(default_factory=NormaliseConfig)
+    """Observations in units of what training has seen; runs of before there was a choice have none of it."""
 
     def __post_init__(self) -> None:
         self.sampler.check_gives(self.train.num_tasks)
@@ -76,7 +79,8 @@ def learner_of(config: RunConfig, spec: EnvSpec) -> Learner:
         InputError: if the two do not fit each other, or the environment.
     """
     entry = learner_entry(config.learner)
-    return entry.make(spec, entry.make_policy(spec, config.policy, config.learner_config), config.learner_config)
+    learner = entry.make(spec, entry.make_policy(spec, config.policy, config.learner_config), config.learner_config)
+    return NormalisedLearner(spec, learner) if config.normalise.observations else learner
 
 
 def _policy_kind(entry: LearnerEntry, data: object) -> type[AnyPolicyConfig]:

@@ -13,6 +13,8 @@ def notes_of(setup: Setup) -> list[str]:
         found.append(
             f"bytes in observations: {note}; a box from 0 to 255 is a picture, one with other bounds holds symbols"
         )
+    if setup.config.normalise.observations:
+        found.append("observations: numbers in units of their running mean and standard deviation, within ten of them")
     return found
 
 

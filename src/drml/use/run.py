@@ -19,6 +19,7 @@ from typing import Any, final
 
 from drml.act.loading import load_meta
 from drml.act.meta_agent import MetaAgent
+from drml.algos.normalised import NormaliseConfig
 from drml.algos.registry import AnyConfig, AnyPolicyConfig
 from drml.core.errors import DrmlError
 from drml.core.printable import one_line
@@ -190,6 +191,7 @@ def train(
     policy: AnyPolicyConfig | None = None,
     train: TrainConfig | None = None,
     sampler: SamplerConfig = SamplerConfig(),  # noqa: B008 — frozen
+    normalise: NormaliseConfig = NormaliseConfig(),  # noqa: B008 — frozen
     threads: int = 0,
     isolation: Isolation = Isolation(),  # noqa: B008 — frozen
     listeners: Sequence[Listener] = (),
@@ -210,6 +212,7 @@ def train(
         policy: `drml.MLPConfig`, `drml.ModuleConfig` or `drml.MemoryConfig`; left out, the learner's default.
         train: sizes and stop rules.
         sampler: which tasks are met in training, such as `drml.SamplerConfig(kind="pool")`.
+        normalise: what agents see in units of what training has seen: `drml.NormaliseConfig(observations=True)`.
         threads: simulator threads; 0 takes all cores.
         isolation: processes of their own for tasks.
         listeners: are called with progress and rows after each meta-iteration.
@@ -223,7 +226,7 @@ def train(
     """
     here = Path.cwd()  # where paths are meant from, wherever a suite of the user's goes
     train = TrainConfig() if train is None else train
-    config = run_config(name_of(suite), learner, learner_config, policy, train, sampler, seed, sizes)
+    config = run_config(name_of(suite), learner, learner_config, policy, train, sampler, normalise, seed, sizes)
     setup = session.set_up(config)  # complains before anything is written
     options = env_options(threads, isolation)
     with default_place(config, here) if out is None else nullcontext(here / out) as place:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from drml.algos.normalised import NormaliseConfig
 from drml.algos.registry import AnyConfig, AnyPolicyConfig, learner_entry
 from drml.core.config import from_dict, to_dict
 from drml.core.errors import InputError, suggest
@@ -23,6 +24,7 @@ def run_config(
     policy: AnyPolicyConfig | None,
     train: TrainConfig,
     sampler: SamplerConfig,
+    normalise: NormaliseConfig,
     seed: int,
     sizes: Mapping[str, Any],
 ) -> RunConfig:
@@ -35,10 +37,12 @@ def run_config(
     learner_config = _of_type("learner_config", learner, learner_config, entry.default, (entry.config_type,))
     policy = _of_type("policy", learner, policy, entry.default_policy, entry.policies)
     sampler = _of_type("sampler", "meta-training", sampler, SamplerConfig(), (SamplerConfig,))
+    normalise = _of_type("normalise", "meta-training", normalise, NormaliseConfig(), (NormaliseConfig,))
     parts: dict[str, Any] = {
         "learner_config": learner_config,
         "policy": policy,
         "sampler": sampler,
+        "normalise": normalise,
         "isolation": Isolation(),
     }
     for name in sizes:
@@ -46,7 +50,7 @@ def run_config(
             if name not in SIZES and name in {f.name for f in fields(part)}:
                 kind = type(part).__name__
                 raise InputError(f"'{name}' is a setting of {kind}; pass it as {keyword}=drml.{kind}({name}=…)")
-    return RunConfig(suite, learner, learner_config, policy, with_sizes(train, sizes), seed, sampler)
+    return RunConfig(suite, learner, learner_config, policy, with_sizes(train, sizes), seed, sampler, normalise)
 
 
 def with_sizes(train: TrainConfig, sizes: Mapping[str, Any]) -> TrainConfig:
