@@ -11,6 +11,7 @@ from drml.core.errors import InputError
 from drml.export.acting import acting_graph, memory_shapes, sampling_graph
 from drml.export.adapting import adaptation_graph, parameters_graph
 from drml.export.graph import Graph
+from drml.export.normalising import core_of
 from drml.learning.adapt import InnerLoop
 from drml.policies.actor_critic import MemoryPolicy
 
@@ -31,18 +32,6 @@ def adapted(agent: AdaptiveAgent, session: int = 0) -> Learned:
     return replace(agent.learned, shared=params, facts={**agent.learned.facts, ADAPTED: agent.steps[session]})
 
 
-def check_sees_as_shown(learned: Learned) -> None:
-    """Refuse an agent whose observations are normalised.
-
-    Raises:
-        InputError: says what can be written instead.
-    """
-    if learned.config.normalise.observations:
-        raise InputError(
-            "the agent sees normalised observations, which only a folder can hold by now; export it --to folder"
-        )
-
-
 def graphs_of(learned: Learned) -> list[Graph]:
     """Return the graphs that a device without Python needs to act and, where it can be said as a graph, to adapt.
 
@@ -52,15 +41,15 @@ def graphs_of(learned: Learned) -> list[Graph]:
     act_with_parameters     `act` under given parameters                              where no memory adapts
     adapt                   one inner step                                            of a gradient learner
     """
-    check_sees_as_shown(learned)
-    policy, interface, shared = learned.policy, learned.interface, learned.shared
+    core, interface = core_of(learned), learned.interface
+    policy, shared = core.learner.policy, core.params
     actions, num_seen = interface.actions, interface.spec.num_seen
     graphs = [acting_graph(policy, actions, num_seen, shared, False), sampling_graph(actions)]
     if not learned.adapts_while_acting:
         graphs += [parameters_graph(shared), acting_graph(policy, actions, num_seen, shared, True)]
-    if isinstance(learned.learner, Descends):
-        graphs.append(adaptation_graph(learned.learner.inner.adaptation, num_seen, shared))
-    return graphs
+    if isinstance(core.learner, Descends):
+        graphs.append(adaptation_graph(core.learner.inner.adaptation, num_seen, shared))
+    return [core.behind(graph) for graph in graphs]
 
 
 def inner_loop_of(learned: Learned) -> InnerLoop:
@@ -69,9 +58,9 @@ def inner_loop_of(learned: Learned) -> InnerLoop:
     Raises:
         InputError: if the learner adapts in another way; says in which, and what is written instead.
     """
-    check_sees_as_shown(learned)
-    if isinstance(learned.learner, Descends):
-        return learned.learner.inner
+    learner = core_of(learned).learner
+    if isinstance(learner, Descends):
+        return learner.inner
     name = learned.config.learner
     if learned.adapts_while_acting:
         raise InputError(
@@ -88,7 +77,7 @@ def facts_of(learned: Learned) -> dict[str, Any]:
     """Return what each file says of the agent, as JSON values."""
     from drml import __version__
 
-    config = learned.config
+    config, learner = learned.config, core_of(learned).learner
     facts: dict[str, Any] = {
         "drml_version": __version__,
         "suite": config.suite,
@@ -97,12 +86,12 @@ def facts_of(learned: Learned) -> dict[str, Any]:
         **learned.interface.facts(),
         "observation_layout": [list(part) for part in learned.interface.observations.layout],
     }
-    if isinstance(learned.policy, MemoryPolicy):
-        facts["trial_steps"] = learned.policy.trial_steps
-        facts["memory"] = {name: list(shape) for name, shape in memory_shapes(learned.policy).items()}
+    if isinstance(learner.policy, MemoryPolicy):
+        facts["trial_steps"] = learner.policy.trial_steps
+        facts["memory"] = {name: list(shape) for name, shape in memory_shapes(learner.policy).items()}
         facts["memory_starts_as"] = "zeros"
-    if isinstance(learned.learner, Descends):
-        facts |= _inner_facts(learned.learner.inner)
+    if isinstance(learner, Descends):
+        facts |= _inner_facts(learner.inner)
     return facts
 
 

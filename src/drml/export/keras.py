@@ -20,7 +20,6 @@ from torch import Tensor
 from drml.act.learned import Learned
 from drml.core.errors import InputError
 from drml.core.tree import Params, Tree, tree_leaves
-from drml.export.agent import check_sees_as_shown
 from drml.export.keras_parts import States, Symbolic, Weights, acted, decoded, remembered
 from drml.policies.actor_critic import MemoryPolicy
 from drml.policies.keras_module import KerasModule, torch_backend
@@ -77,8 +76,9 @@ def keras_model(learned: Learned) -> Any:  # noqa: ANN401 — no types come with
     Raises:
         InputError: if `drml[keras]` is not installed, or Keras' own layers cannot say what was learned.
     """
+    if learned.config.normalise.observations:
+        raise InputError("the agent sees normalised observations, which is not written for Keras; export it --to onnx")
     check_can_write()
-    check_sees_as_shown(learned)
     policy, params = learned.policy, learned.shared
     if isinstance(policy, ModulePolicy):
         if isinstance(policy.module, KerasModule):

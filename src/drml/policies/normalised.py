@@ -61,11 +61,14 @@ class Moments(NamedTuple):
         m2 = self.m2 + (values - mean).square().sum(0) + delta.square() * (self.total * len(values) / count)
         return Moments(count, self.mean + delta * (len(values) / count), m2)
 
-    def normalise(self, values: Tensor) -> Tensor:
-        """Return x̂ `[..., n]` in float32; what has never changed keeps its unit, and before anything is seen all do."""
+    def unit(self) -> Tensor:
+        """Return std `[n]`, or 1 for what has never changed, and for all before anything is seen."""
         std = (self.m2 / self.total.clamp_min(1.0)).sqrt()
-        unit = torch.where(std > ROUNDING * self.mean.abs(), std, torch.ones_like(std))
-        return ((values.double() - self.mean) / unit).clamp(-LARGEST, LARGEST).to(torch.float32)
+        return torch.where(std > ROUNDING * self.mean.abs(), std, torch.ones_like(std))
+
+    def normalise(self, values: Tensor) -> Tensor:
+        """Return x̂ `[..., n]` in float32."""
+        return ((values.double() - self.mean) / self.unit()).clamp(-LARGEST, LARGEST).to(torch.float32)
 
 
 def own(params: Params) -> Params:
