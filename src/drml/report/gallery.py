@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from drml.core.errors import InputError
 from drml.core.plain_files import kind_of
 from drml.envs.api import Suite
-from drml.report import game_sketches, sketches
+from drml.report import driving_sketches, game_sketches, sketches
 from drml.report.figures import STYLE
 from drml.report.film import save_strip
 from drml.report.sketches import Sketch
@@ -58,6 +58,7 @@ FAMILIES = (
     Family("Frozen lake", "meta-frozen-lake-", game_sketches.lake),
     Family("Memory of objects", "object-memory-", game_sketches.object_memory),
     Family("World of rules", "rule-world-", game_sketches.rule_world),
+    Family("Highway", "highway-", driving_sketches.highway),
     Family("Half-cheetah", "half-cheetah-"),
     Family("Ant", "ant-"),
     Family("Hopper", "hopper-"),

@@ -4,6 +4,7 @@ from drml.core.lookup import look_up
 from drml.envs.api import Suite
 from drml.envs.foreign.imported import imported_suite
 from drml.suites import bandit, classic, grid, navigation, probe, tabular
+from drml.suites.driving import highway
 from drml.suites.games import lake, object_memory, rule_world
 from drml.suites.packages import atari, minigrid
 from drml.suites.robots import ant, half_cheetah, hopper, humanoid, reacher, walker2d
@@ -12,7 +13,8 @@ _GAMES = (lake, object_memory, rule_world)
 _PACKAGES = (minigrid, atari)
 _ROBOTS = (half_cheetah, ant, hopper, walker2d, humanoid, reacher)
 FAMILIES: tuple[tuple[Suite, ...], ...] = tuple(
-    family.SUITES for family in (navigation, bandit, tabular, grid, *_GAMES, *_ROBOTS, classic, *_PACKAGES, probe)
+    family.SUITES
+    for family in (navigation, bandit, tabular, grid, *_GAMES, highway, *_ROBOTS, classic, *_PACKAGES, probe)
 )
 SUITES: dict[str, Suite] = {suite.name: suite for family in FAMILIES for suite in family}
 
