@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from drml.algos.api import Learner, LearnerState
+from drml.algos.normalised import NormalisedLearner
 from drml.algos.registry import LEARNERS, learner_entry
 from drml.collect.collector import Collector
 from drml.core.config import from_dict, to_dict
@@ -128,6 +129,8 @@ class Loop:
         self.policy = changed(entry.default_policy, args.policy)
         policy = entry.make_policy(family.spec, self.policy, self.config)
         self.learner: Learner = entry.make(family.spec, policy, self.config)
+        if args.normalise:
+            self.learner = NormalisedLearner(family.spec, self.learner)
         self.state: LearnerState = self.learner.init(Streams(args.seed)["init"])
         self.phases = Phases()
         self.collect = Collector(self.env, family.spec.horizon, args.episodes, self.phases)
@@ -242,6 +245,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--torch-threads", type=int, default=0, help="0 is torch's own choice")
     parser.add_argument("--config", default="{}", help="learner settings to change, as a JSON object")
     parser.add_argument("--policy", default="{}", help="policy settings to change, as a JSON object")
+    parser.add_argument("--normalise", action="store_true", help="agents see normalised observations")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--until-return", type=float, metavar="R", help="measure the time to this return instead")
     parser.add_argument("--memory-growth", type=int, default=0, metavar="N", help="measure memory over N instead")

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
 import drml
 from drml.algos.evolution.es_maml import ESMAMLConfig
+from drml.algos.gradient.promp import ProMPConfig
 from drml.algos.normalised import NormaliseConfig, NormalisedLearner
 from drml.algos.registry import LEARNERS
 from drml.core.config import to_dict
@@ -15,6 +17,7 @@ from drml.core.errors import InputError
 from drml.core.observation import Part
 from drml.core.rng import Streams
 from drml.core.tree import tree_leaves
+from drml.core.types import Agent, FinalObs, MetaEpisode, Rollout
 from drml.envs.api import EnvOptions
 from drml.export.keras import keras_model
 from drml.export.registry import export
@@ -29,6 +32,9 @@ from drml.run.config import kept_config, read_config
 from drml.run.log import read_rows
 from drml.run.session import make_trainer
 from drml.run.setup import set_up
+from drml.spaces.interface import Interface
+from drml.suites.registry import suite
+from drml.tasks.samplers.uniform import UniformSampler
 
 TRAIN = TrainConfig(meta_iters=4, num_tasks=3, copies=2, validate_every=2, validation_tasks=2, checkpoint_every=1)
 ON = NormaliseConfig(observations=True)
@@ -88,6 +94,86 @@ def test_pictures_beside_numbers_stay_as_they_are():
     assert torch.equal(seen[:, :2], pictures)
     assert torch.equal(seen[:, 10:], flags)
     assert normaliser.numbers(seen).tolist() == [[-1.0, 1.0], [1.0, -1.0]]
+
+
+def test_large_rollouts_are_normalised_a_few_rows_at_a_time_with_the_same_bits(monkeypatch):
+    moments = merged(np.random.default_rng(2).normal(3.0, 40.0, (50, 3)))
+    obs = torch.from_numpy(np.random.default_rng(3).normal(3.0, 90.0, (2, 5, 4, 3)).astype(np.float32))
+    whole = moments.normalise(obs)
+    by_hand = ((obs.double() - moments.mean) / (moments.m2 / moments.total).sqrt()).clamp(-10.0, 10.0)
+    assert torch.equal(whole, by_hand.float())
+    monkeypatch.setattr("drml.policies.normalised.CHUNK", 7)
+    assert torch.equal(moments.normalise(obs.transpose(0, 1)).transpose(0, 1), whole)
+
+
+def family_of_marks():
+    space = spaces.Dict(
+        {
+            "cell": spaces.Discrete(3),
+            "speed": spaces.Box(-np.inf, np.inf, (2,), np.float32),
+            "switches": spaces.MultiBinary(2),
+            "worn": spaces.Box(0, 1, (1,), np.bool_),
+        }
+    )
+    return Interface(space, spaces.Discrete(2), 1.0, 4).spec
+
+
+def test_flags_and_one_hot_entries_stay_as_they_are():
+    spec = family_of_marks()
+    assert spec.flags == (0, 1, 2, 5, 6, 7) and not spec.parts
+    assert spec == replace(spec, flags=())  # a family may declare its spec without them
+    entry = LEARNERS["promp"]
+    learner = NormalisedLearner(
+        spec, entry.make(spec, entry.make_policy(spec, MLPConfig((4,)), ProMPConfig()), ProMPConfig())
+    )
+    state = learner.init(Streams(0))
+    rollout = acted(learner, spec, state)
+    updated, _ = learner.update(state, MetaEpisode((), [Agent(state.shared)] * 2, [rollout, rollout]), Streams(1))
+    moments = Moments.of(updated.shared)
+    numbers = rollout.obs.flatten(0, 2)[:, 3:5].double()
+    torch.testing.assert_close(moments.mean[3:5], numbers.mean(0))
+    assert float(moments.mean[3]) == pytest.approx(50.0, rel=0.1)
+    seen, marks = learner.normaliser.see(moments, rollout.obs), list(spec.flags)
+    assert torch.equal(seen[..., marks], rollout.obs[..., marks])
+    torch.testing.assert_close(seen[..., 3:5].flatten(0, 2).std(0, unbiased=False), torch.ones(2))
+
+
+def acted(learner, spec, state):
+    """A rollout `[2, 4, 3]` of random flags, and of speeds around 50."""
+    rng = torch.Generator().manual_seed(0)
+    obs = torch.randint(0, 2, (2, 4, 3, spec.obs_size), generator=rng).float()
+    obs[..., 3:5] = 50.0 + 5.0 * torch.randn((2, 4, 3, 2), generator=rng)
+    with torch.no_grad():
+        acting, _ = learner.policy.step(state.shared, obs.flatten(1, 2), {})
+    acting = acting.replace({name: x.unflatten(1, (4, 3)) for name, x in acting.tensors().items()})
+    flags, action = torch.zeros(2, 4, 3, dtype=torch.bool), torch.randint(0, 2, (2, 4, 3), generator=rng)
+    last = flags | (torch.arange(4) == 3).view(1, -1, 1)
+    return Rollout(
+        obs=obs,
+        action=action,
+        reward=torch.randn((2, 4, 3), generator=rng),
+        terminated=flags,
+        truncated=last,
+        valid=~flags,
+        final=FinalObs.of_ends(obs, last),
+        elapsed=torch.arange(4).view(1, -1, 1).expand(2, 4, 3),
+        log_prob=acting.log_prob(action),
+        acting=acting,
+        first_carry={},
+        last_carry={},
+    )
+
+
+def test_built_in_marks_are_said_to_be_marks():
+    """Suites whose observations hold nothing but 0, 1 and -1 say so of each column that is no position."""
+    for name in ("tabular-mdp-rl2-v1", "dark-room-ad-v1", "object-memory-n5-l5-v1", "tmaze-passive-v1"):
+        family = suite(name)
+        env = family.make(EnvOptions(threads=1))
+        tasks = UniformSampler().sample({}, family.tasks, "train", 3, Streams(0))
+        assert set(env.reset(tasks, 2, Streams(1)).unique().tolist()) <= {-1.0, 0.0, 1.0}
+        assert family.spec.flags == env.spec.flags == tuple(range(family.spec.obs_size)), name
+    assert suite("rule-world-small-v1").spec.flags and suite("dark-key-to-door-v1").spec.flags
+    assert not any(suite(name).spec.flags for name in ("gridnavi-varibad-v1", "cartpole-varied-v1", "dark-room-dpt-v1"))
 
 
 @pytest.mark.parametrize("learner", LEARNERS)

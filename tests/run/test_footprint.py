@@ -18,6 +18,7 @@ from drml.core.types import ActionSpec, Agent, EnvSpec
 from drml.envs.api import EnvOptions
 from drml.policies.memory.registry import MemoryConfig, memory_of
 from drml.policies.mlp import MLPConfig, mlp_policy
+from drml.policies.normalised import Moments, Normaliser
 from drml.run.footprint import Plan, check_fit
 from drml.suites.registry import suite
 from drml.tasks.samplers.uniform import UniformSampler
@@ -98,3 +99,14 @@ def test_where_nothing_helps_the_line_says_what_would(monkeypatch):
     monkeypatch.setattr(check, "machine_memory", lambda: 1000)
     with pytest.raises(ResourceError, match="show the agent fewer numbers, in fewer tasks"):
         check_fit(PLAN)
+
+
+def test_normalised_observations_are_counted_once_more_as_they_are_held():
+    plain = replace(PLAN, num_tasks=3, copies=2)
+    added = {name: n for name, n in replace(plain, normalised=True).numbers().items() if name not in plain.numbers()}
+    rollout = torch.zeros(3, 50, 2, PICTURES.obs_size)
+    seen = Normaliser((), PICTURES.obs_size).see(Moments.none(PICTURES.obs_size), rollout)
+    assert seen.dtype == torch.float32 and seen.data_ptr() != rollout.data_ptr()
+    assert added == {"observations once more, normalised": 2 * seen.numel()}  # before and after adaptation
+    acting = replace(plain, normalised=True, learns=False).numbers()
+    assert acting["observations once more, normalised"] == seen.numel()

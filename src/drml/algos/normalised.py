@@ -4,7 +4,8 @@
     update:  θ by the learner, from normalised rollouts; then count, mean, M2 ← merged with what was shown in them
 
 Nothing but `update` changes the moments, so testing does not. Rollouts hold what environments showed. Steps of episodes
-that are not sound are not counted. Baselines, too, see what the policy sees.
+that are not sound are not counted, and flags and one-hot entries count as zeros, so that nothing is done to them.
+Baselines, too, see what the policy sees.
 """
 
 from dataclasses import dataclass, replace
@@ -21,8 +22,8 @@ class NormaliseConfig:
     """Running normalisation of what agents see."""
 
     observations: bool = False
-    """Numbers of observations in units of their running mean and standard deviation, within ten of them; pictures and
-    symbols stay as they are."""
+    """Numbers of observations in units of their running mean and standard deviation, within ten of them; pictures,
+    symbols, flags and one-hot entries stay as they are."""
 
 
 class NormalisedLearner:
@@ -30,7 +31,7 @@ class NormalisedLearner:
 
     def __init__(self, spec: EnvSpec, learner: Learner) -> None:
         self.learner = learner
-        self.normaliser = Normaliser(spec.parts, spec.obs_size)
+        self.normaliser, self._flags = Normaliser(spec.parts, spec.obs_size), list(spec.flags)
         self.policy = NormalisedPolicy(learner.policy, self.normaliser)
         self.adapt_steps = learner.adapt_steps
         self.adapts_on: AdaptsOn = learner.adapts_on
@@ -66,7 +67,9 @@ class NormalisedLearner:
         seen = MetaEpisode(episode.tasks, agents, history)
         updated, metrics = self.learner.update(replace(state, shared=own(state.shared)), seen, rng)
         for rollout in episode.history:
-            moments = moments.merged(self.normaliser.numbers(rollout.obs[rollout.valid]))
+            counted = self.normaliser.numbers(rollout.obs[rollout.valid])
+            counted[:, self._flags] = 0.0
+            moments = moments.merged(counted)
         return replace(updated, shared=updated.shared | moments.params()), metrics
 
 

@@ -43,6 +43,9 @@ class EnvSpec:
     """Steps after which an episode is truncated."""
     parts: Parts = ()
     """Parts of observations that are rows of O bytes; none where they are rows of O float32 numbers."""
+    flags: tuple[int, ...] = field(default=(), compare=False)
+    """Columns of float32 rows that are marks and no quantities: flags, one-hot entries, signs. Specs are equal though
+    they differ in these, because a declared one may leave them out."""
 
     @property
     def obs_dtype(self) -> torch.dtype:

@@ -3,7 +3,8 @@
     n = nₐ + n_b,  δ = mean_b − meanₐ,  mean = meanₐ + δ n_b/n,  M2 = M2ₐ + M2_b + δ² nₐ n_b/n,  std = √(M2/n)
 
 Sums are kept in float64 and means are taken away before anything is rounded, so that a small signal on a large constant
-is seen. Numbers alone are changed: pictures, symbols and bits that are kept as bytes stay as they are.
+is seen. Numbers alone are changed: pictures, symbols, flags and one-hot entries stay as they are, in a row of bytes by
+their kind, and in a row of numbers because their moments are those of zeros: mean 0, std 1.
 
 Source: Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance", eq. 2.1 (of two samples).
 """
@@ -22,6 +23,7 @@ from drml.core.types import FinalObs, Noise, Rollout
 from drml.policies.api import Policy
 
 PREFIX = "normaliser."
+CHUNK = 2**18  # numbers that are normalised at a time, in float64: they pass, what is seen stays
 LARGEST = 10.0  # standard deviations: what is farther away is seen as being there
 ROUNDING = 2.0**-24  # of a float32 number, relative
 
@@ -55,10 +57,10 @@ class Moments(NamedTuple):
         """Return the moments of what was seen and of `values` `[N, n]` together."""
         if not len(values):
             return self
-        values = values.double()
-        mean = values.mean(0)
+        apart = values.to(torch.float64, copy=True)
+        mean = apart.mean(0)
         count, delta = self.total + len(values), mean - self.mean
-        m2 = self.m2 + (values - mean).square().sum(0) + delta.square() * (self.total * len(values) / count)
+        m2 = self.m2 + apart.sub_(mean).square_().sum(0) + delta.square() * (self.total * len(values) / count)
         return Moments(count, self.mean + delta * (len(values) / count), m2)
 
     def unit(self) -> Tensor:
@@ -67,8 +69,13 @@ class Moments(NamedTuple):
         return torch.where(std > ROUNDING * self.mean.abs(), std, torch.ones_like(std))
 
     def normalise(self, values: Tensor) -> Tensor:
-        """Return x̂ `[..., n]` in float32."""
-        return ((values.double() - self.mean) / self.unit()).clamp(-LARGEST, LARGEST).to(torch.float32)
+        """Return x̂ `[..., n]`, a few rows at a time."""
+        seen, unit = torch.empty(values.shape, dtype=values.dtype, device=values.device), self.unit()
+        rows = max(1, CHUNK // max(1, values.shape[-1]))
+        parts = (x.view(-1, x.shape[-1]).split(rows) for x in (values.contiguous(), seen))
+        for part, out in zip(*parts, strict=True):
+            out.copy_(((part.double() - self.mean) / unit).clamp_(-LARGEST, LARGEST))
+        return seen
 
 
 def own(params: Params) -> Params:
@@ -98,6 +105,8 @@ class Normaliser:
 
     def see(self, moments: Moments, obs: Tensor) -> Tensor:
         """Return the observations `[..., O]` with their numbers normalised, in the bytes that they had."""
+        if not self.size:
+            return obs
         seen = moments.normalise(self.numbers(obs))
         if not self.parts:
             return seen

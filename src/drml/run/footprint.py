@@ -36,6 +36,8 @@ class Plan:
     adapt_steps: int
     learns: bool
     """True where an update follows."""
+    normalised: bool = False
+    """True where agents see normalised observations: learners take these, beside what environments showed."""
 
     def numbers(self) -> dict[str, int]:
         """Return how many numbers are held at the peak, by what holds them: what lasts, and the most that passes."""
@@ -50,6 +52,9 @@ class Plan:
             passing |= self._learning_of_trials(self.learner, rollout)
         else:
             passing |= self._learning_of_tasks(getattr(self.learner, "tasks_per_chunk", self.num_tasks))
+        if self.normalised:
+            seen_at_once = self.adapt_steps + 1 if self.learns else 1
+            lasting["observations once more, normalised"] = self._steps * self.num_tasks * self._seen * seen_at_once
         most = max(passing, key=lambda name: passing[name])
         return {"observations and actions": rollout * (self.adapt_steps + 1)} | lasting | {most: passing[most]}
 

@@ -31,8 +31,11 @@ class Setup:
 
     def check_fit(self, num_tasks: int, copies: int, adapt_steps: int, learns: bool) -> None:
         """Refuse a meta-episode that can never fit into memory."""
-        learner, policy = self.config.learner_config, self.config.policy
-        check_fit(Plan(self.suite.spec, learner, policy, num_tasks, copies, adapt_steps, learns))
+        config, spec = self.config, self.suite.spec
+        sizes = (num_tasks, copies, adapt_steps)
+        check_fit(
+            Plan(spec, config.learner_config, config.policy, *sizes, learns, normalised=config.normalise.observations)
+        )
 
     def collector(self, copies: int, options: EnvOptions, phases: Phases) -> Collector:
         """Return a collector of what the learner adapts on, in a fresh environment."""

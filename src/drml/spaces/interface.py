@@ -53,7 +53,8 @@ class Interface:
     @cached_property
     def spec(self) -> EnvSpec:
         """Return the shapes that a policy meets."""
-        return EnvSpec(self.observations.size, self.actions.spec, self.horizon, self.observations.parts)
+        seen = self.observations
+        return EnvSpec(seen.size, self.actions.spec, self.horizon, seen.parts, seen.flags)
 
     def facts(self) -> dict[str, Any]:
         """Return the interface as JSON values."""

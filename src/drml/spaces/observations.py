@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, final
 
 import gymnasium as gym
@@ -48,6 +48,8 @@ class Observations:
     write: Write
     parts: Parts = ()
     """Parts of a row of bytes; none where rows are float32."""
+    flags: tuple[int, ...] = ()
+    """Columns of a float32 row that are 0 or 1: one-hot entries and binaries."""
 
     @property
     def size(self) -> int:
@@ -75,7 +77,9 @@ def observations(space: AnySpace) -> Observations:
     found = _observations(space, "")
     if any(part.kind in LOOKED_AT or (part.kind == "bits" and len(part.shape) > 2) for part in found.parts):
         return found
-    return replace(found, parts=())
+    columns = zip(found.parts, _columns([part.size for part in found.parts]), strict=True)
+    bits = [range(column.start, column.stop) for part, column in columns if part.kind == "bits"]
+    return replace(found, parts=(), flags=tuple(chain.from_iterable(bits)))
 
 
 def _observations(space: AnySpace, key: str) -> Observations:

@@ -239,8 +239,10 @@ def _begin_maze(corridor_length: int, tasks: Tasks, copies: int, rng: Streams) -
     return TMaze(corridor_length, meaning, meaning.new_tensor(MAZE_MOVES), noise, never)
 
 
-def _spec(obs_size: int, num_actions: int, horizon: int) -> EnvSpec:
-    return EnvSpec(obs_size, ActionSpec("discrete", num_actions), horizon)
+def _spec(obs_size: int, num_actions: int, horizon: int, *, tells_marks: bool) -> EnvSpec:
+    """Return the spec of a grid in which a cell is seen as marks, one-hot or a sign, or as x and y."""
+    marks = range(obs_size if tells_marks else 0)
+    return EnvSpec(obs_size, ActionSpec("discrete", num_actions), horizon, flags=tuple(marks))
 
 
 def grid_navi_suite(name: str, size: int, horizon: int) -> Suite:
@@ -252,7 +254,7 @@ def grid_navi_suite(name: str, size: int, horizon: int) -> Suite:
         "the goal is uniform outside of the 2 x 2 cells around the start (0, 0) and does not end the episode, what is "
         "seen is x and y, actions are stay, up, right, down, left. There 4 episodes are a trial.",
         TaskDistribution({"goal": Choice(goal_cells(size))}, held_out=False),
-        _spec(2, len(MOVES), horizon),
+        _spec(2, len(MOVES), horizon, tells_marks=False),
         partial(_begin_navi, size, (0, 0), STEP_REWARD, False),
         success=ON_THE_GOAL,
     )
@@ -265,7 +267,7 @@ def dark_room_suite(name: str, source: str, size: int, start: Cell, horizon: int
         f"A dark {size} x {size} room with a hidden goal: 1 for each step on it, 0 elsewhere, {horizon} steps.",
         source,
         TaskDistribution({"goal": Choice(cells(size))}),
-        _spec(size**2 if one_hot else 2, len(MOVES), horizon),
+        _spec(size**2 if one_hot else 2, len(MOVES), horizon, tells_marks=one_hot),
         partial(_begin_navi, size, start, 0.0, one_hot),
         success=ON_THE_GOAL,
     )
@@ -299,7 +301,7 @@ SUITES: tuple[Suite, ...] = (
         "dark_key_door.py: random start, reward 1 for the key and 1 for the door, which ends the episode; the cell is "
         "seen one-hot. Key and door are independent here and may share a cell.",
         TaskDistribution({"key": Choice(cells(9)), "door": Choice(cells(9))}),
-        _spec(81, len(MOVES), 50),
+        _spec(81, len(MOVES), 50, tells_marks=True),
         partial(_begin_dark, 9),
         success="the step by which the door is left with the key, the last one",
     ),
@@ -311,7 +313,7 @@ SUITES: tuple[Suite, ...] = (
         "one that is behind x = t. The cue is drawn for each episode, so that there is one task, and only memory "
         "within an episode helps: the best return is 1 with it and 0.5 without.",
         TaskDistribution({"meaning": Choice((1.0,))}, held_out=False),
-        _spec(2, len(MAZE_MOVES), 11),
+        _spec(2, len(MAZE_MOVES), 11, tells_marks=True),
         partial(_begin_maze, 10),
         horizon_terminates=True,
         success="the last step, where it ends in the right arm",

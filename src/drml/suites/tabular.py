@@ -93,7 +93,7 @@ def _begin(reward_std: float, tasks: Tasks, copies: int, rng: Streams) -> Mdp:
 
 
 def _spec(num_states: int, num_actions: int, horizon: int) -> EnvSpec:
-    return EnvSpec(obs_size=num_states, action=ActionSpec("discrete", num_actions), horizon=horizon)
+    return EnvSpec(num_states, ActionSpec("discrete", num_actions), horizon, flags=tuple(range(num_states)))
 
 
 def tabular_env(

@@ -159,7 +159,7 @@ def object_memory_suite(num: int, length: int, *, held_out: bool = True) -> Suit
         TaskDistribution(
             {"pairs": Numbered(things, math.factorial(num), (num,), partial(permutations, num))}, held_out=held_out
         ),
-        EnvSpec(3 * num, ActionSpec("discrete", 4), 4 * length),
+        EnvSpec(3 * num, ActionSpec("discrete", 4), 4 * length, flags=tuple(range(3 * num))),
         partial(_begin, length),
         success="the choice of the right object, the last step",
     )

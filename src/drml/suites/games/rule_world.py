@@ -326,6 +326,7 @@ DEFINITION = {
 
 def rule_world_suite(name: str, size: int, horizon: int, rulesets: Generator) -> Suite:
     """Return the suite of a room of `size` x `size` cells with the rulesets of a generator of `NUM_OBJECTS` objects."""
+    obs_size = VIEW**2 * FEATURES
     suite = native_suite(
         name,
         f"A {size} x {size} room with {rulesets.lying_about} objects: hidden rules say what pays, {horizon} steps.",
@@ -333,7 +334,7 @@ def rule_world_suite(name: str, size: int, horizon: int, rulesets: Generator) ->
         f"rules, actions and the view of {VIEW} x {VIEW} cells as there, one room and {NUM_OBJECTS} objects. Episodes "
         "have a fixed length here: each goal pays 1, and objects and agent are placed anew at once.",
         TaskDistribution({"ruleset": rulesets.parameter()}),
-        EnvSpec(VIEW**2 * FEATURES, ActionSpec("discrete", NUM_ACTIONS), horizon),
+        EnvSpec(obs_size, ActionSpec("discrete", NUM_ACTIONS), horizon, flags=tuple(range(obs_size))),
         partial(begin, size, rulesets.depth + rulesets.dead_ends),
     )
     return replace(suite, definition=DEFINITION)
