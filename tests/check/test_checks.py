@@ -4,13 +4,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 
 from drml.check import contract, repeat
 from drml.check import tasks as of_tasks
 from drml.check.checks import CHECKS
 from drml.check.compare import difference, later_difference
 from drml.check.evidence import Evidence, Plan, Problem, Recording, Remark, SpaceNote, Stop, Where
+from drml.check.look import largest_bounds
 from drml.check.plans import AGAIN, AHEAD, BASE, SEEDS, STYLES, TICKING, TICKING_AGAIN, of_task, plans
+from drml.check.scales import scales
 
 SPACES = {"observation": SpaceNote("Box", "a", "Box(1)"), "action": SpaceNote("Discrete(2)", "b", "Discrete(2)")}
 
@@ -222,3 +225,56 @@ def test_the_bytes_are_found_among_other_parts_and_in_long_observations():
     assert "none was above 12" in contract.byte_codes(evidence(beside)).seen
     long[3, 0] = 300.0  # of the part that is no picture
     assert "none was above 12" in contract.byte_codes(evidence(replace(beside, obs=long))).seen
+
+
+def test_scales_far_from_1_ask_for_normalising_and_flags_have_none():
+    rare = np.zeros((6, 1))
+    rare[2] = 1.0  # a flag, one-hot or not, deviates little and is right so
+    numbers = np.array(MOVES).reshape(6, 1)
+    box, layout = (("box", 1),), (("box", 2),)
+    for obs, kinds, verdict, said in [
+        (numbers, box, "ok", "standard deviations from 0.85 to 0.85"),
+        (1e3 * numbers, box, "warning", "entry 0 has mean 1.25e+03 and standard deviation 854"),
+        (-1e3 * numbers, box, "warning", "entry 0 has mean -1.25e+03"),
+        (1e-3 * numbers, box, "warning", "hardly change: the largest standard deviation is 0.000854"),
+        (1e3 * numbers, (("picture", 1),), "ok", "no numbers that have a scale"),
+        (1e3 * numbers, (), "ok", "no numbers that have a scale"),
+        (0 * numbers + 0.3, box, "ok", "no number changed"),
+        (0 * numbers + 300.0, box, "warning", "entry 0 has mean 300 and standard deviation 0"),
+        (np.hstack([rare, 1e-3 * numbers]), layout, "warning", "the largest standard deviation is 0.000854"),
+        (np.hstack([rare, numbers]), layout, "ok", "standard deviations from 0.85 to 0.85"),
+        (np.hstack([1e-3 * numbers, numbers]), layout, "ok", "far apart: --normalise.observations may help"),
+        (np.hstack([1e-1 * numbers, numbers]), layout, "ok", "standard deviations from 0.085 to 0.85"),
+        (np.hstack([rare, 1e3 * numbers]), (("one-hot from 0", 1), ("box", 1)), "warning", "entry 1 has mean"),
+        (np.vstack([1e3 * numbers[:5], [[np.nan]]]), box, "warning", "entry 0 has mean 1e+03"),
+    ]:
+        shown = recording(BASE, obs, layout=kinds)
+        found = scales(evidence(shown, recording(AGAIN, obs, layout=kinds)))
+        assert (found.verdict, said in found.seen) == (verdict, True), found
+        assert ("--normalise.observations" in found.mend) == (verdict == "warning")
+        assert ("--normalise" in found.seen) == ("far apart" in said)
+
+
+def test_a_declared_range_that_was_not_reached_names_the_flag():
+    box = (("box", 1),)
+    for largest, said in ((200.0, "declared up to 200: if it gets there"), (10.0, "from 0.85 to 0.85"), (0.0, "0.85")):
+        found = scales(evidence(recording(BASE, MOVES, layout=box, largest=np.array([largest]))))
+        assert (found.verdict, said in found.seen) == ("ok", True), found
+        assert ("--normalise.observations" in found.seen) == (largest == 200.0)
+    long = np.zeros((6, 512))
+    long[:, -1] = 1e4 * np.arange(6)  # the last of however many there are
+    assert "entry 1499 has mean 2.5e+04" in scales(evidence(recording(BASE, long, layout=(("box", 1500),)))).seen
+
+
+def test_declared_bounds_are_looked_up_as_observations_are_laid_out():
+    space = spaces.Dict(
+        {
+            "cell": spaces.Discrete(2),
+            "depth": spaces.Box(-500.0, 20.0, (1,), np.float32),
+            "speed": spaces.Box(-np.inf, np.inf, (1,), np.float32),
+            "turn": spaces.Box(-np.finfo(np.float32).max, np.finfo(np.float32).max, (1,), np.float32),
+        }
+    )
+    assert largest_bounds(space).tolist() == [1.0, 1.0, 500.0, 0.0, 0.0]
+    assert largest_bounds(spaces.Sequence(spaces.Discrete(2))).size == 0
+    assert len(largest_bounds(spaces.Box(0.0, 3.0, (1000,), np.float32))) == 512

@@ -41,6 +41,10 @@ FAULTS: list[Expected] = [
     ("ActionOverwritten", "aliasing", "fault", "the action that was given was overwritten"),
     ("OverwritesObservations", "aliasing", "fault", "(the same object)"),
     ("SymbolsCalledAPicture", "bytes", "warning", "none was above"),
+    ("TellsMillimetres", "scale", "warning", "numbers of the observation are far from 1: entry 0 has mean"),
+    ("SignalOnALargeConstant", "scale", "warning", "entry 1 has mean 1e+04 and standard deviation 0.29"),
+    ("TellsKilometres", "scale", "warning", "hardly change: the largest standard deviation is 0.00"),
+    ("DictOfOneHotAndPascals", "scale", "warning", "entry 2 has mean 1.01e+05"),
     ("PaysByTheClock", "clock", "fault", "a moment later"),
     ("PaysByTheHour", "clock", "fault", "at another time"),
     ("PaysByTheDate", "clock", "fault", "a moment later"),
@@ -86,6 +90,9 @@ TASK_FAULTS: list[Expected] = [
 ]
 FAST = {"NanAfter200Steps", "SeedWithoutEffect", "NondeterministicAfterStep5", "HangsInStep", "IsKilled"}
 FAST |= {
+    "TellsMillimetres",
+    "TellsKilometres",
+    "DictOfOneHotAndPascals",
     "SymbolsCalledAPicture",
     "PaysByTheHour",
     "pays_in_an_array",
@@ -100,6 +107,7 @@ SOUND = ["CartPole_v1", "MountainCar_v0", "MountainCarContinuous_v0", "Pendulum_
 SOUND += ["FrozenLake_v1", "FrozenLake8x8_v1", "Taxi_v4", "Blackjack_v1", "CliffWalking_v1"]
 SOUND_ROBOTS = ["HalfCheetah_v5", "Hopper_v5", "Walker2d_v5", "Ant_v5", "Humanoid_v5", "HumanoidStandup_v5"]
 SOUND_ROBOTS += ["Reacher_v5", "Pusher_v5", "Swimmer_v5", "InvertedPendulum_v5", "InvertedDoublePendulum_v5"]
+LOUD = {"Humanoid_v5", "HumanoidStandup_v5"}  # forces of hundreds of newtons are among their observations
 END_IS_THE_HORIZON = {"tmaze-passive-v1", "probe-termination-v1"}  # by their definition, which a checker cannot know
 OUT_OF_BOUNDS = {"lunar-lander-varied-v1"}  # its angle leaves the space that Gymnasium declares
 FAST_SOUND = {"CartPole_v1", "CliffWalking_v1", "navigation-pearl-sparse-v1", "half-cheetah-vel-promp-v1"}
@@ -207,7 +215,7 @@ def test_sound_robots_of_gymnasium_are_left_in_peace(
 ):
     pytest.importorskip("mujoco")
     monkeypatch.chdir(tmp_path)  # where MuJoCo logs that Gymnasium's model files are dated
-    assert not check(f"sound_environments:{name}")
+    assert set(check(f"sound_environments:{name}")) <= ({"scale"} if name in LOUD else set())
 
 
 @pytest.mark.parametrize("name", mostly_slow(list(SUITES), FAST_SOUND))

@@ -8,6 +8,7 @@ from drml.check import contract, repeat, tasks
 from drml.check.evidence import Evidence
 from drml.check.finding import Check, Finding, named
 from drml.check.pace import Tell, silently
+from drml.check.scales import scales
 from drml.check.watch import gather
 from drml.core.errors import InputError
 
@@ -18,6 +19,7 @@ CHECKS: Mapping[str, Check] = {
     "observation": contract.observation,
     "bounds": contract.bounds,
     "bytes": contract.byte_codes,
+    "scale": scales,
     "reward": contract.reward,
     "flags": contract.flags,
     "aliasing": contract.aliasing,

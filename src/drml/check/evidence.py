@@ -5,6 +5,7 @@ A recording is one run of one task: T moments, each a reset or a step; the axis 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -107,6 +108,8 @@ class Recording:
     """The exception that ended it early."""
     layout: Layout = ()
     """Layout of an observation, as learners get it; empty where they get none."""
+    largest: np.ndarray = field(default_factory=partial(np.zeros, 0))
+    """`[O]` the largest bound that is declared for an entry, in absolute value; 0 where it is infinite."""
     time_limit: int = 0
     """The environment's own `max_episode_steps`, 0 where it has none."""
     nondeterministic: bool = False

@@ -14,6 +14,7 @@ from drml.check.evidence import SpaceNote
 from drml.envs.foreign.answers import only
 
 MAX_ENTRIES = 512  # of an observation that are kept; the digest covers all
+AS_GOOD_AS_INFINITE = 1e30  # bounds of float32's largest number, say
 MAX_ATTRIBUTE = 1000  # entries of an attribute that is compared
 SEED_RECORD = "_np_random_seed"  # Gymnasium's own, of the last seeded reset
 
@@ -121,6 +122,18 @@ def as_numbers(space: gym.Space[Any], obs: Found) -> tuple[np.ndarray, int]:
 def kept_entries(size: int) -> np.ndarray:
     """Return which entries of an observation of so many numbers are kept."""
     return np.linspace(0, size - 1, min(size, MAX_ENTRIES)).astype(np.int64)
+
+
+def largest_bounds(space: gym.Space[Any]) -> np.ndarray:
+    """Return the largest bound of each entry that is kept, in absolute value, 0 where it has none; empty for no box."""
+    try:
+        box = spaces.flatten_space(space)
+    except NotImplementedError:
+        return np.zeros(0)
+    if not isinstance(box, spaces.Box):
+        return np.zeros(0)
+    bounds = np.maximum(np.abs(box.low.astype(np.float64)), np.abs(box.high.astype(np.float64))).reshape(-1)
+    return np.where(bounds < AS_GOOD_AS_INFINITE, bounds, 0.0)[kept_entries(len(bounds))]
 
 
 def space_note(space: gym.Space[Any]) -> SpaceNote:

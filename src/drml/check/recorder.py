@@ -17,6 +17,7 @@ from drml.check.look import (
     digests,
     flags_problem,
     form_problem,
+    largest_bounds,
     numeric_attributes,
     observation_problem,
     reward_problem,
@@ -293,6 +294,7 @@ def _facts(env: AnyEnv, task: Task) -> dict[str, Any]:
     return {
         "spaces": {"observation": space_note(env.observation_space), "action": space_note(env.action_space)},
         "layout": _layout(env.observation_space),
+        "largest": largest_bounds(env.observation_space),
         "time_limit": time_limit(env),
         "nondeterministic": bool(spec and spec.nondeterministic),
         "holds": holds,

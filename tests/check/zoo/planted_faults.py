@@ -258,3 +258,35 @@ class HangsInReset(Sound):
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         time.sleep(600.0)
         return super().reset(seed=seed)
+
+
+class TellsMillimetres(Sound):
+    """The position and the time, in mm and ms."""
+
+    observation_space = gym.spaces.Box(-10_000.0, 10_000.0, (2,), np.float32)
+
+    def seen(self) -> Any:
+        return 1000.0 * super().seen()
+
+
+class SignalOnALargeConstant(Sound):
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+
+    def seen(self) -> Any:
+        return super().seen() + np.array([0.0, 1e4], np.float32)
+
+
+class TellsKilometres(Sound):
+    def seen(self) -> Any:
+        return super().seen() / np.float32(1000.0)
+
+
+class DictOfOneHotAndPascals(Sound):
+    """The third entry, behind a one-hot one, is a pressure."""
+
+    observation_space = gym.spaces.Dict(
+        {"mode": gym.spaces.Discrete(2), "pressure": gym.spaces.Box(0.0, np.inf, (1,), np.float32)}
+    )
+
+    def seen(self) -> Any:
+        return {"mode": self.t % 2, "pressure": np.array([101_325.0 + 50.0 * self.x], np.float32)}
