@@ -73,7 +73,7 @@ def test_a_dictionary_has_its_leading_axes_in_each_part():
 
 def test_actions_of_listed_spaces():
     several = translation(BOX, copies=2, acts=spaces.MultiDiscrete([2, 3]))
-    assert several.actions(torch.tensor([[0, 5]]), (2,)).tolist() == [[0, 0], [1, 2]]
+    assert several.actions(torch.tensor([[[0.0, 0.0], [1.0, 2.0]]]), (2,)).tolist() == [[0, 0], [1, 2]]
     one = translation(BOX, acts=spaces.Discrete(3, start=-1)).actions(torch.tensor([[2]]), ())
     assert one == 1 and isinstance(one, np.integer)
 

@@ -45,11 +45,10 @@ def family(make, horizon=9):
     return task_family(length=Uniform(0.5, 1.5), horizon=horizon)(make)
 
 WORDS = gym.spaces.Dict(place=Bare.observation_space, words=gym.spaces.Dict(mission=gym.spaces.Text(9)))
-HYBRID = gym.spaces.Tuple((Bare.action_space, Bare.observation_space))
+GRAPH = gym.spaces.Tuple((Bare.action_space, gym.spaces.Graph(Bare.observation_space, None)))
 no_limit = family(lambda length: bare(), 0)
 text = family(lambda length: bare(WORDS))
-combinations = family(lambda length: bare(acted=gym.spaces.MultiDiscrete([11, 11, 11])))
-hybrid = family(lambda length: bare(acted=HYBRID))
+graph = family(lambda length: bare(acted=GRAPH))
 own_limits = family(lambda length: gym.wrappers.TimeLimit(bare(), int(10 * length)), 0)
 no_observations = family(lambda length: bare(gym.spaces.Dict({})))
 raises = family(lambda length: gym.make("Pendulum-v7"))
@@ -70,8 +69,7 @@ def plain_text():
 REFUSED = {
     "no_limit": "the environment has no time limit, so the family needs a horizon: horizon=STEPS, such as horizon=200",
     "text": "observation space['words']['mission'] Text(1, 9, ",
-    "combinations": "action space MultiDiscrete([11 11 11]) has 1,331 combinations, more than 1024",
-    "hybrid": "action space Tuple(Discrete(2), Box(-1.0, 1.0, (1,), float32)) is not supported",
+    "graph": "action space[1] Graph(Box(-1.0, 1.0, (1,), float32), None) is not supported",
     "own_limits": "tasks have time limits of their own (5 steps with length=0.52, 10 steps with length=1., 14 steps",
     "no_observations": "observations in Dict() hold no number",
     "raises": "making the environment of length=1. raised ",

@@ -50,7 +50,7 @@ def test_every_policy_acts_as_torch_does(policy, space, tmp_path):
     check_same(by_graph(call, world, inputs), by_torch(learned, world))
 
 
-@pytest.mark.parametrize("space", ACTION_SPACES)
+@pytest.mark.parametrize("space", sorted(ACTION_SPACES.keys() - {"combined"}))
 def test_actions_are_in_the_units_of_every_space(space, tmp_path):
     learned = learned_of("promp", MLPConfig(hidden=(8,)), ACTION_SPACES[space])
     model = keras.saving.load_model(bridge.to_keras(learned, tmp_path / "agent.keras"))
@@ -62,6 +62,11 @@ def test_actions_are_in_the_units_of_every_space(space, tmp_path):
     assert all(
         learned.interface.action_space.contains(a.astype(expected[0]["action"].dtype)) for a in found[0]["action"]
     )
+
+
+def test_actions_of_several_parts_are_refused_in_one_line():
+    with pytest.raises(InputError, match=r"takes actions of several parts, MultiDiscrete\(\[2 3\]\), .* --to onnx"):
+        bridge.keras_model(learned_of("promp", MLPConfig(hidden=(8,)), ACTION_SPACES["combined"]))
 
 
 def test_the_file_holds_stock_layers_and_operations_alone(tmp_path):

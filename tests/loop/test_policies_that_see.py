@@ -9,18 +9,18 @@ from drml.algos.registry import LEARNERS
 from drml.collect.collector import Collector
 from drml.core.phases import Phases
 from drml.core.rng import Streams
-from drml.core.types import MetaEpisode
 from drml.envs.api import EnvOptions
 from drml.envs.foreign.family import GymFamily
 from drml.policies.encoders.registry import EncoderConfig
-from drml.policies.memory.registry import MemoryConfig
 from drml.policies.mlp import MLPConfig
 from drml.tasks.distribution import TaskDistribution
 from drml.tasks.parameter import Choice
 from drml.tasks.samplers.uniform import UniformSampler
 
+from . import playing
+from .playing import COPIES, STEPS, TASKS
+
 SIZES = {"picture": (20, 20, 3), "grid": (5, 5)}
-STEPS, COPIES, TASKS = 6, 2, 3
 
 
 class Lights(gym.Env):
@@ -55,27 +55,9 @@ def suite_of(kind):
     return GymFamily(f"lights-{kind}", lambda shift: Lights(shift, kind), tasks, STEPS).suite()
 
 
-def played(learner_name, kind, encoder, state=None, learner=None):
-    """One meta-episode and its update."""
-    family, entry = suite_of(kind), LEARNERS[learner_name]
-    shape = {"encoder": EncoderConfig(encoder, 8, 4)}
-    is_memory = isinstance(entry.default_policy, MemoryConfig)
-    config = MemoryConfig(size=8, sees_transitions=True, **shape) if is_memory else MLPConfig((8,), **shape)
-    learner = entry.make(family.spec, entry.make_policy(family.spec, config, entry.default), entry.default)
-    rng = Streams(0)
-    state = learner.init(rng["init"])
-    tasks = UniformSampler().sample({}, family.tasks, "train", TASKS, rng["tasks"])
-    options = EnvOptions(one_episode=learner.adapts_on == "episodes")
-    collect = Collector(family.make(options), STEPS, COPIES, Phases(), one_episode=options.one_episode)
-    agents, history = [learner.prior(state.shared, tasks, COPIES, rng["prior"])], []
-    if hasattr(learner, "propose"):
-        agents = [learner.propose(state, tasks, COPIES, rng["prior"])]
-    for j in range(learner.adapt_steps + 1):
-        history.append(collect(learner.policy, agents[-1], tasks, rng["collect", j]))
-        if j < learner.adapt_steps:
-            agents.append(learner.adapt(agents[-1], history[-1], j, rng["adapt", j]))
-    after, _ = learner.update(state, MetaEpisode(tasks, agents, history), rng["update"])
-    return state, after, history, family
+def played(learner, kind, encoder):
+    family = suite_of(kind)
+    return *playing.played(learner, family, encoder=EncoderConfig(encoder, 8, 4)), family
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,10 @@ def outputs(distribution):
 @pytest.mark.parametrize("shape", [(3, 4), (3, 6, 2), (3, 1)])
 def test_stacked_equals_one_task_at_a_time(policy, shape):
     params, obs = per_task_params(policy, 3), observations(*shape)
-    stacked = policy._distribution(params, obs)
+    stacked = policy.distribution(params, obs)
     assert outputs(stacked).shape[:-1] == shape
     for k in range(3):
-        alone = policy._distribution(row(params, k), obs[k : k + 1])
+        alone = policy.distribution(row(params, k), obs[k : k + 1])
         for name, value in alone.tensors().items():  # float64 sums of at most 40 terms, values up to 10
             torch.testing.assert_close(stacked.tensors()[name][k : k + 1], value, rtol=1e-12, atol=1e-12)
 
@@ -58,7 +58,7 @@ def test_stacked_equals_one_task_at_a_time(policy, shape):
 def test_shared_equals_stacked_copies(policy):
     shared, obs = row(per_task_params(policy, 1), 0), observations(3, 4)
     copies = params_map(lambda value: value.expand(3, *value.shape), shared)
-    one, many = policy._distribution(shared, obs), policy._distribution(copies, obs)
+    one, many = policy.distribution(shared, obs), policy.distribution(copies, obs)
     torch.testing.assert_close(outputs(one), outputs(many), rtol=1e-12, atol=1e-12)
 
 
@@ -74,8 +74,8 @@ def test_gradient_of_stacked_equals_loop_to_second_order(policy):
         second = torch.autograd.grad(sum(g.square().sum() for g in first), leaves)
         return [*first, *second]
 
-    stacked = curved_gradients([policy._distribution(params, obs)])
-    looped = curved_gradients([policy._distribution(row(params, k), obs[k : k + 1]) for k in range(3)])
+    stacked = curved_gradients([policy.distribution(params, obs)])
+    looped = curved_gradients([policy.distribution(row(params, k), obs[k : k + 1]) for k in range(3)])
     for a, b in zip(stacked, looped, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)  # sums over 12 observations of products of 1e-12
 
@@ -89,7 +89,7 @@ def test_equals_torchs_layers():
             layer.weight.copy_(params[f"layer{i}.weight"].T)
             layer.bias.copy_(params[f"layer{i}.bias"])
         obs = observations(2, 4)
-        torch.testing.assert_close(policy._distribution(params, obs).mean, net(obs), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(policy.distribution(params, obs).mean, net(obs), rtol=1e-12, atol=1e-12)
 
 
 def test_relu_network_by_hand():

@@ -127,8 +127,8 @@ def test_stacked_parameters_equal_a_loop_over_tasks_with_gradients(name):
     params = params_map(lambda value: value.requires_grad_(), weights(policy, 3))
     obs = Streams(3)["obs"].normal((3, 4, 2, 5)).double()
     action = Streams(3)["action"].normal((3, 4, 2, 3)).double()
-    log_prob = policy._distribution(params, obs).log_prob(action)
-    one_by_one = [policy._distribution(row(params, k), obs[k : k + 1]).log_prob(action[k : k + 1]) for k in range(3)]
+    log_prob = policy.distribution(params, obs).log_prob(action)
+    one_by_one = [policy.distribution(row(params, k), obs[k : k + 1]).log_prob(action[k : k + 1]) for k in range(3)]
     # float64, sums of at most 16 terms and values up to about 1e2
     torch.testing.assert_close(log_prob, torch.cat(one_by_one), rtol=1e-12, atol=1e-12)
     stacked = torch.autograd.grad(log_prob.sin().sum(), list(params.values()))
@@ -142,7 +142,7 @@ def test_stacked_copies_of_shared_parameters_change_nothing():
     shared = row(weights(policy, 1), 0)
     stacked = params_map(lambda value: value.expand(3, *value.shape), shared)
     obs = Streams(3)["obs"].normal((3, 4, 2, 5)).double()
-    one, many = policy._distribution(shared, obs), policy._distribution(stacked, obs)
+    one, many = policy.distribution(shared, obs), policy.distribution(stacked, obs)
     torch.testing.assert_close(one.mean, many.mean, rtol=1e-12, atol=1e-12)
     assert one.log_std.shape == (1, 1, 1, 3)
     assert many.log_std.shape == (3, 1, 1, 3)

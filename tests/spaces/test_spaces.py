@@ -1,3 +1,6 @@
+import itertools
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,9 @@ from drml.core.errors import InputError
 from drml.core.observation import Part, are_finite, as_numbers
 from drml.core.types import ActionSpec
 from drml.spaces.actions import actions
+from drml.spaces.interface import Interface
+from drml.spaces.joint_actions import mapped
+from drml.spaces.joint_actions import rows_of as one_by_one
 from drml.spaces.observations import bytes_note, observations
 
 SPACES = {
@@ -314,31 +320,73 @@ class TestListedActions:
         how = actions(spaces.Discrete(3, start=5), 1.0)
         assert how.spec == ActionSpec("discrete", 3) and how.decode(np.array([[0, 2]])).tolist() == [[5, 7]]
 
-    @pytest.mark.parametrize(
-        ("space", "number"),
-        [
-            (spaces.MultiDiscrete([3, 2, 4]), 24),
-            (spaces.MultiDiscrete([[3, 2], [2, 2]]), 24),
-            (spaces.MultiDiscrete([3, 2], start=[10, -1]), 6),
-            (spaces.MultiBinary(4), 16),
-            (spaces.MultiBinary([2, 2]), 16),
-        ],
-    )
-    def test_a_product_lists_each_combination_once(self, space, number):
+
+PRODUCTS = {
+    "multi-discrete": (spaces.MultiDiscrete([3, 2, 4]), (3, 2, 4)),
+    "table": (spaces.MultiDiscrete([[3, 2], [2, 2]]), (3, 2, 2, 2)),
+    "starts": (spaces.MultiDiscrete([3, 2], start=[10, -1]), (3, 2)),
+    "bits": (spaces.MultiBinary(4), (2, 2, 2, 2)),
+    "grid of bits": (spaces.MultiBinary([2, 2]), (2, 2, 2, 2)),
+}
+
+
+class TestJointActions:
+    @pytest.mark.parametrize("name", PRODUCTS)
+    def test_a_product_has_a_choice_for_each_entry_and_reaches_each_combination_once(self, name):
+        space, counts = PRODUCTS[name]
         how = actions(space, 1.0)
-        decoded = how.decode(np.arange(number)[None])[0]
-        assert how.spec == ActionSpec("discrete", number) and decoded.dtype == space.dtype
-        assert len({action.tobytes() for action in decoded}) == number
+        assert how.spec == ActionSpec("joint", sum(counts), math.inf, counts)
+        rows = np.array([*itertools.product(*map(range, counts))], np.float32)
+        decoded = how.decode(rows[None])[0]
+        assert decoded.dtype == space.dtype and len({action.tobytes() for action in decoded}) == len(rows)
         assert all(space.contains(action) for action in decoded)
 
-    def test_the_last_entry_changes_fastest(self):
-        decoded = actions(spaces.MultiDiscrete([2, 3]), 1.0).decode(np.arange(6))
-        assert decoded.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+    def test_there_is_no_wall_at_many_combinations(self):
+        how = actions(spaces.MultiBinary(400), 1.0)  # 2⁴⁰⁰ combinations
+        assert (how.spec.size, how.spec.shape) == (800, (400,))
+        assert how.decode(np.ones((2, 400), np.float32)).tolist() == [[1] * 400] * 2
 
-    def test_too_many_combinations_are_refused_in_one_line(self):
-        with pytest.raises(InputError, match=r"2,048 combinations, more than 1024: .*TransformAction"):
-            actions(spaces.MultiBinary(11), 1.0)
+    def test_parts_of_a_dictionary_take_their_own_columns(self):
+        space = spaces.Dict(
+            arm=spaces.Tuple((spaces.Box(-2.0, 2.0, (2,)), spaces.Discrete(3, start=5))),
+            grip=spaces.MultiBinary(2),
+            turn=spaces.Box(0, 10, (1,), np.int32),
+        )
+        how = actions(space, 1.0)
+        assert (how.spec.counts, how.spec.num_numbers, how.spec.size) == ((3, 2, 2), 3, 10)
+        decoded = how.decode(np.float32([[[2, 0, 1, 0.5, -1, 1]]]))  # three choices, then three numbers
+        assert [row.tolist() for row in decoded["arm"]] == [[[[1.0, -2.0]]], [[7]]]
+        assert decoded["grip"].tolist() == [[[0, 1]]] and decoded["turn"].tolist() == [[[10]]]
+        (one,) = one_by_one(mapped(lambda x: x[0], decoded))
+        assert space.contains(one)
 
-    def test_other_spaces_are_refused(self):
-        with pytest.raises(InputError, match=r"not supported: wrap the environment .*TransformAction"):
-            actions(spaces.Tuple((spaces.Discrete(2),)), 1.0)
+    def test_boxes_alone_are_continuous(self):
+        how = actions(spaces.Tuple((spaces.Box(-1.0, 1.0, (2,)), spaces.Box(0.0, 4.0, (1,)))), 0.5)
+        assert how.spec == ActionSpec("continuous", 3, 2.0)
+        assert [part.tolist() for part in how.decode(np.float32([[1, 2, -4]]))] == [[[0.5, 1.0]], [[0.0]]]
+
+    @pytest.mark.parametrize(
+        ("space", "path"),
+        [
+            (spaces.Dict(a=spaces.Tuple((spaces.Discrete(2), spaces.Text(3)))), r"space\['a'\]\[1\] Text"),
+            (spaces.Sequence(spaces.Discrete(2)), "space Sequence"),
+            (spaces.Tuple((spaces.Graph(spaces.Discrete(2), None),)), r"space\[0\] Graph"),
+        ],
+    )
+    def test_other_spaces_are_refused_by_their_path(self, space, path):
+        with pytest.raises(InputError, match=f"action {path}.* is not supported: wrap the .*TransformAction"):
+            actions(space, 1.0)
+
+    @pytest.mark.parametrize("space", [spaces.Dict(), spaces.Tuple((spaces.Discrete(2), spaces.Tuple(())))])
+    def test_an_empty_part_is_refused(self, space):
+        with pytest.raises(InputError, match="is empty; leave it out"):
+            actions(space, 1.0)
+
+
+def test_an_interface_of_before_does_not_pass_for_a_product():
+    interface = Interface(spaces.Box(-1.0, 1.0, (2,)), spaces.MultiDiscrete([2, 2]), 1.0, 5)
+    facts = interface.facts()
+    assert Interface.from_facts(facts, "here") == interface
+    del facts["product"]
+    with pytest.raises(InputError, match=r"here: an earlier version saved it, .*one choice among all.*train it anew"):
+        Interface.from_facts(facts, "here")

@@ -20,6 +20,7 @@ from drml.core.printable import in_short
 from drml.core.rng import Streams
 from drml.core.tree import Params, Tree, tree_leaves
 from drml.run.leaves import arranged
+from drml.spaces.joint_actions import mapped
 
 State = tuple[np.ndarray, ...]
 """Memory of N environments: its numbers, `[N, …]` each, the last one the actions that nothing is known of yet."""
@@ -66,7 +67,7 @@ class Predictor:
             action = distribution.sample(rng.noise(policy.noise.kind, (1, num, *policy.noise.shape)))
         acted = interface.actions.decode(action.numpy())
         after = tuple(leaf[0].numpy() for _, leaf in tree_leaves({**carry, "~acted": action})) if carry else None
-        return np.asarray(acted.reshape((*lead, *acted.shape[2:]))), after
+        return mapped(lambda x: np.asarray(x.reshape((*lead, *x.shape[2:]))), acted), after
 
     def _carry(self, state: State | None, num: int, starts: Tensor) -> Tree:
         """Return the memory of so many environments, with what the last call has done in it."""
@@ -75,7 +76,7 @@ class Predictor:
         if state is None or not blank:
             return self._first(blank, num)
         spec = self.learned.interface.spec.action
-        acted = torch.zeros(1, num, spec.size) if spec.kind == "continuous" else torch.zeros(1, num, dtype=torch.int64)
+        acted = torch.zeros(1, num, *spec.shape, dtype=spec.dtype)
         like = {path: leaf[0].numpy() for path, leaf in tree_leaves({**blank, "~acted": acted})}
         given = [np.asarray(x) for x in state] if isinstance(state, tuple | list) else []  # pyright: ignore[reportUnnecessaryIsInstance] — the caller's
         fits = [(x.shape, x.dtype) for x in given] == [(x.shape, x.dtype) for x in like.values()]

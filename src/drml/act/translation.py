@@ -25,6 +25,7 @@ from drml.core.errors import InputError
 from drml.core.observation import Parts, are_finite
 from drml.core.printable import in_short
 from drml.spaces.interface import Interface
+from drml.spaces.joint_actions import mapped
 from drml.spaces.observations import AnySpace
 
 Lead = tuple[int, ...]
@@ -86,8 +87,7 @@ class Translation:
 
     def actions(self, action: Tensor, lead: Lead) -> Any:  # noqa: ANN401 — of the user's space
         """Return a policy's actions `[K, B, …]` as those of the environment, with the leading axes of observations."""
-        acted = self.interface.actions.decode(action.numpy())
-        return acted.reshape((*lead, *acted.shape[2:]))[()]
+        return mapped(lambda x: x.reshape((*lead, *x.shape[2:]))[()], self.interface.actions.decode(action.numpy()))
 
     def numbers(self, name: str, given: Any, lead: Lead) -> np.ndarray:  # noqa: ANN401 — anything like an array
         """Return finite numbers as `[K, B]` float64.

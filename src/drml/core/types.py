@@ -24,12 +24,35 @@ from drml.core.tree import Params, Tree, params_map, tree_map
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """Actions that an environment accepts: `continuous` floats `[..., size]`, or `discrete` int64 numbers < size."""
+    """Actions that an environment accepts, as a policy gives them.
 
-    kind: Literal["continuous", "discrete"]
+    continuous    float32 `[..., size]`
+    discrete      int64 `[...]`, numbers below size
+    joint         float32 `[..., n + m]`: a number below its count for each of n choices, then m continuous ones
+    """
+
+    kind: Literal["continuous", "discrete", "joint"]
     size: int
+    """Outputs that a network needs: one for each continuous number, and for each option of each choice."""
     bound: float = math.inf
     """Saturation of continuous actions: one beyond ±bound does what ±bound does. Infinite where nothing is clipped."""
+    counts: tuple[int, ...] = ()
+    """Options of each choice of a joint action."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the axes of one action."""
+        return {"continuous": (self.size,), "discrete": (), "joint": (len(self.counts) + self.num_numbers,)}[self.kind]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the dtype of actions."""
+        return torch.int64 if self.kind == "discrete" else torch.float32
+
+    @property
+    def num_numbers(self) -> int:
+        """Return how many continuous numbers an action holds."""
+        return 0 if self.kind == "discrete" else self.size - sum(self.counts)
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from drml.core.distribution import Categorical, Distribution, Gaussian
+from drml.core.joint import Joint
 from drml.core.tree import Params, Tree, tree_leaves
 from drml.core.types import ActionSpec
-from drml.export.decode import decoder
+from drml.export.decode import decoder, named_actions
 from drml.export.graph import Graph, Weights, given_parameters, parameter_inputs
 from drml.policies.actor_critic import MemoryPolicy
 from drml.policies.api import Policy
+from drml.policies.outputs import Outputs
 from drml.spaces.actions import Actions
 
 NEXT = "next_"
 """Prefix of an output that is an input of the next call."""
 EXAMPLE_ROWS = 2
 """Rows of the examples; any number but 0 and 1, which tracing takes for constants."""
+GIVEN = "action_"
+"""Prefix of what stands for the action's distribution."""
 BATCH = "batch"
 TRIAL_STEP = "trial_step"
 MEANING = {
@@ -37,7 +41,7 @@ MEANING = {
     "policy_action": "the same action as the policy gives it: what previous_action and adaptation take",
     "action_mean": "mean of the action's normal distribution, in the units of policy_action",
     "action_log_std": "logarithm of its standard deviation",
-    "action_logits": "log-probabilities of the actions",
+    "action_logits": "log-probabilities of the actions, or of the options of each choice; -1e30 is never taken",
     "log_prob": "log-probability (or log-density) of policy_action",
     "noise": "independent numbers: standard normal for each number of an action, or uniform on [0, 1) for an index",
 }
@@ -66,7 +70,7 @@ class Acting(nn.Module):
         with torch.no_grad():
             distribution, fed_back = step_of(self._policy, params, inputs)
             mode = distribution.mode()
-            outputs = {"action": cast(Tensor, self.decode(mode)), "policy_action": mode, **named(distribution)}
+            outputs = {**named_actions(self.decode(mode)), "policy_action": mode, **named(distribution)}
             return outputs | fed_back
 
 
@@ -76,19 +80,18 @@ class Sampling(nn.Module):
 
     def __init__(self, actions: Actions) -> None:
         super().__init__()
-        self._is_gaussian = actions.spec.kind == "continuous"
+        self._kind = actions.spec.kind
         self.decode = decoder(actions)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Params:
         """Return the outputs by name."""
         with torch.no_grad():
-            if self._is_gaussian:
-                distribution = Gaussian(inputs["action_mean"], inputs["action_log_std"])
-            else:
-                distribution = Categorical(inputs["action_logits"])
+            tensors = {name.removeprefix(GIVEN): value for name, value in inputs.items() if name.startswith(GIVEN)}
+            drawn_from = {"continuous": Gaussian, "discrete": Categorical, "joint": Joint.of}[self._kind]
+            distribution = drawn_from(**tensors)
             drawn = distribution.sample(inputs["noise"])
             return {
-                "action": cast(Tensor, self.decode(drawn)),
+                **named_actions(self.decode(drawn)),
                 "policy_action": drawn,
                 "log_prob": distribution.log_prob(drawn),
             }
@@ -116,19 +119,17 @@ def acting_graph(policy: Policy, actions: Actions, num_seen: int, params: Params
 
 def sampling_graph(actions: Actions) -> Graph:
     """Return the graph that draws an action from a distribution."""
-    size = actions.spec.size
-    rows = torch.zeros(EXAMPLE_ROWS, size)
-    if actions.spec.kind == "continuous":
-        inputs = {"action_mean": rows, "action_log_std": rows, "noise": rows}
-    else:
-        inputs = {"action_logits": torch.log_softmax(rows, -1), "noise": torch.zeros(EXAMPLE_ROWS)}
+    outputs = Outputs(actions.spec)
+    numbers = torch.zeros(EXAMPLE_ROWS, actions.spec.num_numbers)
+    distribution = outputs.distribution(torch.zeros(EXAMPLE_ROWS, actions.spec.size), numbers)
+    inputs = {**named(distribution), "noise": torch.zeros(EXAMPLE_ROWS, *outputs.noise.shape)}
     about = "An action drawn from the distribution that `act` gives, for exploring."
     return Graph("sample", about, Sampling(actions).eval(), inputs, dict.fromkeys(inputs, BATCH), MEANING)
 
 
 def named(distribution: Distribution) -> Params:
     """Return the tensors of a distribution `[N]` by their names among the outputs, `[N, A]`."""
-    return {f"action_{name}": value.clone() for name, value in distribution.tensors().items()}
+    return {GIVEN + name: value.clone() for name, value in distribution.tensors().items()}
 
 
 def step_of(policy: Policy, params: Params, inputs: Mapping[str, Tensor]) -> tuple[Distribution, Params]:
@@ -137,8 +138,8 @@ def step_of(policy: Policy, params: Params, inputs: Mapping[str, Tensor]) -> tup
         return _remembering_step_of(policy, params, inputs)
     distribution, _ = policy.step(params, inputs["observation"].unsqueeze(0), {})
     tensors = distribution.tensors()
-    like = next(iter(tensors.values()))
-    return distribution.replace({name: value.expand_as(like).squeeze(0) for name, value in tensors.items()}), {}
+    rows = inputs["observation"].shape[0]  # and not its len, which tracing takes for a constant
+    return distribution.replace({n: value.expand(1, rows, *value.shape[2:])[0] for n, value in tensors.items()}), {}
 
 
 def _remembering_step_of(
@@ -177,8 +178,7 @@ def _meaning(policy: Policy) -> dict[str, str]:
 def _memory_inputs(policy: Policy, action: ActionSpec) -> Params:
     if not isinstance(policy, MemoryPolicy):
         return {}
-    is_gaussian = action.kind == "continuous"
-    taken = torch.zeros(EXAMPLE_ROWS, action.size) if is_gaussian else torch.zeros(EXAMPLE_ROWS, dtype=torch.int64)
+    taken = torch.zeros(EXAMPLE_ROWS, *action.shape, dtype=action.dtype)
     inputs = {"previous_action": taken, "reward": torch.zeros(EXAMPLE_ROWS)}
     inputs["ended"] = torch.zeros(EXAMPLE_ROWS, dtype=torch.bool)
     leaves = tree_leaves(cast(Tree, policy.initial_carry(1, EXAMPLE_ROWS)["memory"]))

@@ -114,9 +114,9 @@ def adaptation_graph(adaptation: GradientAdaptation, num_seen: int, params: Para
     """
     with torch.no_grad():
         distribution, _ = adaptation.policy.step(params, torch.zeros(1, 1, num_seen), {})
-    is_discrete = isinstance(distribution, Categorical)
     row = torch.zeros(EXAMPLE_STEPS)
-    actions = row.long() if is_discrete else distribution.mode().squeeze(0).expand(EXAMPLE_STEPS, -1).clone()
+    action = distribution.mode()
+    actions = action[0].expand(EXAMPLE_STEPS, *action.shape[2:]).clone()
     inputs = {
         "observations": torch.zeros(EXAMPLE_STEPS, num_seen),
         "actions": actions,

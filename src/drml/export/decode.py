@@ -6,7 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from drml.spaces.actions import Actions, BoxActions, ListedActions, OneSided
+from drml.core.tree import Params
+from drml.spaces.actions import Actions, ListedActions
+from drml.spaces.box_actions import BoxActions, OneSided
+from drml.spaces.joint_actions import Choices, JointActions, leaves_of
 
 WITHOUT_ARITHMETIC = ("uint16", "uint32", "uint64")
 """Types in which neither torch nor most runtimes of graphs compute; their numbers are given as int64."""
@@ -15,7 +18,14 @@ WITHOUT_ARITHMETIC = ("uint16", "uint32", "uint64")
 def decoder(actions: Actions) -> nn.Module:
     """Return the module that maps actions `[N, A]` float32, or `[N]` int64, to those of the space, `[N, *shape]`."""
     decode = actions.decode
+    if isinstance(decode, JointActions):
+        return DecodeJoint(decode)
     return DecodeBox(decode) if isinstance(decode, BoxActions) else DecodeListed(decode)
+
+
+def named_actions(decoded: "Tensor | Params") -> Params:
+    """Return what a decoder gives by the names of outputs: `action`, or `action` and a path such as `['arm'][0]`."""
+    return {"action": decoded} if isinstance(decoded, Tensor) else {f"action{at}": x for at, x in decoded.items()}
 
 
 @final
@@ -29,6 +39,42 @@ class DecodeListed(nn.Module):
     def forward(self, action: Tensor) -> Tensor:
         """Return actions `[N, *shape]` of indices `[N]`."""
         return self.get_buffer("table").index_select(0, action)
+
+
+@final
+class DecodeJoint(nn.Module):
+    """Choices and numbers of each part, by its path in the space."""
+
+    def __init__(self, actions: JointActions) -> None:
+        super().__init__()
+        self._num_choices = len(actions.spec.counts)
+        leaves = dict(leaves_of(actions.root))
+        self._at = {path: (leaf.at.start, leaf.at.stop) for path, leaf in leaves.items()}
+        decode = [DecodeChoices(leaf) if isinstance(leaf, Choices) else DecodeBox(leaf.box) for leaf in leaves.values()]
+        self.parts = nn.ModuleList(decode)
+
+    def forward(self, action: Tensor) -> Tensor | Params:
+        """Return actions `[N, *shape]` of rows `[N, n + m]`, by path where the space has several parts."""
+        options, numbers = action[..., : self._num_choices], action[..., self._num_choices :]
+        found: Params = {}
+        for (path, (start, stop)), decode in zip(self._at.items(), self.parts, strict=True):
+            found[path] = decode((options if isinstance(decode, DecodeChoices) else numbers)[..., start:stop])
+        return found.get("", found)
+
+
+@final
+class DecodeChoices(nn.Module):
+    """Options counted from 0 as the values of a space."""
+
+    def __init__(self, choices: Choices) -> None:
+        super().__init__()
+        self._dtype, self._shape = torch_type(choices.dtype), choices.shape
+        self.register_buffer("start", _constant(choices.start))
+
+    def forward(self, options: Tensor) -> Tensor:
+        """Return actions `[N, *shape]` of options `[N, n]`."""
+        chosen = (options.to(torch.int64) + self.get_buffer("start")).to(self._dtype)
+        return chosen.reshape(options.shape[0], *self._shape)
 
 
 @final

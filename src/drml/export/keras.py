@@ -26,6 +26,9 @@ from drml.policies.keras_module import KerasModule, torch_backend
 from drml.policies.mlp import CategoricalMLP, GaussianMLP
 from drml.policies.module import ModulePolicy
 from drml.run import durable
+from drml.spaces.actions import ListedActions
+from drml.spaces.box_actions import BoxActions
+from drml.spaces.joint_actions import JointActions
 
 NEXT = "next_"
 """Prefix of an output that is an input of the next call."""
@@ -92,6 +95,11 @@ def keras_model(learned: Learned) -> Any:  # noqa: ANN401 — no types come with
         raise InputError(
             f"{learned.config.suite} shows pictures or symbols, and what sees them is not written for Keras; export it "
             "--to onnx or --to torch"
+        )
+    if isinstance(learned.interface.actions.decode, JointActions):
+        raise InputError(
+            f"{learned.config.suite} takes actions of several parts, {learned.interface.action_space}, which is not "
+            "written for Keras; export it --to onnx or --to torch"
         )
     with torch_backend():
         import keras
@@ -171,7 +179,7 @@ def _actions(learned: Learned, outputs: Symbolic, log_std: Tensor | None) -> Sta
     """Return the most likely action, and the parameters of its distribution."""
     from keras import ops
 
-    decode = learned.interface.actions.decode
+    decode = cast("BoxActions | ListedActions", learned.interface.actions.decode)
     if log_std is None:
         # Keras' argmax tells −0 from 0 by its bits, which TFLite has no operation for
         index = ops.squeeze(cast(Any, ops.top_k(outputs, 1))[1], -1)

@@ -21,7 +21,8 @@ from drml.policies.memory.gru import GRU
 from drml.policies.memory.layered import Layered
 from drml.policies.memory.lstm import LSTM
 from drml.policies.memory.recurrence import MinGRU
-from drml.spaces.actions import BoxActions, ListedActions, OneSided
+from drml.spaces.actions import ListedActions
+from drml.spaces.box_actions import BoxActions, OneSided
 
 Symbolic = Any
 """A `keras.KerasTensor`; no types come with Keras."""

@@ -15,13 +15,12 @@ the trial is added.
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import cast, final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
-from drml.core.distribution import Categorical, Gaussian
 from drml.core.errors import InputError
 from drml.core.rng import Streams
 from drml.core.tree import Bounds, Params, Tree, tree_map
@@ -31,8 +30,7 @@ from drml.policies.encoders.flat import Flat
 from drml.policies.heads import Head
 from drml.policies.memory.api import Memory
 from drml.policies.mlp import log_std_bounds
-
-ActionDistribution = Gaussian | Categorical
+from drml.policies.outputs import ActionDistribution, Outputs
 
 
 @final
@@ -56,21 +54,21 @@ class MemoryPolicy:
 
     @property
     def noise(self) -> Noise:
-        """Return standard normal noise `[A]`, or one uniform number where actions are discrete."""
-        return Noise("normal", (self.action.size,)) if self._is_gaussian else Noise("uniform", ())
+        """Return the noise of one action."""
+        return self._outputs.noise
 
     @property
     def bounds(self) -> Bounds:
-        """Return those of the log standard deviation where actions are continuous; the memory's own have none."""
-        return log_std_bounds(self.min_std) if self._is_gaussian else {}
+        """Return those of the log standard deviation where actions hold numbers; the memory's own have none."""
+        return log_std_bounds(self.min_std) if self.action.num_numbers else {}
 
     def init(self, rng: Streams) -> Params:
         """Return initial parameters; the actor starts near zero, so that the first actions are nearly uniform."""
         params = {f"memory.{name}": value for name, value in self.memory.init(rng["memory"]).items()}
         params |= self.encoder.init(rng)
         params |= self.head.init(rng)
-        if self._is_gaussian:
-            params["log_std"] = torch.full((self.action.size,), math.log(self.init_std))
+        if num_numbers := self.action.num_numbers:
+            params["log_std"] = torch.full((num_numbers,), math.log(self.init_std))
         return params
 
     def initial_carry(self, num_tasks: int, copies: int) -> Tree:
@@ -123,7 +121,7 @@ class MemoryPolicy:
         before = cast(Params, carry["before"])
         after: Tree = {
             "obs": before["obs"],
-            "action": self._embedded(action),
+            "action": self._outputs.embedded(action),
             "reward": reward,
             "ended": ended.to(reward.dtype),
             "elapsed": before["elapsed"] + 1.0,
@@ -155,7 +153,7 @@ class MemoryPolicy:
         inputs = self._inputs(
             seen,
             obs=_shifted(first["obs"], seen[..., : self.recalled_size]),
-            action=_shifted(first["action"], self._embedded(rollout.action)),
+            action=_shifted(first["action"], self._outputs.embedded(rollout.action)),
             reward=_shifted(first["reward"], rollout.reward),
             ended=_shifted(first["ended"], ended),
             elapsed=first["elapsed"].unsqueeze(1) + time,
@@ -175,12 +173,9 @@ class MemoryPolicy:
         actor, value = (x.unflatten(1, (num_tasks, copies)).transpose(0, 1).contiguous() for x in found)
         return self._distribution(params, actor), value
 
-    @property
-    def _is_gaussian(self) -> bool:
-        return self.action.kind == "continuous"
-
-    def _embedded(self, action: Tensor) -> Tensor:
-        return action if self._is_gaussian else one_hot(action, self.action.size).to(torch.float32)
+    @cached_property
+    def _outputs(self) -> Outputs:
+        return Outputs(self.action)
 
     def _inputs(self, now: Tensor, **before: Tensor) -> Tensor:
         return torch.cat([now, *self._seen(**before)], -1)
@@ -191,9 +186,10 @@ class MemoryPolicy:
         return [*([obs] if self.recalled_size else []), action, *rest]
 
     def _distribution(self, params: Params, actor: Tensor) -> ActionDistribution:
-        if not self._is_gaussian:
-            return Categorical(torch.log_softmax(actor, -1))
-        return Gaussian(actor, params["log_std"].clamp(*self.bounds["log_std"]).expand_as(actor))
+        log_std = None
+        if num_numbers := self.action.num_numbers:
+            log_std = params["log_std"].clamp(*self.bounds["log_std"]).expand(*actor.shape[:-1], num_numbers)
+        return self._outputs.distribution(actor, log_std)
 
 
 def input_size(features: int, action: ActionSpec, recalled_size: int = 0) -> int:

@@ -8,6 +8,7 @@ batched matmul. Weights start Xavier-uniform and biases at zero, as in the MAML 
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Literal
 
@@ -17,11 +18,13 @@ from torch import Tensor
 from drml.core.distribution import Categorical, Gaussian
 from drml.core.errors import InputError
 from drml.core.rng import Streams
-from drml.core.tree import Bounds, Params, Tree
-from drml.core.types import EnvSpec, Noise, Rollout
+from drml.core.tree import Bounds, Params
+from drml.core.types import ActionSpec, EnvSpec, Noise
 from drml.policies.encoders.api import Encoder
 from drml.policies.encoders.flat import Flat
 from drml.policies.encoders.registry import EncoderConfig, encoder_of
+from drml.policies.memoryless import Memoryless
+from drml.policies.outputs import ActionDistribution, Outputs
 from drml.policies.stacked import stacked_linear, tanh
 
 Activation = Literal["tanh", "relu"]
@@ -84,7 +87,7 @@ def log_std_bounds(min_std: float) -> Bounds:
 
 
 @dataclass(frozen=True)
-class GaussianMLP:
+class GaussianMLP(Memoryless[Gaussian]):
     """Gaussian policy π(·|s) = N(MLP(s), e^(2 log_std)), with a free parameter `log_std` `[A]`."""
 
     obs_size: int
@@ -115,30 +118,15 @@ class GaussianMLP:
         layers = init_layers((self.encoder.size_of(self.obs_size), *self.hidden, self.action_size), rng)
         return self.encoder.init(rng) | layers | {"log_std": torch.full((self.action_size,), math.log(self.init_std))}
 
-    def initial_carry(self, num_tasks: int, copies: int) -> Tree:
-        """Return the empty memory."""
-        return {}
-
-    def step(self, params: Params, obs: Tensor, carry: Tree) -> tuple[Gaussian, Tree]:
-        """Return the action distribution `[K, B]` and the empty memory."""
-        return self._distribution(params, obs), carry
-
-    def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
-        """Return the empty memory."""
-        return carry
-
-    def unroll(self, params: Params, rollout: Rollout) -> Gaussian:
-        """Return the action distributions `[K, T, B]` of a rollout."""
-        return self._distribution(params, rollout.obs)
-
-    def _distribution(self, params: Params, obs: Tensor) -> Gaussian:
+    def distribution(self, params: Params, obs: Tensor) -> Gaussian:
+        """Return the action distributions `[K, ...]`."""
         mean = forward(params, len(self.hidden) + 1, self.activation, self.encoder.encode(params, obs))
         log_std = params["log_std"].clamp(*self.bounds["log_std"])
         return Gaussian(mean, per_task(log_std, mean))
 
 
 @dataclass(frozen=True)
-class CategoricalMLP:
+class CategoricalMLP(Memoryless[Categorical]):
     """Categorical policy over discrete actions: π(·|s) = softmax(MLP(s))."""
 
     obs_size: int
@@ -165,23 +153,8 @@ class CategoricalMLP:
         sizes = (self.encoder.size_of(self.obs_size), *self.hidden, self.num_actions)
         return self.encoder.init(rng) | init_layers(sizes, rng)
 
-    def initial_carry(self, num_tasks: int, copies: int) -> Tree:
-        """Return the empty memory."""
-        return {}
-
-    def step(self, params: Params, obs: Tensor, carry: Tree) -> tuple[Categorical, Tree]:
-        """Return the action distribution `[K, B]` and the empty memory."""
-        return self._distribution(params, obs), carry
-
-    def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
-        """Return the empty memory."""
-        return carry
-
-    def unroll(self, params: Params, rollout: Rollout) -> Categorical:
-        """Return the action distributions `[K, T, B]` of a rollout."""
-        return self._distribution(params, rollout.obs)
-
-    def _distribution(self, params: Params, obs: Tensor) -> Categorical:
+    def distribution(self, params: Params, obs: Tensor) -> Categorical:
+        """Return the action distributions `[K, ...]`."""
         logits = forward(params, len(self.hidden) + 1, self.activation, self.encoder.encode(params, obs))
         return Categorical(torch.log_softmax(logits, -1))
 
@@ -235,11 +208,54 @@ class MLPConfig:
         return sum(self.hidden) + outputs
 
 
-def mlp_policy(spec: EnvSpec, config: MLPConfig) -> GaussianMLP | CategoricalMLP:
-    """Return the MLP policy that fits an environment: Gaussian for continuous actions, else categorical."""
+@dataclass(frozen=True)
+class JointMLP(Memoryless[ActionDistribution]):
+    """Policy over joint actions: each choice has a softmax of its own, each number a Gaussian, on one network."""
+
+    obs_size: int
+    action: ActionSpec
+    shape: MLPConfig
+    encoder: Encoder = field(default_factory=Flat)
+    """Encoder that sees the observations first."""
+
+    @property
+    def noise(self) -> Noise:
+        """Return the noise of one action."""
+        return self._outputs.noise
+
+    @property
+    def bounds(self) -> Bounds:
+        """Return those of the log standard deviation, where actions hold numbers."""
+        return log_std_bounds(self.shape.min_std) if self.action.num_numbers else {}
+
+    def init(self, rng: Streams) -> Params:
+        """Return initial shared parameters."""
+        layers = init_layers((self.encoder.size_of(self.obs_size), *self.shape.hidden, self.action.size), rng)
+        numbers = self.action.num_numbers
+        spread = {"log_std": torch.full((numbers,), math.log(self.shape.init_std))} if numbers else {}
+        return self.encoder.init(rng) | layers | spread
+
+    def distribution(self, params: Params, obs: Tensor) -> ActionDistribution:
+        """Return the action distributions `[K, ...]`."""
+        layers = len(self.shape.hidden) + 1
+        outputs = forward(params, layers, self.shape.activation, self.encoder.encode(params, obs))
+        if not self.action.num_numbers:
+            return self._outputs.distribution(outputs, None)
+        log_std = params["log_std"].clamp(*self.bounds["log_std"])
+        return self._outputs.distribution(outputs, per_task(log_std, outputs))
+
+    @cached_property
+    def _outputs(self) -> Outputs:
+        return Outputs(self.action)
+
+
+def mlp_policy(spec: EnvSpec, config: MLPConfig) -> GaussianMLP | CategoricalMLP | JointMLP:
+    """Return the MLP policy that fits an environment's actions."""
     encoder = encoder_of(config.encoder, spec)
     if spec.action.kind == "continuous":
         return GaussianMLP(
             spec.obs_size, spec.action.size, config.hidden, config.activation, config.init_std, config.min_std, encoder
         )
-    return CategoricalMLP(spec.obs_size, spec.action.size, config.hidden, config.activation, encoder)
+    if spec.action.kind == "discrete":
+        return CategoricalMLP(spec.obs_size, spec.action.size, config.hidden, config.activation, encoder)
+    return JointMLP(spec.obs_size, spec.action, config, encoder)

@@ -1,4 +1,4 @@
-"""Any torch module or Keras model as a policy: what it gives is the mean of a Gaussian, or the logits of a categorical.
+"""Any torch module or Keras model as a policy: what it gives is means, or the logits of choices.
 
     policy = ModulePolicy(torch.nn.Sequential(torch.nn.Linear(2, 64), torch.nn.Tanh(), torch.nn.Linear(64, 2)), spec)
 
@@ -11,26 +11,26 @@ import math
 from collections.abc import Callable
 from typing import final
 
-import torch
 from torch import Tensor, nn
 
-from drml.core.distribution import Categorical, Gaussian
 from drml.core.observation import as_numbers
 from drml.core.rng import Streams
-from drml.core.tree import Bounds, Params, Tree
-from drml.core.types import EnvSpec, Noise, Rollout
+from drml.core.tree import Bounds, Params
+from drml.core.types import EnvSpec, Noise
 from drml.policies.admission import check_module
 from drml.policies.functional import apply, trainable
 from drml.policies.keras_module import as_module
+from drml.policies.memoryless import Memoryless
 from drml.policies.mlp import check_std, log_std_bounds, per_task
+from drml.policies.outputs import ActionDistribution, Outputs
 
 
 @final
-class ModulePolicy:
+class ModulePolicy(Memoryless[ActionDistribution]):
     """A policy made of a torch module `[N, O]` → `[N, A]`.
 
     Its parameters are the module's trainable ones under their own names; frozen ones and buffers are constants.
-    Gaussian policies add `log_std` `[A]`. Parameters stacked `[K, ...]` are told from shared ones by their rank.
+    Continuous numbers add `log_std`. Parameters stacked `[K, ...]` are told from shared ones by their rank.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ModulePolicy:
 
         Args:
             module: maps observations `[N, O]` to means or logits `[N, A]`, row by row; a Keras model is wrapped.
-            spec: the environment's; continuous actions make the policy Gaussian, discrete ones categorical.
+            spec: the environment's; continuous numbers are Gaussian, choices categorical.
             init_std: standard deviation at the start, in policy action units.
             min_std: the standard deviation never falls below this.
             fresh: makes the module anew with initial weights from a stream; left out, they are always the module's own.
@@ -57,6 +57,7 @@ class ModulePolicy:
         check_std(init_std, min_std)
         self._module = copy.deepcopy(as_module(module))
         self._spec, self._init_std, self._min_std, self._fresh = spec, init_std, min_std, fresh
+        self._outputs = Outputs(spec.action)
         check_module(self._module, spec.num_seen, spec.action.size)
 
     @property
@@ -66,13 +67,13 @@ class ModulePolicy:
 
     @property
     def noise(self) -> Noise:
-        """Return standard normal noise `[A]`, or one uniform number where actions are discrete."""
-        return Noise("normal", (self._spec.action.size,)) if self._is_gaussian else Noise("uniform", ())
+        """Return the noise of one action."""
+        return self._outputs.noise
 
     @property
     def bounds(self) -> Bounds:
-        """Return those of the log standard deviation where actions are continuous; the module's own have none."""
-        return log_std_bounds(self._min_std) if self._is_gaussian else {}
+        """Return those of the log standard deviation where actions hold numbers; the module's own have none."""
+        return log_std_bounds(self._min_std) if self._spec.action.num_numbers else {}
 
     def init(self, rng: Streams) -> Params:
         """Return initial weights: those of a module that is made anew, or copies of those that the module came with.
@@ -81,35 +82,16 @@ class ModulePolicy:
         different seeds start from the same weights, unless the policy knows how to make its module anew.
         """
         params = trainable(self._module if self._fresh is None else self._fresh(rng))
-        if self._is_gaussian:
+        if num_numbers := self._spec.action.num_numbers:
             like = next(iter(params.values()))
-            params["log_std"] = like.new_full((self._spec.action.size,), math.log(self._init_std))
+            params["log_std"] = like.new_full((num_numbers,), math.log(self._init_std))
         return params
 
-    def initial_carry(self, num_tasks: int, copies: int) -> Tree:
-        """Return the empty memory."""
-        return {}
-
-    def step(self, params: Params, obs: Tensor, carry: Tree) -> tuple[Gaussian | Categorical, Tree]:
-        """Return the action distribution `[K, B]` and the empty memory."""
-        return self._distribution(params, obs), carry
-
-    def remember(self, carry: Tree, action: Tensor, reward: Tensor, ended: Tensor) -> Tree:
-        """Return the empty memory."""
-        return carry
-
-    def unroll(self, params: Params, rollout: Rollout) -> Gaussian | Categorical:
-        """Return the action distributions `[K, T, B]` of a rollout."""
-        return self._distribution(params, rollout.obs)
-
-    @property
-    def _is_gaussian(self) -> bool:
-        return self._spec.action.kind == "continuous"
-
-    def _distribution(self, params: Params, obs: Tensor) -> Gaussian | Categorical:
+    def distribution(self, params: Params, obs: Tensor) -> ActionDistribution:
+        """Return the action distributions `[K, ...]`."""
         own = {name: value for name, value in params.items() if name != "log_std"}
         outputs = apply(self._module, own, as_numbers(self._spec.parts, obs))
-        if not self._is_gaussian:
-            return Categorical(torch.log_softmax(outputs, -1))
+        if not self._spec.action.num_numbers:
+            return self._outputs.distribution(outputs, None)
         log_std = params["log_std"].clamp(*self.bounds["log_std"])
-        return Gaussian(outputs, per_task(log_std, outputs))
+        return self._outputs.distribution(outputs, per_task(log_std, outputs))

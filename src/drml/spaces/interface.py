@@ -18,6 +18,9 @@ from drml.spaces.actions import Actions, actions
 from drml.spaces.described import describe, described
 from drml.spaces.observations import AnySpace, Observations, observations
 
+PRODUCT = "product"
+"""Fact of an interface whose action is a product of choices; before, it was one choice among all combinations."""
+
 
 @final
 @dataclass(frozen=True)
@@ -58,11 +61,13 @@ class Interface:
 
     def facts(self) -> dict[str, Any]:
         """Return the interface as JSON values."""
+        joint = {PRODUCT: True} if self.actions.spec.kind == "joint" else {}
         return {
             "observation_space": describe(self.observation_space),
             "action_space": describe(self.action_space),
             "action_scale": self.action_scale,
             "horizon": self.horizon,
+            **joint,
         }
 
     @staticmethod
@@ -82,9 +87,14 @@ class Interface:
             raise fields.wrong("a scale and a horizon above 0", [scale, horizon])
         interface = Interface(seen, acted, scale, horizon)
         try:
-            _ = interface.spec
+            spec = interface.spec
         except InputError as error:
             raise failure(f"{where}: {error}") from error
+        if spec.action.kind == "joint" and facts.get(PRODUCT) is not True:
+            raise failure(
+                f"{where}: an earlier version saved it, to which {acted} was one choice among all combinations; now "
+                "each entry is a choice of its own, so train it anew"
+            )
         return interface
 
 

@@ -486,18 +486,58 @@ class Buttons(gym.Env):
 
 
 @pytest.mark.parametrize("kind", [None, SyncVectorEnv, AsyncVectorEnv])
-def test_combinations_go_in_and_pictures_come_out(kind):
+def test_products_go_in_and_pictures_come_out(kind):
     def many(task, num_envs):
         envs = kind([partial(Buttons, task)] * num_envs)
         return VectorWrapper(envs) if kind is SyncVectorEnv else envs
 
     env = opened(Buttons if kind is None else many)
-    assert (env.spec.obs_size, env.spec.action.size) == (4, 6)
+    assert (env.spec.obs_size, env.spec.action.counts) == (4, (2, 3))
     one = ASKED.select(torch.tensor([0]))
     assert env.reset(one, 6, RNG).eq(255).all()
-    seen = as_numbers(env.spec.parts, env.step(torch.arange(6)[None]).obs)
+    every = torch.tensor([[[first, second] for first in range(2) for second in range(3)]], dtype=torch.float32)
+    seen = as_numbers(env.spec.parts, env.step(every).obs)
     expected = [[first / 5, 0.0, 0.0, second / 5] for first in range(2) for second in range(3)]
     torch.testing.assert_close(seen[0], torch.tensor(expected))
+    env.close()
+
+
+class Hybrid(gym.Env):
+    """Shows what of its hybrid action it was given; each has to be of the space, in kind and shape."""
+
+    action_space = gym.spaces.Dict(
+        arm=gym.spaces.Tuple((gym.spaces.Discrete(3, start=5), gym.spaces.Box(-2.0, 2.0, (2,)))),
+        grip=gym.spaces.MultiBinary(2),
+    )
+    observation_space = gym.spaces.Box(-9.0, 9.0, (5,))
+
+    def __init__(self, task):
+        self.task = task
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(5, np.float32), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        (joint, turn), grip = action["arm"], action["grip"]
+        return np.array([joint, *grip, *turn], np.float32), 0.0, False, False, {}
+
+
+@pytest.mark.parametrize("kind", [None, SyncVectorEnv, AsyncVectorEnv])
+def test_parts_of_a_hybrid_action_arrive_where_they_belong(kind):
+    def many(task, num_envs):
+        envs = kind([partial(Hybrid, task)] * num_envs)
+        return VectorWrapper(envs) if kind is SyncVectorEnv else envs
+
+    env = opened(Hybrid if kind is None else many)
+    env.reset(ASKED, 2, RNG)
+    options = torch.arange(K * 2 * 3).view(K, 2, 3) % 2
+    numbers = torch.linspace(-1.0, 1.0, K * 2 * 2).view(K, 2, 2)
+    step = env.step(torch.cat([options, numbers], -1))
+    first = options + torch.tensor([5, 0, 0])
+    torch.testing.assert_close(step.obs, torch.cat([first, 2.0 * numbers], -1))
+    assert not env.take_faults()
     env.close()
 
 

@@ -27,6 +27,7 @@ from drml.envs.foreign.filmed import FPS, picture_of
 from drml.envs.foreign.seeds import EpisodeSeeds
 from drml.envs.foreign.tended import CopyDied
 from drml.spaces.actions import Actions
+from drml.spaces.joint_actions import rows_of
 from drml.tasks.distribution import content_hashes
 
 _log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class GymEnv:
         obs = self._rows(*shape)
         reward = np.empty(shape, np.float64)
         terminated, truncated = np.empty((2, *shape), np.bool_)
-        by_task = zip(self._slots, act, obs, reward, terminated, truncated, strict=True)
+        by_task = zip(self._slots, rows_of(act), obs, reward, terminated, truncated, strict=True)
         for k, (slot, act_k, obs_k, reward_k, terminated_k, truncated_k) in enumerate(by_task):
             try:
                 self._watch("step", -1, NO_SEED)
@@ -271,9 +272,8 @@ class GymEnv:
     def _shape_of(self, action: Tensor) -> tuple[int, int]:
         if not self._slots:
             raise InputError("step was called before reset; an environment gets its tasks from reset")
-        spec = self.spec.action
         shape = self._down.shape
-        expected = (*shape, spec.size) if spec.kind == "continuous" else shape
+        expected = (*shape, *self.spec.action.shape)
         if action.shape != expected:
             raise InputError(f"action has shape {list(action.shape)}, expected {list(expected)} as reset")
         return shape[0], shape[1]

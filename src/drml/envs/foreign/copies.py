@@ -22,6 +22,7 @@ from drml.core.errors import EnvError
 from drml.envs.foreign.answers import NAMES, column, single
 from drml.envs.foreign.successes import success_of, successes_of
 from drml.envs.foreign.tended import tended
+from drml.spaces.joint_actions import rows_of
 from drml.spaces.observations import AnySpace, Write
 
 TRUE_AS_THEY_ARE = (list, tuple, str)  # [False] is no less true than [True]
@@ -144,9 +145,10 @@ class PlainCopies:
     ) -> None:
         """Step each copy that is not left alone."""
         write, envs, b, self.success = self._write, self._envs, -1, None
+        act = rows_of(action)
         try:
             for b in self._acting:
-                answer: Any = envs[b].step(action[b])
+                answer: Any = envs[b].step(act[b])
                 try:
                     seen, reward[b], terminated[b], truncated[b], info = answer
                     if isinstance(answer[2], TRUE_AS_THEY_ARE) or isinstance(answer[3], TRUE_AS_THEY_ARE):

@@ -186,8 +186,8 @@ class IsolatedEnv:
     def _shape_of(self, action: Tensor) -> tuple[int, int]:
         if not self._slots:
             raise InputError("step was called before reset; an environment gets its tasks from reset")
-        spec, shape = self._spec.action, (len(self._slots), self._copies)
-        expected = (*shape, spec.size) if spec.kind == "continuous" else shape
+        shape = (len(self._slots), self._copies)
+        expected = (*shape, *self._spec.action.shape)
         if action.shape != expected:
             raise InputError(f"action has shape {list(action.shape)}, expected {list(expected)} as reset")
         return shape

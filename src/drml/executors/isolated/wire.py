@@ -89,10 +89,9 @@ def pack_action(action: Tensor) -> bytes:
 
 
 def unpack_action(payload: bytes | bytearray, copies: int, spec: EnvSpec) -> Tensor:
-    """Return one task's actions, `[1, B, A]` float32 or `[1, B]` int64."""
-    if spec.action.kind == "discrete":
-        return torch.from_numpy(np.frombuffer(bytearray(payload), np.int64).reshape(1, copies))
-    return torch.from_numpy(np.frombuffer(bytearray(payload), np.float32).reshape(1, copies, spec.action.size))
+    """Return one task's actions, `[1, B, ...]`."""
+    values = torch.frombuffer(bytearray(payload), dtype=spec.action.dtype)
+    return values.reshape(1, copies, *spec.action.shape)
 
 
 def pack_step(step: Step, faults: Sequence[Fault]) -> bytes:
