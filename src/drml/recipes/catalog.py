@@ -34,6 +34,8 @@ MYOPIC = {"gamma": 0.9, "gae_lambda": 0.3, "meta_lr": 2e-3}
 NEXT_GOAL = {"gamma": 0.9, "gae_lambda": 0.9, "entropy_coef": 0.01, "minibatches": 8, "trials_per_chunk": 125}
 # Where a goal was is worth a few steps of the next episode, and a trial ends soon.
 SHORT_TRIALS = {"gamma": 0.97, "trials_per_chunk": 64}
+# What a convention pays comes at the end of a drive of 30 steps.
+WHOLE_DRIVES = {"gamma": 0.99, "entropy_coef": 0.01, "minibatches": 8, "trials_per_chunk": 50}
 # Continuous control wants thousands of Adam steps: with 16 per meta-iteration nothing was learned in 4 million steps.
 MANY_SMALL_STEPS = {
     "episodes": 2,
@@ -213,6 +215,20 @@ RECIPES: dict[str, Recipe] = {
         ),
         "this project's family on MiniGrid (Chevalier-Boisvert et al. 2023), figures only; two episodes of at most 30 "
         "steps are a trial",
+        gain_above=0.0,
+        adapt_steps=1,
+        test_tasks=200,
+        test_copies=4,
+    ),
+    "rl2-highway-convention": Recipe(
+        _remembered(
+            "highway-convention-v1",
+            80,
+            400,
+            2,
+            rule=replace(RL2_RULE, **WHOLE_DRIVES),
+        ),
+        "this project's family on highway-env's roads, figures only; two drives of at most 30 steps are a trial",
         gain_above=0.0,
         adapt_steps=1,
         test_tasks=200,
