@@ -10,7 +10,7 @@ from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.envs.api import EnvOptions
 from drml.envs.pictures.tiles import BLUE, RED
-from drml.suites.driving.cars import CRASHED, SPEED, TARGET, X, Y
+from drml.suites.driving.cars import CRASHED, HEADING, SPEED, TARGET, X, Y
 from drml.suites.driving.commands import FASTER, IDLE, LANE_LEFT, LANE_RIGHT, SLOWER
 from drml.suites.driving.highway import HORIZON, Rules, begin
 from drml.suites.registry import SUITES
@@ -159,7 +159,7 @@ def test_pictures_show_the_driven_car_and_mark_a_crash():
 def test_the_axis_of_a_turned_car_is_drawn_where_it_heads():
     physics, state = alone(Rules(3, "commands", 3))
     turned = state[0, 0].clone()
-    turned[2, 0] = math.pi / 2  # the heading: to the right of the road, which is below
+    turned[HEADING, 0] = math.pi / 2  # the heading: to the right of the road, which is below
     flat, up = physics.draw(0, torch.stack((state[0, 0], turned)))
     spans = []
     for picture in (flat, up):

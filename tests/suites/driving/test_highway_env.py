@@ -13,11 +13,11 @@ from drml.core.rng import Streams
 from drml.core.types import Tasks
 from drml.suites.driving.cars import (
     BESIDES,
-    COS,
     CRASHED,
     EXPONENT,
     HEADING,
-    SIN,
+    HEADWAY,
+    POLITENESS,
     SPEED,
     TARGET,
     WAIT,
@@ -26,7 +26,9 @@ from drml.suites.driving.cars import (
     Y,
     as_state,
     empty,
+    turn,
 )
+from drml.suites.driving.drivers import TIME_GAP
 from drml.suites.driving.highway import SIMULATION_STEPS, Highway, Rules, begin
 
 TRACES = json.loads((Path(__file__).parent / "traces.json").read_text(encoding="utf-8"))
@@ -37,13 +39,14 @@ ATOL = 1e-7
 def made(trace) -> tuple[Highway, torch.Tensor]:
     is_steered = isinstance(trace["actions"][0], list)
     rules = Rules(len(trace["start"]) - 1, "steering" if is_steered else "commands", trace["lanes"])
-    params = {name: torch.tensor([float(trace[name])], dtype=torch.float64) for name in ("lanes", "politeness")}
+    params = {name: torch.tensor([float(trace[name])], dtype=torch.float64) for name in ("lanes",)}
     physics = begin(rules, Tasks(params, torch.arange(1)), 1, Streams(0))
     start = torch.tensor(trace["start"], dtype=torch.float64).T  # [8, C]
     rows = empty(1, start.shape[1], start)
     for row, value in zip((X, Y, HEADING, SPEED, TARGET, WANTED), start, strict=False):
         rows[row, 0, :-BESIDES] = value
-    rows[COS], rows[SIN] = rows[HEADING].cos(), rows[HEADING].sin()
+    turn(rows)
+    rows[HEADWAY], rows[POLITENESS] = TIME_GAP, trace["politeness"]
     rows[EXPONENT, 0, :-BESIDES] = start[7]
     rows[WAIT, 0, :-BESIDES] = ((1.0 - start[6]) * SIMULATION_STEPS).floor() + 1.0
     rows[WAIT, 0, 0] = torch.inf

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from drml.suites.driving.angles import not_zero
-from drml.suites.driving.cars import COS, HEADING, LENGTH, SIN, SPEED, TARGET, X, Y
+from drml.suites.driving.cars import COS, HEADING, LENGTH, SIN, SPEED, TARGET, Cars, X, Y, turn
 from drml.suites.driving.straight import LANE_WIDTH
 
 MAX_SPEED = 40.0
@@ -35,8 +35,8 @@ def sin_slip(steering: Tensor) -> Tensor:
     return half / (1.0 + half * half).sqrt()
 
 
-def slip_to_lane(rows: Tensor) -> Tensor:
-    """Return the sine of the slip angle `[E, C]` with which each car of `[Q, E, C]` steers for the middle of its lane.
+def slip_to_lane(rows: Cars) -> Tensor:
+    """Return the sine of the slip angle `[E, C]` with which each car of `[E, C]` steers for the middle of its lane.
 
         ψ* = clip(arcsin(−y₀ / (0.6 v)), ±45°)      sin β = clip((L/2) (ψ* − ψ) / (0.2 v), ±sin β_max)
 
@@ -44,14 +44,14 @@ def slip_to_lane(rows: Tensor) -> Tensor:
     Source: highway-env 1.12.1, vehicle/controller.py; the cascade is theirs, the short form follows from it.
     """
     rate = not_zero(rows[SPEED]).reciprocal_()
-    slope = torch.addcmul(-rows[Y], rows[TARGET], rows.new_tensor(LANE_WIDTH)).mul_(rate).mul_(LATERAL_RATE)
+    slope = torch.addcmul(-rows[Y], rows[TARGET], rows[SPEED].new_tensor(LANE_WIDTH)).mul_(rate).mul_(LATERAL_RATE)
     heading = slope.clamp_(-MAX_SLOPE, MAX_SLOPE).asin_()
     slip = heading.sub_(rows[HEADING]).mul_(rate).mul_(HEADING_RATE * LENGTH / 2)
     return slip.clamp_(-MAX_SIN_SLIP, MAX_SIN_SLIP)
 
 
-def roll(rows: Tensor, slip: Tensor, acceleration: Tensor, dt: float) -> None:
-    """Move all cars of `[Q, E, C]` in place by one simulation step.
+def roll(rows: Cars, slip: Tensor, acceleration: Tensor, dt: float) -> None:
+    """Move all cars of `[E, C]` in place by one simulation step.
 
     Args:
         rows: the cars.
@@ -66,8 +66,7 @@ def roll(rows: Tensor, slip: Tensor, acceleration: Tensor, dt: float) -> None:
     rows[Y].addcmul_(ahead, rows[SIN]).addcmul_(aside, rows[COS])
     rows[HEADING].add_(aside, alpha=2.0 / LENGTH)
     rows[SPEED].add_(acceleration, alpha=dt)
-    torch.cos(rows[HEADING], out=rows[COS])
-    torch.sin(rows[HEADING], out=rows[SIN])
+    turn(rows)
 
 
 def kept_speed(speed: Tensor, acceleration: Tensor) -> Tensor:

@@ -7,13 +7,23 @@ Car 0 is the one that is driven. The last two are wrecks out of sight, one far b
 every lane: so each car has one before it and one behind it, and no formula has to ask.
 """
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
-X, Y, HEADING, SPEED, COS, SIN, TARGET, WANTED, WAIT, EXPONENT, CRASHED, PUSH_X, PUSH_Y, AGE, DUE = range(15)
-"""Rows: place (m), heading (rad), speed (m/s), cosine and sine of the heading, lane steered for, speed wanted (m/s),
-simulation steps until lanes are thought of, exponent of the free road, 1 for a wreck, push of a collision at the next
-step (m), policy steps since the episode's start, pay that is handed over at its end."""
-QUANTITIES = 15
+Cars = Sequence[Tensor] | Tensor
+"""Quantities of cars by row, each of one shape: a tensor `[Q, ...]`, or its rows, which are at hand faster."""
+
+TARGET, X, VX, VY, SPEED, COS, SIN, HEADWAY, FREE, POLITENESS, Y = range(11)
+"""Rows that decisions are made of, side by side so that they are looked up together: lane steered for, place along the
+road (m), velocity along and across it (m/s), speed (m/s), cosine and sine of the heading, time gap that is kept (s),
+what a free road takes away of the acceleration, what others' losses count, and place across the road (m)."""
+HEADING, WANTED, WAIT, EXPONENT, CRASHED, PUSH_X, PUSH_Y, AGE, DUE = range(11, 20)
+"""Rows: heading (rad), speed wanted (m/s), simulation steps until lanes are thought of,
+exponent of the free road, 1 for a wreck, push of a collision at the next step (m), policy steps since the episode's
+start, pay that is handed over at its end."""
+QUANTITIES = 20
 BESIDES = 2
 """Wrecks out of sight."""
 FAR = 1e9
@@ -35,6 +45,14 @@ def empty(roads: int, cars: int, like: Tensor) -> Tensor:
     return rows
 
 
+def turn(cars: Cars) -> None:
+    """Write cosine and sine of the headings, and the velocities."""
+    torch.cos(cars[HEADING], out=cars[COS])
+    torch.sin(cars[HEADING], out=cars[SIN])
+    torch.mul(cars[SPEED], cars[COS], out=cars[VX])
+    torch.mul(cars[SPEED], cars[SIN], out=cars[VY])
+
+
 def in_rows(state: Tensor) -> Tensor:
     """Return a copy `[Q, E, C]` of the state `[K, B, Q, C]`, whose roads are counted through: E = K B."""
     copies, quantities, cars = state.shape[1:]
@@ -47,6 +65,6 @@ def as_state(rows: Tensor, copies: int) -> Tensor:
     return rows.view(quantities, roads // copies, copies, cars).permute(1, 2, 0, 3)
 
 
-def of(rows: Tensor, cars: Tensor) -> Tensor:
-    """Return the quantities `[Q, M]` of some cars, which are counted through all roads."""
-    return rows.view(rows.shape[0], -1).index_select(1, cars)
+def of(rows: Tensor, cars: Tensor) -> tuple[Tensor, ...]:
+    """Return the quantities `[M]` of some cars, by row; they are counted through all roads."""
+    return rows.flatten(1).index_select(1, cars).unbind(0)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from drml.suites.driving.cars import COS, CRASHED, LENGTH, PUSH_X, PUSH_Y, SIN, SPEED, WIDTH, X, Y, of
+from drml.suites.driving.cars import COS, CRASHED, LENGTH, PUSH_X, PUSH_Y, SIN, SPEED, VX, VY, WIDTH, Cars, X, Y, of
 
 DIAGONAL = math.hypot(LENGTH, WIDTH)
 """Diagonal of a car, m."""
@@ -32,15 +32,13 @@ class Meeting(NamedTuple):
     """`[M]`."""
 
 
-def meet(first: Tensor, second: Tensor, dt: float) -> Meeting:
-    """Return where pairs of cars `[Q, M]` overlap, now or within a step of `dt` seconds."""
+def meet(first: Cars, second: Cars, dt: float) -> Meeting:
+    """Return where pairs of cars `[M]` overlap, now or within a step of `dt` seconds."""
     cos = torch.stack((first[COS], first[SIN].neg(), second[COS], second[SIN].neg()))  # [4, M] axes
     sin = torch.stack((first[SIN], first[COS], second[SIN], second[COS]))
     apart_x, apart_y = first[X] - second[X], first[Y] - second[Y]
     apart = cos * apart_x + sin * apart_y  # middle to middle, on each axis
-    velocity_x = first[SPEED] * first[COS] - second[SPEED] * second[COS]
-    velocity_y = first[SPEED] * first[SIN] - second[SPEED] * second[SIN]
-    moved = (cos * velocity_x + sin * velocity_y) * dt
+    moved = (cos * (first[VX] - second[VX]) + sin * (first[VY] - second[VY])) * dt
     a, b = _half_shadow(first, cos, sin), _half_shadow(second, cos, sin)
     now = _gap(apart - a, apart + a, b)
     low, high = apart - a + moved.clamp_max(0.0), apart + a + moved.clamp_min(0.0)
@@ -52,7 +50,7 @@ def meet(first: Tensor, second: Tensor, dt: float) -> Meeting:
     return Meeting(touch, will_touch, away * push_x, away * push_y)
 
 
-def _half_shadow(cars: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def _half_shadow(cars: Cars, cos: Tensor, sin: Tensor) -> Tensor:
     """Return half the length of the shadows `[4, M]` of cars on axes."""
     along, across = cars[COS] * cos + cars[SIN] * sin, cars[COS] * sin - cars[SIN] * cos
     return 0.5 * (LENGTH * along.abs() + WIDTH * across.abs())
@@ -63,23 +61,22 @@ def _gap(low: Tensor, high: Tensor, half: Tensor) -> Tensor:
     return torch.where(low < -half, -half - high, low - half)
 
 
-def crash(rows: Tensor, dt: float) -> bool:
+def crash(rows: Tensor, cars: Cars, dt: float) -> bool:
     """Mark in `[Q, E, C]` what the driven cars hit, and return whether anything is about to.
 
     Only car 0 of each road meets others: the others pass through each other, as in highway-env's `highway-fast-v0`.
     """
-    cars = rows.shape[2]
-    ego = rows[:, :, :1]
-    apart_x, apart_y = rows[X] - ego[X], rows[Y] - ego[Y]
-    reach = DIAGONAL + ego[SPEED] * dt
+    x, y, count = cars[X], cars[Y], rows.shape[2]
+    apart_x, apart_y = x - x[:, :1], y - y[:, :1]
+    reach = DIAGONAL + cars[SPEED][:, :1] * dt
     near = apart_x.square_().addcmul_(apart_y, apart_y) <= reach * reach
     near[:, 0] = False
     others = near.view(-1).nonzero().squeeze(1)  # [M], by road and then by number
     if not len(others):
         return False
-    egos = torch.div(others, cars, rounding_mode="floor") * cars
-    met = meet(of(rows, egos), of(rows, others), dt)
-    wrecked = rows[CRASHED].view(-1)
+    egos = torch.div(others, count, rounding_mode="floor") * count
+    met = meet(of(rows[: Y + 1], egos), of(rows[: Y + 1], others), dt)
+    wrecked = cars[CRASHED].view(-1)
     touch = met.touch.nonzero().squeeze(1)
     wrecked[egos[touch]] = 1.0
     wrecked[others[touch]] = 1.0
@@ -88,7 +85,7 @@ def crash(rows: Tensor, dt: float) -> bool:
         return False
     last = soon[torch.cat((egos[soon][1:] != egos[soon][:-1], met.touch.new_ones(1)))]
     for row, push in ((PUSH_X, met.push_x), (PUSH_Y, met.push_y)):
-        pushed = rows[row].view(-1)
+        pushed = cars[row].view(-1)
         pushed[egos[last]] = push[last] / 2
         pushed[others[soon]] = -push[soon] / 2
     return True

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from drml.suites.driving.cars import SPEED, TARGET, WANTED, Y
+from drml.suites.driving.cars import SPEED, TARGET, WANTED, Cars, Y
 from drml.suites.driving.straight import is_reachable
 
 LANE_LEFT, IDLE, LANE_RIGHT, FASTER, SLOWER = range(5)
@@ -47,6 +47,6 @@ def obey(rows: Tensor, action: Tensor, lanes: Tensor) -> None:
     wanted.copy_(torch.where(more != 0.0, asked, wanted))
 
 
-def to_speed(rows: Tensor) -> Tensor:
+def to_speed(rows: Cars) -> Tensor:
     """Return the acceleration `[E]` with which the driven cars take up the speed asked for: (v₀ − v) / 0.6 s."""
     return (rows[WANTED][:, 0] - rows[SPEED][:, 0]) * SPEED_RATE

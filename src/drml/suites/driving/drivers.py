@@ -11,10 +11,11 @@ vehicle/behavior.py.
 
 import math
 
+import torch
 from torch import Tensor
 
 from drml.suites.driving.angles import SMALLEST, not_zero, power
-from drml.suites.driving.cars import COS, EXPONENT, LENGTH, SIN, SPEED, WANTED, X
+from drml.suites.driving.cars import COS, EXPONENT, HEADWAY, LENGTH, SIN, SPEED, VX, VY, WANTED, Cars, X
 from drml.suites.driving.straight import SPEED_LIMIT
 
 PICKUP = 3.0
@@ -35,28 +36,20 @@ def wanted_gap(speed: Tensor, closing: Tensor, time_gap: Tensor) -> Tensor:
     return (closing * _CLOSING).add_(time_gap).mul_(speed).add_(JAM_GAP)
 
 
-def closing_speed(rows: Tensor, ahead_vx: Tensor, ahead_vy: Tensor) -> Tensor:
+def closing_speed(follower: Cars, leader: Cars) -> Tensor:
     """Return Δv: the difference of the velocities along the direction in which the follower heads."""
-    return rows[SPEED] - ahead_vx * rows[COS] - ahead_vy * rows[SIN]
+    slower = torch.addcmul(follower[SPEED], leader[VX], follower[COS], value=-1.0)
+    return slower.addcmul_(leader[VY], follower[SIN], value=-1.0)
 
 
-def acceleration(rows: Tensor, ahead_x: Tensor, ahead_vx: Tensor, ahead_vy: Tensor, time_gap: Tensor) -> Tensor:
-    """Return a (m/s²) of each of the cars of `[Q, ...]`, not yet limited.
-
-    Args:
-        rows: the followers.
-        ahead_x: where the car ahead is.
-        ahead_vx: its velocity along the road.
-        ahead_vy: its velocity across.
-        time_gap: T of each follower, s.
-    """
+def free_part(rows: Cars) -> Tensor:
+    """Return (v / v₀)^δ: what a free road takes away of the acceleration A."""
     wanted = rows[WANTED].clamp(SMALLEST, SPEED_LIMIT)
-    free = power((rows[SPEED] / wanted).clamp_min_(0.0), rows[EXPONENT])
-    gap = wanted_gap(rows[SPEED], closing_speed(rows, ahead_vx, ahead_vy), time_gap)
-    ratio = gap.div_(not_zero(ahead_x - rows[X]))
-    return free.addcmul_(ratio, ratio).sub_(1.0).mul_(-PICKUP)
+    return power(torch.div(rows[SPEED], wanted).clamp_min_(0.0), rows[EXPONENT])
 
 
-def behind(follower: Tensor, leader: Tensor, time_gap: Tensor) -> Tensor:
-    """Return a (m/s²) of followers `[Q, ...]` behind given cars `[Q, ...]`."""
-    return acceleration(follower, leader[X], leader[SPEED] * leader[COS], leader[SPEED] * leader[SIN], time_gap)
+def crowding(follower: Cars, leader: Cars) -> Tensor:
+    """Return (g / d)²: what a car ahead takes away of the acceleration A."""
+    gap = wanted_gap(follower[SPEED], closing_speed(follower, leader), follower[HEADWAY])
+    ratio = gap.div_(not_zero(leader[X] - follower[X]))
+    return ratio.mul_(ratio)

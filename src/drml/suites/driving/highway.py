@@ -26,7 +26,7 @@ from drml.envs.api import Suite
 from drml.envs.native import Outcome, native_suite
 from drml.envs.pictures.aerial import Aerial
 from drml.suites.driving import bicycle, commands, seen
-from drml.suites.driving.cars import AGE, BESIDES, COS, CRASHED, DUE, HEADING, SPEED, TARGET, X, Y, as_state, in_rows
+from drml.suites.driving.cars import AGE, BESIDES, CRASHED, DUE, HEADING, TARGET, VX, X, Y, as_state, in_rows
 from drml.suites.driving.straight import LANE_WIDTH, is_on_road, nearest_lane
 from drml.suites.driving.tasks import Culture, culture
 from drml.suites.driving.traffic import START_DRAWS, Traffic, starts
@@ -135,7 +135,7 @@ class Highway:
         lane = nearest_lane(ego[Y], lanes)
         side = (ego[TARGET] if self.rules.control == "commands" else lane) / (lanes - 1.0).clamp_min(1.0)
         side = torch.where(self.culture.paid_side[:, 0] > 0.0, side, 1.0 - side)
-        speed = ((ego[SPEED] * ego[COS] - PAID_FROM) / (PAID_TO - PAID_FROM)).clamp(0.0, 1.0)
+        speed = ((ego[VX] - PAID_FROM) / (PAID_TO - PAID_FROM)).clamp(0.0, 1.0)
         on_road = is_on_road(ego[Y], lane) / (SPEED_PAY + pay - CRASH_PAY)
         reward, lane_part = CRASH_PAY * ego[CRASHED] + SPEED_PAY * speed - CRASH_PAY, pay * side
         if not self.rules.is_settled:

@@ -16,8 +16,20 @@ from typing import final
 import torch
 from torch import Tensor
 
-from drml.suites.driving.cars import COS, CRASHED, SIN, SPEED, TARGET, WAIT, X, of
-from drml.suites.driving.drivers import behind, closing_speed, wanted_gap
+from drml.suites.driving.cars import (
+    CRASHED,
+    FREE,
+    HEADWAY,
+    POLITENESS,
+    SPEED,
+    TARGET,
+    VY,
+    WAIT,
+    Cars,
+    X,
+    of,
+)
+from drml.suites.driving.drivers import PICKUP, closing_speed, crowding, wanted_gap
 from drml.suites.driving.neighbours import Queue
 from drml.suites.driving.tasks import Culture
 
@@ -39,72 +51,73 @@ class LaneChanges:
 
     rows: Tensor
     """`[Q, E, C]` the cars."""
+    cars: Cars
+    """`[E, C]` the same, by row."""
     lane: Tensor
     """`[E, C]` the lane that each is on."""
     queue: Queue
+    ahead: Tensor
+    """`[E, C]` int64, the next car before each on its lane, counted through all roads."""
     culture: Culture
     period: int
     """Simulation steps from one thought of changing to the next one."""
 
     def decide(self) -> None:
         """Write new lanes to steer for, and when the next thought is due, into `rows`."""
-        before = self.rows[TARGET].clone()
-        is_changing = before - self.lane
-        busy = (is_changing.abs() + self.rows[CRASHED]) * _NEVER
-        ready = (self.rows[WAIT] + busy <= 0.0).view(-1).nonzero().squeeze(1)  # [M]
+        cars, lane = self.cars, self.lane
+        before, crashed = cars[TARGET].clone(), cars[CRASHED]
+        is_changing = before - lane
+        busy = is_changing.abs().add_(crashed).mul_(_NEVER)
+        ready = (busy.add_(cars[WAIT]) <= 0.0).view(-1).nonzero().squeeze(1)  # [M]
         if len(ready):
             self._think(ready)
-        changing = (is_changing * (1.0 - self.rows[CRASHED])).view(-1)
-        changing.view(self.lane.shape)[:, 0] = 0.0  # the driven car is told, it does not think
-        changing = changing.nonzero().squeeze(1)
+        is_changing.addcmul_(is_changing, crashed, value=-1.0)
+        is_changing[:, 0] = 0.0  # the driven car is told, it does not think
+        changing = is_changing.view(-1).nonzero().squeeze(1)
         if len(changing):
             self._give_up(changing, before)
 
     def _think(self, ready: Tensor) -> None:
         """Let the cars `ready` `[M]` change to a side where that is better; the right one where both are."""
-        target, wait = self.rows[TARGET].view(-1), self.rows[WAIT].view(-1)
+        target, wait = self.cars[TARGET].view(-1), self.cars[WAIT].view(-1)
         wait.index_fill_(0, ready, self.period)
         lane = self.lane.view(-1).index_select(0, ready)
-        left, right = lane - 1.0, lane + 1.0
-        is_better = self._is_better(ready.repeat(2), torch.cat((left, right)))
-        to_left, to_right = is_better.view(2, -1)
-        chosen = torch.where(to_right, right, torch.where(to_left, left, lane))
-        target.index_copy_(0, ready, chosen)
+        last = self.culture.lanes.view(-1).index_select(0, ready) - 1.0
+        left, right = (lane > 0.0).nonzero().squeeze(1), (lane < last).nonzero().squeeze(1)
+        movers = torch.cat((left, right))
+        if not len(movers):
+            return
+        side = lane.new_ones(len(movers))
+        side[: len(left)] = -1.0
+        there = lane.index_select(0, movers) + side
+        movers = ready.index_select(0, movers)
+        better = self._is_better(movers, there, side).nonzero().squeeze(1)  # those to the left first
+        number = len(left) if len(better) else 0
+        for part in (better[better < number], better[better >= number]):
+            target.index_copy_(0, movers.index_select(0, part), there.index_select(0, part))
 
-    def _is_better(self, cars: Tensor, lane: Tensor) -> Tensor:
-        """Return whether it is safe and better for each of the cars `[M]` to be on a lane `[M]` beside its own."""
-        culture, side = self.culture, lane - self.lane.view(-1).index_select(0, cars)
-        road = torch.div(cars, self.lane.shape[1], rounding_mode="floor")
-        rank = self.queue.rank.view(-1).index_select(0, cars)
-        here, there = self._on(road, lane - side), self._on(road, lane)
-        new_ahead, new_back = (
-            self._car(road, self.queue.ahead(rank, there)),
-            self._car(road, self.queue.back(rank, there)),
-        )
-        old_ahead, old_back = (
-            self._car(road, self.queue.ahead(rank, here)),
-            self._car(road, self.queue.back(rank, here)),
-        )
-        own, gap = of(self.rows, cars), culture.time_gap.view(-1).index_select(0, cars)
-        imposed = behind(new_back, own, gap)
-        gain = behind(own, new_ahead, gap) - behind(own, old_ahead, gap)
-        others = (
-            imposed - behind(new_back, new_ahead, gap) + behind(old_back, old_ahead, gap) - behind(old_back, own, gap)
-        )
-        gain = torch.addcmul(gain, culture.politeness.view(-1).index_select(0, cars), others)
-        lanes = culture.lanes.view(-1).index_select(0, cars)
-        exists = (lane >= 0.0) & (lane < lanes) & (own[SPEED].abs() >= SLOWEST)
-        return exists & (imposed >= -SAFE_BRAKING) & (gain >= GAIN)
-
-    def _on(self, road: Tensor, lane: Tensor) -> Tensor:
-        """Return the cars on lanes of roads, as bits by rank."""
-        on = self.queue.on
-        return on.view(-1).index_select(0, road * on.shape[1] + lane.long() + 1)
-
-    def _car(self, road: Tensor, rank: Tensor) -> Tensor:
-        """Return the quantities `[Q, M]` of the cars of given ranks on given roads."""
-        cars = self.lane.shape[1]
-        return of(self.rows, self.queue.order.view(-1).index_select(0, road * cars + rank) + road * cars)
+    def _is_better(self, cars: Tensor, lane: Tensor, side: Tensor) -> Tensor:
+        """Return where it is safe and better for each of the cars `[M]` to be on a lane `[M]` beside its own."""
+        queue, count = self.queue, self.lane.shape[1]
+        road = torch.div(cars, count, rounding_mode="floor")
+        first, lanes = road * count, road * queue.on.shape[1] + 1
+        rank, on = queue.rank.view(-1).index_select(0, cars), queue.on.view(-1)
+        there = on.index_select(0, lanes + lane.long())
+        here = on.index_select(0, lanes + (lane - side).long())
+        met = torch.cat((queue.ahead(rank, there), queue.back(rank, there), queue.back(rank, here)))
+        first = first.repeat(3)
+        met = queue.order.view(-1).index_select(0, met + first).add_(first)
+        met = torch.cat((cars, self.ahead.view(-1).index_select(0, cars), met))
+        known = self.rows[: POLITENESS + 1].flatten(1).index_select(1, met).view(POLITENESS + 1, 5, -1)
+        # of each: itself 0, the old and the new car ahead 1 and 2, the new and the old one behind 3 and 4
+        follower = known.index_select(1, cars.new_tensor((0, 0, 3, 3, 4, 4))).unbind(0)
+        leader = known[: VY + 1].index_select(1, cars.new_tensor((2, 1, 0, 2, 0, 1))).unbind(0)
+        new, old, new_back, new_back_before, old_back_before, old_back = crowding(follower, leader).unbind(0)
+        imposed = known[FREE, 3] + new_back - 1.0  # in units of −A
+        loss = (new_back - new_back_before).add_(old_back).sub_(old_back_before)
+        loss = torch.addcmul(new - old, known[POLITENESS, 0], loss)
+        is_safe = (imposed <= SAFE_BRAKING / PICKUP) & (known[SPEED, 0].abs() >= SLOWEST)
+        return is_safe & (loss <= -GAIN / PICKUP)
 
     def _give_up(self, cars: Tensor, before: Tensor) -> None:
         """Let those of the changing cars `[M]` stay on their lane before whom another comes into the new one.
@@ -114,14 +127,12 @@ class LaneChanges:
         count = self.lane.shape[1]
         road = torch.div(cars, count, rounding_mode="floor")
         number = cars - road * count
-        own = of(self.rows, cars).unsqueeze(2)  # [Q, M, 1]
-        others = self.rows.index_select(1, road)  # [Q, M, C]
+        own = [row.unsqueeze(1) for row in of(self.rows[: HEADWAY + 1], cars)]  # [M, 1]
+        others = self.rows[: VY + 1].index_select(1, road).unbind(0)  # [M, C]
         earlier = torch.arange(count, device=cars.device) < number.unsqueeze(1)  # [M, C]
         seen = torch.where(earlier, others[TARGET], before.index_select(0, road))
         distance = others[X] - own[X]
-        gap = self.culture.time_gap.view(-1).index_select(0, cars).unsqueeze(1)
-        velocity = others[SPEED] * others[COS], others[SPEED] * others[SIN]
-        near = (distance > 0.0) & (distance < wanted_gap(own[SPEED], closing_speed(own, *velocity), gap))
+        near = (distance > 0.0) & (distance < wanted_gap(own[SPEED], closing_speed(own, others), own[HEADWAY]))
         rivals = near & (seen == own[TARGET]) & (self.lane.index_select(0, road) != own[TARGET])
         gives_up = rivals.any(1)
         if not bool(gives_up.any()):
@@ -129,5 +140,5 @@ class LaneChanges:
         # A rival before us who has just given up is none.
         gone = torch.zeros(self.lane.numel(), dtype=torch.bool, device=cars.device).index_copy_(0, cars, gives_up)
         gives_up = (rivals & ~(gone.view(self.lane.shape).index_select(0, road) & earlier)).any(1)
-        target = self.rows[TARGET].view(-1)
-        target.index_copy_(0, cars, torch.where(gives_up, self.lane.view(-1).index_select(0, cars), own[TARGET, :, 0]))
+        stays = torch.where(gives_up, self.lane.view(-1).index_select(0, cars), own[TARGET][:, 0])
+        self.cars[TARGET].view(-1).index_copy_(0, cars, stays)

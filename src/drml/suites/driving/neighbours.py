@@ -32,6 +32,11 @@ class Queue(NamedTuple):
         above = (on >> rank) >> 1
         return _highest(above & -above).add_(rank).add_(1).clamp_min_(0).long()
 
+    def car(self, rank: Tensor) -> Tensor:
+        """Return the car of a rank, counted through all roads, for ranks `[E, C]`."""
+        roads, cars = self.order.shape
+        return self.order.gather(1, rank) + cars * torch.arange(roads, device=rank.device).unsqueeze(1)
+
     def back(self, rank: Tensor, on: Tensor) -> Tensor:
         """Return the rank of the next car behind a rank, among given bits, 0 where there is none; int64."""
         return _highest(on & ((torch.ones_like(rank) << rank) - 1)).clamp_min_(0).long()

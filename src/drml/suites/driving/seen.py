@@ -11,7 +11,7 @@ Source: `KinematicObservation` in highway-env 1.12.1, envs/common/observation.py
 import torch
 from torch import Tensor
 
-from drml.suites.driving.cars import COS, LENGTH, SIN, SPEED, X, Y
+from drml.suites.driving.cars import LENGTH, VX, VY, Cars, X, Y
 from drml.suites.driving.straight import LANE_WIDTH
 
 FEATURES = 5
@@ -24,16 +24,16 @@ BEHIND = 2.0 * LENGTH
 """Distance (m) behind the driven car from which another is not seen."""
 
 
-def look(rows: Tensor, count: int, sight: Tensor, lanes: Tensor) -> Tensor:
+def look(rows: Cars, count: int, sight: Tensor, lanes: Tensor) -> Tensor:
     """Return what is seen, `[E, V · 5]` float32.
 
     Args:
-        rows: `[Q, E, C]` the cars.
+        rows: the cars, `[E, C]` each.
         count: V, the number of rows.
         sight: `[E]` m.
         lanes: `[E]`.
     """
-    felt = torch.stack((rows[X], rows[Y], rows[SPEED] * rows[COS], rows[SPEED] * rows[SIN]), 2)  # [E, C, 4]
+    felt = torch.stack((rows[X], rows[Y], rows[VX], rows[VY]), 2)  # [E, C, 4]
     apart = felt[:, 1:] - felt[:, :1]  # [E, C - 1, 4]
     along = apart[..., 0]
     far = along.square().addcmul_(apart[..., 1], apart[..., 1]) >= (sight * sight).unsqueeze(1)

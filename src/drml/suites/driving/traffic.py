@@ -14,22 +14,25 @@ from torch import Tensor
 
 from drml.suites.driving import bicycle, collision, commands
 from drml.suites.driving.cars import (
-    COS,
     CRASHED,
     EXPONENT,
+    FREE,
+    HEADWAY,
+    POLITENESS,
     PUSH_X,
     PUSH_Y,
-    SIN,
     SPEED,
     TARGET,
+    VY,
     WAIT,
     WANTED,
     X,
     Y,
     empty,
     of,
+    turn,
 )
-from drml.suites.driving.drivers import MAX_ACCELERATION, acceleration, behind
+from drml.suites.driving.drivers import MAX_ACCELERATION, PICKUP, crowding, free_part
 from drml.suites.driving.lane_changes import DELAY, LaneChanges
 from drml.suites.driving.neighbours import Queue, line_up
 from drml.suites.driving.straight import LANE_WIDTH, SPEED_LIMIT, nearest_lane
@@ -62,58 +65,62 @@ class Traffic:
     is_pushed: bool = True
     """True where a collision may push a car in the next step."""
 
+    def __post_init__(self) -> None:
+        self._cars = self.rows.unbind(0)
+
     def step(self) -> None:
         """Go on by one simulation step."""
-        rows = self.rows
-        lane = nearest_lane(rows[Y], self.culture.lanes)
-        queue = line_up(rows[X], rows[Y], lane, self.most_lanes)
+        rows, cars = self.rows, self._cars
+        lane = nearest_lane(cars[Y], self.culture.lanes)
+        queue = line_up(cars[X], cars[Y], lane, self.most_lanes)
         if self.steering is not None:
-            rows[TARGET][:, 0] = lane[:, 0]
-        LaneChanges(rows, lane, queue, self.culture, thinking_period(self.dt)).decide()
-        pull = self._pull(lane, queue)
-        slip = bicycle.slip_to_lane(rows)
+            cars[TARGET][:, 0] = lane[:, 0]
+        ahead = queue.car(queue.ahead(queue.rank, queue.on.gather(1, lane.long() + 1)))
+        cars[FREE].copy_(free_part(cars))
+        LaneChanges(rows, cars, lane, queue, ahead, self.culture, thinking_period(self.dt)).decide()
+        pull = self._pull(lane, queue, ahead)
+        slip = bicycle.slip_to_lane(cars)
         if self.steering is not None:
             slip[:, 0] = self.steering
-        sound = 1.0 - rows[CRASHED]
+        sound = 1.0 - cars[CRASHED]
         slip.mul_(sound)
-        pull.mul_(sound).addcmul_(rows[CRASHED], rows[SPEED], value=-1.0)
-        bicycle.roll(rows, slip, pull, self.dt)
-        rows[WAIT].sub_(1.0)
+        pull.mul_(sound).addcmul_(cars[CRASHED], cars[SPEED], value=-1.0)
+        bicycle.roll(cars, slip, pull, self.dt)
+        cars[WAIT].sub_(1.0)
         if self.is_pushed:
             self._push()
-        self.is_pushed = collision.crash(rows, self.dt)
+        self.is_pushed = collision.crash(rows, cars, self.dt)
 
-    def _pull(self, lane: Tensor, queue: Queue) -> Tensor:
+    def _pull(self, lane: Tensor, queue: Queue, ahead: Tensor) -> Tensor:
         """Return the acceleration `[E, C]`: of driven cars as told, of others as the cars before them allow."""
-        rows, cars = self.rows, lane.shape[1]
-        ahead = queue.order.gather(1, queue.ahead(queue.rank, queue.on.gather(1, lane.long() + 1)))
-        velocity = (rows[SPEED] * rows[COS]).gather(1, ahead), (rows[SPEED] * rows[SIN]).gather(1, ahead)
-        pull = acceleration(rows, rows[X].gather(1, ahead), *velocity, self.culture.time_gap)
-        changing = (rows[TARGET] - lane).view(-1).nonzero().squeeze(1)  # [M]
+        rows, cars = self.rows, self._cars
+        before = rows[: VY + 1].flatten(1).index_select(1, ahead.view(-1)).view(VY + 1, *lane.shape).unbind(0)
+        crowd = crowding(cars, before)
+        changing = (cars[TARGET] - lane).view(-1).nonzero().squeeze(1)  # [M]
         if len(changing):
-            road = torch.div(changing, cars, rounding_mode="floor")
-            target = rows[TARGET].view(-1).index_select(0, changing).long() + 1
+            road = torch.div(changing, lane.shape[1], rounding_mode="floor")
+            target = cars[TARGET].view(-1).index_select(0, changing).long() + 1
             on = queue.on.view(-1).index_select(0, road * queue.on.shape[1] + target)
+            first = road * lane.shape[1]
             rank = queue.ahead(queue.rank.view(-1).index_select(0, changing), on)
-            before = of(rows, queue.order.view(-1).index_select(0, road * cars + rank) + road * cars)
-            gap = self.culture.time_gap.view(-1).index_select(0, changing)
-            other = behind(of(rows, changing), before, gap)
-            flat = pull.view(-1)
-            flat.index_copy_(0, changing, flat.index_select(0, changing).minimum(other))
-        pull.clamp_(-MAX_ACCELERATION, MAX_ACCELERATION)
+            entered = of(rows[: VY + 1], queue.order.view(-1).index_select(0, rank + first) + first)
+            flat, other = crowd.view(-1), crowding(of(rows[: HEADWAY + 1], changing), entered)
+            flat.index_copy_(0, changing, flat.index_select(0, changing).maximum(other))
+        pull = crowd.add_(cars[FREE]).sub_(1.0).mul_(-PICKUP).clamp_(-MAX_ACCELERATION, MAX_ACCELERATION)
         grip = self.culture.grip[:, 0]
-        told = commands.to_speed(rows) if self.throttle is None else self.throttle
+        told = commands.to_speed(cars) if self.throttle is None else self.throttle
         told = torch.clamp(told, -grip, grip)
-        pull[:, 0] = bicycle.kept_speed(rows[SPEED][:, 0], told)
+        pull[:, 0] = bicycle.kept_speed(cars[SPEED][:, 0], told)
         return pull
 
     def _push(self) -> None:
         """Move what a collision pushes, and wreck it."""
-        push = self.rows[PUSH_X : PUSH_Y + 1]
-        hit = (push[0] != 0.0) | (push[1] != 0.0)
-        self.rows[X : Y + 1].add_(push)
-        self.rows[CRASHED].masked_fill_(hit, 1.0)
-        push.zero_()
+        cars = self._cars
+        push_x, push_y = cars[PUSH_X], cars[PUSH_Y]
+        cars[CRASHED].masked_fill_((push_x != 0.0) | (push_y != 0.0), 1.0)
+        for place, push in ((X, push_x), (Y, push_y)):
+            cars[place].add_(push)
+            push.zero_()
 
 
 def thinking_period(dt: float) -> int:
@@ -154,6 +161,8 @@ def starts(unit: Tensor, culture: Culture, dt: float) -> Tensor:
     road[X], road[Y] = steps.cumsum(1), LANE_WIDTH * lane
     road[SPEED], road[WANTED], road[TARGET] = speed, speed, lane
     road[EXPONENT] = 3.5 + unit[3]
+    rows[HEADWAY], rows[POLITENESS] = culture.time_gap, culture.politeness
     road[WAIT] = first_thought(road[X], road[Y], dt)
     road[WAIT][:, 0] = torch.inf  # the driven car is told
+    turn(rows)
     return rows
