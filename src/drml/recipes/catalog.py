@@ -234,6 +234,13 @@ RECIPES: dict[str, Recipe] = {
         test_tasks=200,
         test_copies=4,
     ),
+    "rl2-highway-without-memory": Recipe(
+        _remembered("highway-convention-v1", 80, 400, 2, MemoryConfig("none", 64), replace(RL2_RULE, **WHOLE_DRIVES)),
+        "beside rl2-highway-convention: one layer of units that see the present and the step before it",
+        adapt_steps=1,
+        test_tasks=200,
+        test_copies=4,
+    ),
     "rl2-half-cheetah-dir": Recipe(
         RunConfig(
             "half-cheetah-dir-varibad-v1",
