@@ -1,0 +1,1 @@
+"""Environments that others wrote, each a family of tasks in a few lines."""
